@@ -1,0 +1,45 @@
+package reexec
+
+import (
+	"os"
+	"strconv"
+	"strings"
+)
+
+// orders is what the parent has told this process to do. It is zero in a process
+// that is no child.
+var orders struct {
+	action string
+}
+
+// A child takes its orders before any package that uses this one is
+// initialised. Then neither the action nor anything it starts sees them, and a
+// program that uses gons too does not join namespaces which are not meant for
+// it.
+func init() {
+	obeyAsIntermediate()
+	orders.action = os.Getenv(actionVar)
+	if orders.action == "" {
+		return
+	}
+	takeName()
+	watchParent(os.Getenv(deathVar))
+	for _, fd := range numbers(os.Getenv(closeVar)) {
+		_ = os.NewFile(uintptr(fd), "namespace").Close()
+	}
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, gonsPrefix) {
+			_ = os.Unsetenv(name) // fails only for names that cannot be
+		}
+	}
+}
+
+// numbers returns the numbers of a list such as 3,4,5.
+func numbers(list string) (numbers []int) {
+	for number := range strings.SplitSeq(list, ",") {
+		if n, err := strconv.Atoi(number); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}

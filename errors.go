@@ -1,0 +1,65 @@
+package reexec
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// An ActionError says why the run of an action failed. Its text is one line and
+// tells the most important reason; all of them are in its chain, so most callers
+// want [errors.Is] and [errors.As], for instance with [context.DeadlineExceeded],
+// an [*exec.ExitError] or a [*json.SyntaxError].
+type ActionError struct {
+	Action string // name of the action
+	Stderr string // what the child wrote to stderr, shortened in the middle when long
+	Err    error  // what went wrong: *exec.ExitError, a JSON error, the context's cause, …
+
+	text string // what Error says
+}
+
+// Error tells in one line why the action failed.
+func (e *ActionError) Error() string {
+	if e.text == "" {
+		return fmt.Sprintf("gons/reexec: action %q failed: %v", e.Action, e.Err)
+	}
+	return e.text
+}
+
+// Unwrap returns Err.
+func (e *ActionError) Unwrap() error { return e.Err }
+
+// errSpoke is the failure of a child that wrote to its stderr.
+var errSpoke = errors.New("child wrote to stderr")
+
+// failure returns the error of a run: what happened, what the child wrote to
+// stderr, and the causes, of which nil ones are left out.
+func (a *ReexecAction) failure(what, stderr string, causes ...error) error {
+	return a.failed("gons/reexec: ReexecAction.Run: "+what, stderr, causes...)
+}
+
+// failed is failure with the whole text.
+func (a *ReexecAction) failed(text, stderr string, causes ...error) error {
+	causes = slices.DeleteFunc(causes, func(err error) bool { return err == nil })
+	err := causes[0]
+	if len(causes) > 1 {
+		err = errors.Join(causes...)
+	}
+	return &ActionError{
+		Action: a.ActionName,
+		Stderr: stderr,
+		Err:    err,
+		text:   strings.ReplaceAll(text, "\n", " "),
+	}
+}
+
+// A joinError tells, in the words of package gons, why a namespace could not be
+// joined.
+type joinError struct{ error }
+
+func newJoinError(format string, args ...any) error {
+	return &joinError{fmt.Errorf("package gons: "+format, args...)}
+}
+
+func (e *joinError) Unwrap() error { return e.error }

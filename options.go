@@ -1,0 +1,79 @@
+package reexec
+
+import (
+	"io"
+	"os/exec"
+	"time"
+)
+
+// A ReexecActionOption sets one detail of a [ReexecAction].
+type ReexecActionOption func(*ReexecAction)
+
+// Namespaces has the child join these namespaces, in this order, before it runs
+// the action. Without it the child stays in the namespaces of its parent.
+func Namespaces(namespaces []Namespace) ReexecActionOption {
+	return func(a *ReexecAction) { a.Namespaces = namespaces }
+}
+
+// Param sends the action a parameter, as JSON, on its stdin; after it comes end
+// of file. Without Param, or if param is nil, stdin is /dev/null. An action may
+// leave its parameter unread.
+func Param(param interface{}) ReexecActionOption {
+	return func(a *ReexecAction) { a.Param = param }
+}
+
+// Result decodes the action's answer, one JSON value on its stdout, into result,
+// which must be a pointer. What follows the answer is dropped. Without Result,
+// or if result is nil, all of stdout is dropped.
+func Result(result interface{}) ReexecActionOption {
+	return func(a *ReexecAction) { a.Result = result }
+}
+
+// Environment gives the child these variables ("KEY=VALUE") in addition to, or
+// in place of, those of the parent. Variables whose names start with gons_ are
+// left out: they tell a child which namespaces to join, and only the action
+// itself says that.
+func Environment(environment []string) ReexecActionOption {
+	return func(a *ReexecAction) { a.Environment = environment }
+}
+
+// defaultGrace is the grace period without the option GracePeriod.
+const defaultGrace = time.Second
+
+// GracePeriod is how long a child may linger after its answer has arrived (or
+// has turned out to be undecodable) before it is killed, and how long its
+// descendants may keep its pipes open after its end. Without it, it is 1 s. Zero
+// or less is no grace at all.
+func GracePeriod(d time.Duration) ReexecActionOption {
+	return func(a *ReexecAction) { a.grace = &d }
+}
+
+// Stderr sends what the child writes to stderr on to w as it comes, and then it
+// is no failure of the action any more. If w is nil, it is one again.
+//
+// Each run calls w.Write from one goroutine, and waits until it returns. A w that
+// serves several runs at a time must be safe for concurrent use. If w fails, the
+// rest of stderr is dropped, and the run returns the error of w, unless a worse
+// one happened.
+func Stderr(w io.Writer) ReexecActionOption {
+	return func(a *ReexecAction) { a.stderr = w }
+}
+
+// Cmd lets tune have the last word on the child before it is started: new
+// namespaces and their id maps, the working directory, credentials, a cgroup,
+// Pdeathsig, ExtraFiles.
+//
+// Stdin, Stdout and Stderr of the command belong to the run and are set
+// afterwards. ExtraFiles are numbered from 3 as always, and those that the run
+// itself needs follow. New namespaces (Cloneflags) are made before the
+// Namespaces are joined. Pdeathsig is sent when the parent ends, not when one of
+// its threads does (https://go.dev/issue/27505), unless the calling goroutine is
+// locked to a thread that is in namespaces of its own: then that thread is the
+// child's parent.
+//
+// Where a PID namespace can be joined only by way of a user namespace, as for
+// an ordinary user, tune works on an intermediate process, from which the
+// child inherits session, cgroup, working directory and credentials.
+func Cmd(tune func(*exec.Cmd)) ReexecActionOption {
+	return func(a *ReexecAction) { a.tune = tune }
+}

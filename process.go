@@ -1,0 +1,288 @@
+package reexec
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"time"
+
+	"example.com/gons/reexec/internal/testsupport"
+)
+
+// A process is a child as its parent sees it, from its start until it is reaped.
+type process struct {
+	pipes
+	cmd   *exec.Cmd
+	grace time.Duration
+	rest  []byte // what did not fit into stdin at once
+
+	said     excerpt       // what came from stderr
+	relayErr error         // why the caller's writer did not take it
+	silent   chan struct{} // closed after the end of stderr; guards said and relayErr
+
+	status error         // of the child's end: nil, *exec.ExitError, or why it could not be learnt
+	exited chan struct{} // closed once the child is reaped; guards status
+
+	mu       sync.Mutex
+	killed   error  // why the child was killed, nil: it was not
+	endGrace func() // stops the timer of linger
+}
+
+// errLingers is why a child is killed that does not end after its answer.
+var errLingers = errors.New("child lingers")
+
+const (
+	maxSaid   = 64 << 10 // bytes kept of each the beginning and the end of a stderr
+	maxQuoted = 128      // the same of an undecodable answer
+)
+
+// start starts a child with all its pipes and goroutines. Its stdin gives input
+// and then end of file, or is /dev/null if input is nil.
+//
+// The child is started from the calling thread, whenever it matters, so it
+// inherits the namespaces which that thread is in.
+func (a *ReexecAction) start(ctx context.Context, input []byte) (*process, error) {
+	if ctx.Err() != nil {
+		cause := context.Cause(ctx)
+		return nil, a.failure("child was not started, reason: "+cause.Error(), "", cause)
+	}
+	p := &process{
+		grace:  defaultGrace,
+		said:   excerpt{limit: maxSaid},
+		silent: make(chan struct{}),
+		exited: make(chan struct{}),
+	}
+	if a.grace != nil {
+		p.grace = *a.grace
+	}
+	if err := a.launch(ctx, p, input); err != nil {
+		if join := (*joinError)(nil); errors.As(err, &join) {
+			return nil, a.failed(err.Error(), "", err)
+		}
+		return nil, a.failure("cannot start child, reason: "+err.Error(), "", err)
+	}
+	go p.listen(a.stderr)
+	go p.reap()
+	return p, nil
+}
+
+// launch makes the pipes of a child and starts it.
+func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte) (err error) {
+	if len(a.Namespaces) > 0 {
+		if err := cannotJoin(); err != nil {
+			return err
+		}
+		if err := checkReferences(a.Namespaces); err != nil {
+			return err
+		}
+	}
+	path, err := executable()
+	if err != nil {
+		return err
+	}
+	cmd := &exec.Cmd{Path: path, Args: os.Args[:1], Env: a.environ()}
+	if a.tune != nil {
+		a.tune(cmd)
+	}
+	cmd.ExtraFiles = slices.Clip(cmd.ExtraFiles) // what is appended is ours alone
+
+	pipes := 2
+	if input != nil {
+		pipes = 3
+	}
+	r, w, err := makePipes(pipes)
+	if err != nil {
+		return err
+	}
+	p.answer, p.stderr = &reader{file: r[0]}, &reader{file: r[1]}
+	theirs := []*os.File{w[0], w[1]}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, w[0], w[1]
+	if input != nil {
+		p.stdin = w[2]
+		theirs = append(theirs, r[2])
+		cmd.Stdin = r[2]
+		p.feed(input)
+	}
+	defer func() {
+		closeAll(theirs)
+		if err != nil {
+			p.close()
+		}
+	}()
+	testsupport.Cover(cmd)
+	p.cmd, err = startCommand(ctx, cmd, a.Namespaces, p.exited)
+	return err
+}
+
+// makePipes makes so many pipes, or none at all.
+func makePipes(n int) (readers, writers []*os.File, err error) {
+	for range n {
+		r, w, err := os.Pipe()
+		if err != nil {
+			closeAll(readers)
+			closeAll(writers)
+			return nil, nil, err
+		}
+		readers, writers = append(readers, r), append(writers, w)
+	}
+	return readers, writers, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// feed puts as much input into stdin as fits at once, usually all of it. So a
+// child that fails early, and reads nothing, always fails in the same way, and
+// is not sometimes too fast for its parent.
+func (p *process) feed(input []byte) {
+	n, _ := writeNow(p.stdin, input) // send meets the error again
+	if p.rest = input[n:]; len(p.rest) == 0 {
+		_ = p.stdin.Close()
+	}
+}
+
+// send writes to stdin what feed has left over, and then ends it. The channel
+// then tells how that went.
+func (p *process) send() <-chan error {
+	sent := make(chan error, 1)
+	if len(p.rest) == 0 {
+		sent <- nil
+		return sent
+	}
+	go func() {
+		_, err := p.stdin.Write(p.rest)
+		_ = p.stdin.Close()
+		sent <- err
+	}()
+	return sent
+}
+
+// listen reads stderr to its end, keeps an excerpt of it, and passes it on to w,
+// if there is one.
+func (p *process) listen(w io.Writer) {
+	defer close(p.silent)
+	buffer := make([]byte, 4096)
+	for {
+		n, err := p.stderr.Read(buffer)
+		_, _ = p.said.Write(buffer[:n])
+		if w != nil && p.relayErr == nil && n > 0 {
+			_, p.relayErr = w.Write(buffer[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// reap waits for the end of the child. From then on its descendants may keep its
+// pipes for no longer than the grace period.
+func (p *process) reap() {
+	status := p.cmd.Wait()
+	p.mu.Lock()
+	p.status = status
+	close(p.exited)
+	p.mu.Unlock()
+	p.limit(time.Now().Add(p.grace))
+}
+
+// kill kills the child, unless it has ended already. The first reason counts.
+func (p *process) kill(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.exited:
+	default:
+		if p.killed == nil {
+			p.killed = why
+		}
+		_ = p.cmd.Process.Kill() // fails only if the child has just ended
+	}
+}
+
+// linger grants the child the grace period and then kills it.
+func (p *process) linger() {
+	ctx, cancel := context.WithTimeout(context.Background(), p.grace)
+	stop := onDone(ctx, func() { p.kill(errLingers) })
+	p.endGrace = func() {
+		stop()
+		cancel()
+	}
+}
+
+// decode decodes the answer into result and reads on to the end of file. It
+// returns an excerpt of all that it has read. The child may linger after its
+// answer, and also after one that makes no sense.
+func (p *process) decode(result any) (answer string, err error) {
+	if result == nil {
+		_, _ = io.Copy(io.Discard, p.answer)
+		return "", nil
+	}
+	seen := excerpt{limit: maxQuoted}
+	from := io.TeeReader(p.answer, &seen)
+	err = json.NewDecoder(from).Decode(result)
+	p.linger()
+	_, _ = io.Copy(io.Discard, from)
+	return seen.String(), err
+}
+
+// await blocks until the child is reaped and nothing more is to come from it.
+func (p *process) await() {
+	<-p.silent
+	<-p.exited
+	if p.endGrace != nil {
+		p.endGrace()
+	}
+	p.limit(time.Now()) // there is nobody any more to read the rest of stdin
+}
+
+// verdict tells whether the run has failed, and if so, why: the texts come in
+// the order of their importance.
+func (a *ReexecAction) verdict(p *process, sendErr, decodeErr error, answer string) error {
+	stderr := testsupport.WithoutWarnings(p.said.String())
+	killed, status := p.killed, p.status
+	if killed == errLingers {
+		killed, status = nil, nil
+	}
+	var spoke error
+	if stderr != "" && a.stderr == nil {
+		spoke = errSpoke
+	}
+	// Whether a child reads its parameter is its own affair, as long as it does
+	// what it is asked for.
+	if decodeErr == nil && (a.Result != nil || (spoke == nil && status == nil)) {
+		sendErr = nil
+	}
+
+	var what string
+	switch {
+	case spoke != nil:
+		what = fmt.Sprintf("child failed with stderr message %q", stderr)
+	case decodeErr != nil:
+		what = fmt.Sprintf("cannot decode child result, reason: %v, child wrote %q", decodeErr, answer)
+		if status != nil {
+			what += ", " + status.Error()
+		}
+	case status != nil:
+		what = "child failed, reason: " + status.Error()
+	case p.relayErr != nil:
+		what = "cannot pass on stderr of child, reason: " + p.relayErr.Error()
+	}
+	switch {
+	case killed != nil:
+		return a.failure("child was killed, reason: "+killed.Error(), stderr, killed, status)
+	case sendErr != nil:
+		what = fmt.Sprintf("cannot send parameter to child, reason: %v, %s", sendErr, what)
+	case what == "":
+		return nil
+	}
+	return a.failure(what, stderr, sendErr, spoke, decodeErr, status, p.relayErr)
+}

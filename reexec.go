@@ -1,0 +1,96 @@
+package reexec
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+
+	"example.com/gons/reexec/internal/testsupport"
+)
+
+// enabled tells that this process is a parent that has called CheckAction (or
+// RunAction) and so may start children. Without that call a child would run the
+// whole program again instead of an action, its own children included.
+var enabled atomic.Bool
+
+// Package testing cannot import this package, since then the tests inside this
+// package could not import package testing.
+func init() {
+	testsupport.CheckAction = CheckAction
+}
+
+// CheckAction tells children from parents. Call it first thing in main, or in an
+// init function, as long as all actions have been registered by then.
+//
+// In a child it runs the action and never returns: the child ends with exit
+// status 0. If the child could not join its namespaces, or does not know its
+// action, it says so on stderr and ends with exit status 1.
+//
+// In any other process CheckAction returns at once, and children can be started
+// from then on.
+func CheckAction() {
+	action, err := pending()
+	if err != nil {
+		fmt.Fprint(os.Stderr, err)
+		testsupport.Exit(1)
+	}
+	if action == nil {
+		return
+	}
+	defer testsupport.ExitOnPanic()
+	action()
+	testsupport.Exit(0)
+}
+
+// RunAction does the same as [CheckAction] and leaves it to the caller how a
+// child ends: in a child it runs the action and then returns true. In any other
+// process it enables the start of children and returns false.
+//
+// RunAction panics if the child could not join its namespaces, with the error
+// that [gons.Status] reports, and if the child does not know its action.
+func RunAction() (action bool) {
+	run, err := pending()
+	switch {
+	case err == nil && run == nil:
+		return false
+	case err == nil:
+		run()
+		return true
+	case switchStatus() != nil:
+		panic(err)
+	default:
+		panic(err.Error())
+	}
+}
+
+// pending returns the action that this process is to run, if it is a child. If
+// it is not, pending enables the start of children.
+func pending() (Action, error) {
+	if err := switchStatus(); err != nil {
+		return nil, err
+	}
+	if orders.action == "" {
+		enabled.Store(true)
+		return nil, nil
+	}
+	action, ok := registered(orders.action)
+	if !ok {
+		return nil, fmt.Errorf("unregistered gons/reexec re-execution action %q", orders.action)
+	}
+	return action, nil
+}
+
+// mustBeAbleToRun panics where a call of Run is a programming mistake.
+func mustBeAbleToRun(actionname string) {
+	const run = "gons/reexec: ReexecAction.Run: "
+	if orders.action != "" {
+		panic(run + "tried to re-execute in already re-executing child process")
+	}
+	if !enabled.Load() {
+		panic(run + "application does not support forking and restarting, " +
+			"needs to call reexec.CheckAction() first before running discovery")
+	}
+	if _, ok := registered(actionname); !ok {
+		panic(fmt.Sprintf(run+"attempting to re-execute into unregistered action %q", actionname))
+	}
+}

@@ -1,0 +1,40 @@
+package reexec
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Action is a function that a child runs. It finds its parameter, if there is
+// one, as a JSON value on [os.Stdin], and answers with one JSON value on
+// [os.Stdout]. Whatever it writes to [os.Stderr] tells the parent that it has
+// failed, and so does an exit status other than 0.
+type Action func()
+
+// actions maps the names of actions to their functions.
+var actions sync.Map
+
+// Register makes an action known under a name that is unique in the program.
+//
+// Parent and child are the same program, so both must register the action
+// before they call [CheckAction]: init functions are the place for it. An
+// action that is registered only later is unknown to the child.
+//
+// Register panics if the name is empty or already taken, or if there is no
+// action. It is safe for concurrent use.
+func Register(name string, action Action) {
+	if name == "" || action == nil {
+		panic(fmt.Sprintf("gons/reexec: registerAction: re-execution action %q needs both a name and a function", name))
+	}
+	if _, taken := actions.LoadOrStore(name, action); taken {
+		panic(fmt.Sprintf("gons/reexec: registerAction: re-execution action %q already registered", name))
+	}
+}
+
+// registered returns the action of that name, if there is one.
+func registered(name string) (action Action, ok bool) {
+	if a, ok := actions.Load(name); ok {
+		return a.(Action), true
+	}
+	return nil, false
+}
