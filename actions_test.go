@@ -1,0 +1,115 @@
+package reexec_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec"
+)
+
+// The actions that the specs run, by name. Each does just one thing.
+func init() {
+	for name, action := range map[string]reexec.Action{
+		"silent":  func() {},
+		"answer":  func() { answer("done") },
+		"null":    func() { answer(nil) },
+		"echo":    func() { answer(param()) },
+		"garbage": func() { fmt.Print("done\n") },
+		"more":    func() { fmt.Print(`"done" and more`) },
+		"noise": func() {
+			for range 1 << 10 {
+				fmt.Print(strings.Repeat("noise", 1<<10))
+			}
+		},
+		"fail": func() {
+			answer("done")
+			fmt.Fprint(os.Stderr, "failed")
+		},
+		"status":            func() { os.Exit(3) },
+		"status and stderr": func() { fmt.Fprint(os.Stderr, "failed"); os.Exit(3) },
+		"status and answer": func() { answer("done"); os.Exit(3) },
+		"big failure":       func() { fmt.Fprint(os.Stderr, bigFailure); os.Exit(1) },
+		"huge failure": func() {
+			fmt.Fprint(os.Stderr, "BEGIN")
+			for range 64 {
+				fmt.Fprint(os.Stderr, strings.Repeat("x", 1<<20))
+			}
+			fmt.Fprint(os.Stderr, "END")
+		},
+		"panic":            func() { panic("at the disco") },
+		"read all":         func() { b, _ := io.ReadAll(os.Stdin); answer(len(b)) },
+		"write, then read": func() { answer(strings.Repeat("x", 1<<20)); _, _ = io.Copy(io.Discard, os.Stdin) },
+		"linger":           func() { answer("done"); select {} },
+		"linger, garbage":  func() { fmt.Println("garbage"); select {} },
+		"hang":             func() { fmt.Fprint(os.Stderr, "hanging"); time.Sleep(time.Hour) },
+		"environment":      func() { answer(os.Environ()) },
+		"program's environment": func() {
+			out, err := exec.Command("/bin/sh", "-c", "cat /proc/self/environ").CombinedOutput()
+			answer(fmt.Sprint(string(out), err))
+		},
+		"name":   func() { comm, _ := os.ReadFile("/proc/self/comm"); answer(string(comm)) },
+		"args":   func() { answer(os.Args) },
+		"reexec": func() { _ = reexec.RunReexecAction("silent") },
+		"input":  func() { path, _ := os.Readlink("/proc/self/fd/0"); answer(path) },
+		"namespaces": func() {
+			ids := map[string]string{}
+			for _, ns := range namespaceFlags {
+				ids[ns.kind], _ = os.Readlink("/proc/self/ns/" + ns.kind)
+			}
+			answer(ids)
+		},
+		"descriptors": func() {
+			entries, _ := os.ReadDir("/proc/self/fd")
+			var open []string
+			for _, entry := range entries {
+				target, _ := os.Readlink("/proc/self/fd/" + entry.Name())
+				open = append(open, entry.Name()+" "+target)
+			}
+			answer(open)
+		},
+		"leave descendant": func() {
+			descendant := exec.Command("/proc/self/exe")
+			descendant.Env = append(os.Environ(), neighbourVar+"=-")
+			stay, forever, _ := os.Pipe()
+			descendant.Stdin, descendant.Stdout, descendant.Stderr = stay, os.Stdout, os.Stderr
+			descendant.ExtraFiles = []*os.File{forever} // so that its stdin has no end
+			if err := descendant.Start(); err != nil {
+				fmt.Fprint(os.Stderr, err)
+				return
+			}
+			answer(descendant.Process.Pid)
+		},
+		"set hostname": func() {
+			if err := syscall.Sethostname([]byte("neighbour")); err != nil {
+				fmt.Fprint(os.Stderr, err)
+			}
+		},
+		"touch": func() { _ = os.WriteFile(param().(string), nil, 0o600) },
+	} {
+		reexec.Register(name, action)
+	}
+}
+
+// bigFailure is a message of 3,000 bytes.
+var bigFailure = strings.Repeat("failed\n", 3000/7) + "end\n"
+
+// answer answers a value.
+func answer(value any) {
+	if err := json.NewEncoder(os.Stdout).Encode(value); err != nil {
+		fmt.Fprint(os.Stderr, err)
+	}
+}
+
+// param returns the parameter.
+func param() (value any) {
+	if err := json.NewDecoder(os.Stdin).Decode(&value); err != nil {
+		fmt.Fprint(os.Stderr, err)
+	}
+	return value
+}

@@ -1,0 +1,272 @@
+package reexec_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// visit runs an action in these namespaces, which tells in which ones it was.
+func visit(namespaces []reexec.Namespace, options ...reexec.ReexecActionOption) (ids map[string]string) {
+	GinkgoHelper()
+	Expect(reexec.RunReexecAction("namespaces",
+		append(options, reexec.Namespaces(namespaces), reexec.Result(&ids))...)).To(Succeed())
+	return ids
+}
+
+// expectVisit expects an action to be in exactly these namespaces of a neighbour.
+func expectVisit(n *neighbour, namespaces ...reexec.Namespace) {
+	GinkgoHelper()
+	there := map[string]bool{}
+	for _, ns := range namespaces {
+		there[kind(ns.Type)] = true
+	}
+	for kind, id := range visit(namespaces) {
+		if there[kind] {
+			Expect(id).To(Equal(n.id(kind)), "%s namespace, joined", kind)
+		} else {
+			Expect(id).To(Equal(namespaceID("self", kind)), "%s namespace, not joined", kind)
+		}
+	}
+}
+
+// kind returns a type without its bang.
+func kind(typ string) string {
+	if typ[0] == '!' {
+		return typ[1:]
+	}
+	return typ
+}
+
+var _ = Describe("joining namespaces", func() {
+
+	all := []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts"}
+
+	Context("as root", func() {
+
+		BeforeEach(needsRoot)
+
+		for _, typ := range all[1:] {
+			It("joins "+typ, func() {
+				n := newNeighbour(all[1:]...)
+				expectVisit(n, n.namespace(typ))
+			})
+			It("joins !"+typ, func() {
+				n := newNeighbour(all[1:]...)
+				expectVisit(n, n.namespace("!"+typ))
+			})
+			It("joins !"+typ+" after !user", func() {
+				n := newNeighbour(all...)
+				expectVisit(n, n.namespaces("!user", "!"+typ)...)
+			})
+		}
+
+		It("joins all but user", func() {
+			n := newNeighbour(all[1:]...)
+			expectVisit(n, n.namespaces("!cgroup", "!ipc", "!net", "!pid", "!uts", "mnt")...)
+		})
+
+	})
+
+	// These are for root too.
+	Context("as an ordinary user", func() {
+
+		for _, typ := range all[1:] {
+			for _, bang := range []string{"", "!"} {
+				It("joins "+bang+typ+" after user", func() {
+					n := newNeighbour(all...)
+					expectVisit(n, n.namespaces("!user", bang+typ)...)
+					expectVisit(n, n.namespaces("user", bang+typ)...)
+				})
+			}
+		}
+
+		It("joins user", func() {
+			n := newNeighbour("user")
+			expectVisit(n, n.namespace("user"))
+			expectVisit(n, n.namespace("!user"))
+		})
+
+		It("joins all, with and without bangs, and in any order after user", func() {
+			n := newNeighbour(all...)
+			expectVisit(n, n.namespaces("!user", "!mnt", "!cgroup", "!ipc", "!net", "!pid", "!uts")...)
+			expectVisit(n, n.namespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")...)
+			expectVisit(n, n.namespaces("user", "!pid", "uts", "!net", "mnt", "ipc")...)
+		})
+
+	})
+
+	DescribeTable("looks references up where the bang wants it",
+		func(typ string) {
+			n := newNeighbour(all...)
+			inside := reexec.Namespace{Type: typ, Path: filepath.Join(n.hall, typ)}
+			expectVisit(n, n.namespace("!user"), n.namespace("mnt"), inside)
+			expectVisit(n, n.namespace("!user"), n.namespace("!mnt"), inside)
+			inside.Type = "!" + typ
+			err := reexec.RunReexecAction("silent",
+				reexec.Namespaces([]reexec.Namespace{n.namespace("!user"), n.namespace("mnt"), inside}))
+			Expect(err).To(MatchError(And(
+				ContainSubstring("package gons: invalid gons_"+typ+" reference"),
+				ContainSubstring(inside.Path))))
+
+			if isRoot { // there is a way without the user namespace too
+				n = newNeighbour(all[1:]...)
+				inside = reexec.Namespace{Type: typ, Path: filepath.Join(n.hall, typ)}
+				expectVisit(n, n.namespace("mnt"), inside)
+			}
+		},
+		Entry(nil, "net"),
+		Entry(nil, "uts"),
+		Entry(nil, "pid"),
+	)
+
+	It("looks bang references up in the mount namespace of the parent", func() {
+		n := newNeighbour(all...)
+		// This link leads nowhere in the neighbour's mount namespace.
+		for _, typ := range []string{"net", "pid"} {
+			link := filepath.Join(n.hall, "outside-"+typ)
+			Expect(os.Symlink(n.namespace(typ).Path, link)).To(Succeed())
+			outside := reexec.Namespace{Type: "!" + typ, Path: link}
+			expectVisit(n, n.namespace("!user"), n.namespace("mnt"), outside)
+			outside.Type = typ
+			Expect(reexec.RunReexecAction("silent",
+				reexec.Namespaces([]reexec.Namespace{n.namespace("!user"), n.namespace("mnt"), outside}),
+			)).To(MatchError(ContainSubstring("package gons: invalid gons_" + typ + " reference")))
+		}
+	})
+
+	It("gives the action the capabilities of the user namespace", func() {
+		n := newNeighbour("user", "pid", "uts")
+		for _, types := range [][]string{{"!user", "!uts"}, {"!user", "!pid", "!uts"}} {
+			Expect(reexec.RunReexecAction("set hostname", reexec.Namespaces(n.namespaces(types...)))).To(Succeed())
+		}
+	})
+
+	Context("wrong references", func() {
+
+		DescribeTable("are errors",
+			func(ns reexec.Namespace, message string) {
+				err := reexec.RunReexecAction("silent", reexec.Namespaces([]reexec.Namespace{ns}))
+				Expect(err).To(MatchError(ContainSubstring(message)))
+			},
+			Entry("unknown type", reexec.Namespace{Type: "foo", Path: "/proc/self/ns/net"}, "unknown namespace type"),
+			Entry("no type", reexec.Namespace{Type: "!", Path: "/proc/self/ns/net"}, "both need to be given"),
+			Entry("two types", reexec.Namespace{Type: "net,uts", Path: "/proc/self/ns/net"}, "both need to be given"),
+			Entry("no path", reexec.Namespace{Type: "net"}, "both need to be given"),
+			Entry("no pid", reexec.Namespace{Type: "pid", Path: "/nowhere"}, `package gons: invalid gons_pid reference "/nowhere"`),
+			Entry("no PID namespace", reexec.Namespace{Type: "!pid", Path: "/proc/self/ns/net"}, `package gons: cannot join gons_pid using reference "/proc/self/ns/net"`),
+			Entry("own user namespace", reexec.Namespace{Type: "user", Path: "/proc/self/ns/user"}, `package gons: cannot join gons_user`),
+		)
+
+		It("of the same type may not come twice", func() {
+			n := newNeighbour(all...)
+			for _, kind := range []string{"net", "pid"} {
+				Expect(reexec.RunReexecAction("silent", reexec.Namespaces(n.namespaces("!user", "!"+kind, "!"+kind)))).To(
+					MatchError(ContainSubstring("duplicate namespace order type " + kind)))
+			}
+		})
+
+		It("do not block", func() {
+			fifo := filepath.Join(GinkgoT().TempDir(), "fifo")
+			Expect(unix.Mkfifo(fifo, 0o600)).To(Succeed())
+			Expect(reexec.RunReexecAction("silent",
+				reexec.Namespaces([]reexec.Namespace{{Type: "pid", Path: fifo}}))).To(
+				MatchError(ContainSubstring("cannot join gons_pid")))
+		})
+
+		It("tell that the first process of a PID namespace has ended", func() {
+			n := newNeighbour(all...)
+			pid, err := os.Open(n.namespace("pid").Path)
+			Expect(err).NotTo(HaveOccurred())
+			defer pid.Close()
+			user, err := os.Open(n.namespace("user").Path)
+			Expect(err).NotTo(HaveOccurred())
+			defer user.Close()
+			self := "/proc/" + itoa(os.Getpid()) + "/fd/"
+			n.end()
+			err = reexec.RunReexecAction("silent", reexec.Namespaces([]reexec.Namespace{
+				{Type: "!user", Path: self + itoa(int(user.Fd()))},
+				{Type: "!pid", Path: self + itoa(int(pid.Fd()))},
+			}))
+			Expect(err).To(MatchError(And(
+				HavePrefix("package gons: cannot join gons_pid using reference"),
+				ContainSubstring("first process has ended"))))
+			Expect(err).To(MatchError(syscall.ENOMEM))
+		})
+
+	})
+
+	Context("from a locked thread in namespaces of its own", func() {
+
+		BeforeEach(needsRoot)
+
+		// onThread runs f on a thread in new namespaces that is thrown away.
+		onThread := func(flags int, f func()) {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				defer GinkgoRecover()
+				runtime.LockOSThread()
+				Expect(unix.Unshare(flags)).To(Succeed())
+				f()
+			}()
+			<-done
+			Eventually(strayThreads).Should(BeEmpty())
+		}
+
+		It("inherits them", func() {
+			onThread(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
+				ids := visit(nil)
+				Expect(ids).To(HaveKeyWithValue("net", namespaceID("thread-self", "net")))
+				Expect(ids).To(HaveKeyWithValue("uts", namespaceID("thread-self", "uts")))
+			})
+		})
+
+		It("inherits them together with a PID namespace, and leaves the thread where it was", func() {
+			n := newNeighbour("pid")
+			onThread(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
+				before := namespaceID("thread-self", "pid_for_children")
+				for range 20 {
+					ids := visit(n.namespaces("pid"))
+					Expect(ids).To(HaveKeyWithValue("pid", n.id("pid")))
+					Expect(ids).To(HaveKeyWithValue("net", namespaceID("thread-self", "net")))
+					Expect(namespaceID("thread-self", "pid_for_children")).To(Equal(before))
+				}
+			})
+		})
+
+		It("inherits them with a Pdeathsig", func() {
+			onThread(unix.CLONE_NEWNET, func() {
+				ids := visit(nil, reexec.Cmd(func(cmd *exec.Cmd) {
+					cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+				}))
+				Expect(ids).To(HaveKeyWithValue("net", namespaceID("thread-self", "net")))
+			})
+		})
+
+	})
+
+	It("leaves no thread in a PID namespace", func() {
+		n := newNeighbour(all...)
+		errs := make(chan error)
+		const runs = 50
+		for range runs {
+			go func() {
+				errs <- reexec.RunReexecAction("silent", reexec.Namespaces(n.namespaces("!user", "!pid")))
+			}()
+		}
+		for range runs {
+			Expect(<-errs).To(Succeed())
+		}
+		Eventually(strayThreads).Should(BeEmpty())
+	})
+
+})

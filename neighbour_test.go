@@ -1,0 +1,155 @@
+package reexec_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// A neighbour is a process in namespaces of its own, to be visited by specs. It
+// lasts until the end of its spec.
+type neighbour struct {
+	pid  int
+	end  func() // ends it, and returns when it is gone
+	hall string // an empty folder; in the neighbour's mount namespace it is a tmpfs, where there are references
+}
+
+// neighbourVar has the test binary be a neighbour; its value is the hall, or - for
+// a neighbour that mounts nothing.
+const neighbourVar = "reexec_test_neighbour"
+
+// namespaceFlags are the flags of clone(2), in the order of "nsenter --all".
+var namespaceFlags = []struct {
+	kind string
+	flag uintptr
+}{
+	{"user", unix.CLONE_NEWUSER},
+	{"mnt", unix.CLONE_NEWNS},
+	{"cgroup", unix.CLONE_NEWCGROUP},
+	{"ipc", unix.CLONE_NEWIPC},
+	{"net", unix.CLONE_NEWNET},
+	{"pid", unix.CLONE_NEWPID},
+	{"uts", unix.CLONE_NEWUTS},
+}
+
+// isRoot tells whether this process may join all namespaces.
+var isRoot = os.Geteuid() == 0
+
+// needsRoot skips a spec where it cannot pass.
+func needsRoot() {
+	GinkgoHelper()
+	if !isRoot {
+		Skip("needs root")
+	}
+}
+
+// newNeighbour starts a process with new namespaces of these types. Ordinary
+// users need "user" among them.
+func newNeighbour(kinds ...string) *neighbour {
+	GinkgoHelper()
+	n := &neighbour{hall: "-"}
+	attr := &syscall.SysProcAttr{}
+	for _, kind := range kinds {
+		for _, ns := range namespaceFlags {
+			if ns.kind == kind {
+				attr.Cloneflags |= ns.flag
+			}
+		}
+		switch kind {
+		case "user":
+			attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+			attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+		case "mnt":
+			n.hall = GinkgoT().TempDir()
+		}
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), neighbourVar+"="+n.hall, "GORACE=atexit_sleep_ms=0")
+	cmd.SysProcAttr = attr
+	cmd.Stderr = GinkgoWriter
+	stay, err := cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	ready, err := cmd.StdoutPipe()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(cmd.Start()).To(Succeed())
+	n.end = sync.OnceFunc(func() {
+		_ = stay.Close()
+		_ = cmd.Wait()
+	})
+	DeferCleanup(n.end)
+	Expect(bufio.NewReader(ready).ReadString('\n')).To(Equal("ready\n"))
+	n.pid = cmd.Process.Pid
+	return n
+}
+
+// beNeighbour is called first thing in TestMain, and never returns in a
+// neighbour.
+func beNeighbour() {
+	hall := os.Getenv(neighbourVar)
+	if hall == "" {
+		return
+	}
+	if hall != "-" {
+		check := func(err error) {
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "neighbour:", err)
+				os.Exit(1)
+			}
+		}
+		check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+		check(unix.Mount("tmpfs", hall, "tmpfs", 0, ""))
+		check(os.Chmod(hall, 0o755))
+		for _, ns := range namespaceFlags {
+			// In the neighbour's mount namespace there is still the /proc of its
+			// parent, and there it is itself what the link says.
+			self, err := os.Readlink("/proc/self")
+			check(err)
+			check(os.Symlink("/proc/"+self+"/ns/"+ns.kind, filepath.Join(hall, ns.kind)))
+		}
+	}
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
+// namespace refers to the neighbour's namespace of a type, with or without bang.
+func (n *neighbour) namespace(typ string) reexec.Namespace {
+	return reexec.Namespace{
+		Type: typ,
+		Path: fmt.Sprintf("/proc/%d/ns/%s", n.pid, strings.TrimPrefix(typ, "!")),
+	}
+}
+
+// namespaces refers to several of them.
+func (n *neighbour) namespaces(types ...string) (namespaces []reexec.Namespace) {
+	for _, typ := range types {
+		namespaces = append(namespaces, n.namespace(typ))
+	}
+	return namespaces
+}
+
+// id identifies the neighbour's namespace of a type.
+func (n *neighbour) id(kind string) string {
+	GinkgoHelper()
+	return namespaceID(n.pid, kind)
+}
+
+// namespaceID identifies a namespace of a process; its type may have a bang.
+func namespaceID(process any, typ string) string {
+	GinkgoHelper()
+	id, err := os.Readlink(fmt.Sprintf("/proc/%v/ns/%s", process, strings.TrimPrefix(typ, "!")))
+	Expect(err).NotTo(HaveOccurred())
+	return id
+}

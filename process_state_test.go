@@ -1,0 +1,64 @@
+package reexec_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// children returns the status lines of the children of this process, zombies
+// included.
+func children() (found []string) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	Expect(err).NotTo(HaveOccurred())
+	for _, stat := range stats {
+		line, err := os.ReadFile(stat)
+		if err != nil {
+			continue // has just gone
+		}
+		// The name, in parentheses, may contain anything; see proc(5).
+		_, rest, _ := strings.Cut(string(line), ") ")
+		var state string
+		var ppid int
+		if _, err := fmt.Sscan(rest, &state, &ppid); err == nil && ppid == os.Getpid() {
+			found = append(found, string(line))
+		}
+	}
+	return found
+}
+
+// strayThreads returns the namespaces of threads that differ from those which the
+// process was started in.
+func strayThreads() (found []string) {
+	links, err := filepath.Glob("/proc/self/task/*/ns/*")
+	Expect(err).NotTo(HaveOccurred())
+	for _, link := range links {
+		home, err := os.Readlink(filepath.Join("/proc/self/ns", filepath.Base(link)))
+		if err != nil {
+			continue
+		}
+		if here, err := os.Readlink(link); err == nil && here != home {
+			found = append(found, link+" "+here)
+		}
+	}
+	return found
+}
+
+// inheritable returns the descriptors that any child of this process inherits.
+func inheritable() (found []string) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	Expect(err).NotTo(HaveOccurred())
+	for _, entry := range entries {
+		flags, err := unix.FcntlInt(uintptr(atoi(entry.Name())), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
+			continue
+		}
+		target, _ := os.Readlink("/proc/self/fd/" + entry.Name())
+		found = append(found, entry.Name()+" "+target)
+	}
+	return found
+}

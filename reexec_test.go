@@ -1,0 +1,165 @@
+package reexec_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("re-execution", func() {
+
+	It("runs an action and decodes its answer", func() {
+		var answer string
+		Expect(reexec.RunReexecAction("answer", reexec.Result(&answer))).To(Succeed())
+		Expect(answer).To(Equal("done"))
+	})
+
+	It("passes a parameter", func() {
+		var answer []any
+		Expect(reexec.RunReexecAction("echo",
+			reexec.Param([]any{"a", 1.5, nil}), reexec.Result(&answer))).To(Succeed())
+		Expect(answer).To(Equal([]any{"a", 1.5, nil}))
+	})
+
+	It("passes environment variables, and they win over inherited ones", func() {
+		GinkgoT().Setenv("reexec_test", "inherited")
+		var env []string
+		Expect(reexec.RunReexecAction("environment",
+			reexec.Environment([]string{"reexec_test=given"}), reexec.Result(&env))).To(Succeed())
+		Expect(env).To(ContainElement("reexec_test=given"))
+		Expect(env).NotTo(ContainElement("reexec_test=inherited"))
+	})
+
+	It("keeps the deprecated functions", func() {
+		var answer string
+		Expect(reexec.ForkReexec("answer", nil, &answer)).To(Succeed())
+		Expect(answer).To(Equal("done"))
+		var env []string
+		Expect(reexec.ForkReexecEnv("environment", []reexec.Namespace{}, []string{"reexec_test=given"}, &env)).To(Succeed())
+		Expect(env).To(ContainElement("reexec_test=given"))
+	})
+
+	It("keeps the fields of an action", func() {
+		ns := []reexec.Namespace{{Type: "net", Path: "/proc/self/ns/net"}}
+		var result string
+		a := reexec.NewReexecAction("answer", reexec.Namespaces(ns), reexec.Param(42),
+			reexec.Result(&result), reexec.Environment([]string{"A=B"}))
+		Expect(a.ActionName).To(Equal("answer"))
+		Expect(a.Namespaces).To(Equal(ns))
+		Expect(a.Param).To(Equal(42))
+		Expect(a.Result).To(BeIdenticalTo(&result))
+		Expect(a.Environment).To(Equal([]string{"A=B"}))
+		a.Namespaces = nil
+		Expect(a.Run()).To(Succeed())
+		Expect(a.Run()).To(Succeed(), "an action may be run again")
+		Expect(result).To(Equal("done"))
+		Expect((&reexec.ReexecAction{ActionName: "silent"}).Run()).To(Succeed())
+	})
+
+	It("starts the running image under the program's name and without arguments", func() {
+		var args []string
+		Expect(reexec.RunReexecAction("args", reexec.Result(&args))).To(Succeed())
+		Expect(args).To(Equal(os.Args[:1]))
+		var name string
+		Expect(reexec.RunReexecAction("name", reexec.Result(&name))).To(Succeed())
+		own, err := os.ReadFile("/proc/self/comm")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(name).To(Equal(string(own)))
+	})
+
+	It("returns false from RunAction in a parent", func() {
+		Expect(reexec.RunAction()).To(BeFalse())
+	})
+
+	When("it is used wrongly", func() {
+
+		It("panics if the action is unknown to the parent", func() {
+			Expect(func() { _ = reexec.RunReexecAction("unknown") }).To(PanicWith(
+				`gons/reexec: ReexecAction.Run: attempting to re-execute into unregistered action "unknown"`))
+		})
+
+		It("panics if an action is registered twice", func() {
+			Expect(func() { reexec.Register("answer", func() {}) }).To(PanicWith(
+				`gons/reexec: registerAction: re-execution action "answer" already registered`))
+		})
+
+		It("panics if an action has no name or no function", func() {
+			Expect(func() { reexec.Register("", func() {}) }).To(Panic())
+			Expect(func() { reexec.Register("nothing", nil) }).To(Panic())
+		})
+
+		It("panics in a child", func() {
+			err := reexec.RunReexecAction("reexec")
+			Expect(err).To(MatchError(ContainSubstring(
+				"gons/reexec: ReexecAction.Run: tried to re-execute in already re-executing child process")))
+		})
+
+		It("panics if an option is nil", func() {
+			Expect(func() { reexec.NewReexecAction("answer", nil) }).To(PanicWith(ContainSubstring("nil option")))
+		})
+
+	})
+
+	When("the child cannot run its action", func() {
+
+		It("says in one line that it does not know the action", func() {
+			reexec.Register("too late", func() {})
+			err := reexec.RunReexecAction("too late")
+			Expect(err).To(MatchError(`gons/reexec: ReexecAction.Run: child failed with stderr message ` +
+				`"unregistered gons/reexec re-execution action \"too late\""`))
+			Expect(exitCode(err)).To(Equal(1))
+		})
+
+		It("says in one line that it could not join a namespace", func() {
+			err := reexec.RunReexecAction("answer", reexec.Namespaces([]reexec.Namespace{
+				{Type: "!net", Path: "/nowhere"},
+			}))
+			Expect(err).To(MatchError(`gons/reexec: ReexecAction.Run: child failed with stderr message ` +
+				`"package gons: invalid gons_net reference \"/nowhere\": No such file or directory"`))
+			Expect(exitCode(err)).To(Equal(1))
+		})
+
+		It("panics only in RunAction", func() {
+			for name, variables := range map[string][]string{
+				`panic: unregistered gons/reexec re-execution action "nobody"`: {"gons_reexec_action=nobody"},
+				`panic: .*package gons: invalid gons_net reference "/nowhere"`: {"gons_reexec_action=answer", "gons_net=/nowhere"},
+			} {
+				child := exec.Command("/proc/self/exe")
+				child.Env = append(os.Environ(), append(variables, runActionVar+"=yes")...)
+				out, err := child.CombinedOutput()
+				Expect(err).To(MatchError("exit status 2"))
+				Expect(string(out)).To(MatchRegexp(name))
+			}
+		})
+
+		It("returns true from RunAction after the action", func() {
+			child := exec.Command("/proc/self/exe")
+			child.Env = append(os.Environ(), "gons_reexec_action=answer", runActionVar+"=yes")
+			out, err := child.Output()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(strings.Fields(string(out))).To(Equal([]string{`"done"`, "true"}))
+		})
+
+	})
+
+	It("panics in a program that has not called CheckAction", func() {
+		program := exec.Command("/proc/self/exe")
+		program.Env = append(os.Environ(), notEnabledVar+"=yes")
+		out, err := program.CombinedOutput()
+		Expect(err).To(MatchError("exit status 2"))
+		Expect(string(out)).To(HavePrefix("panic: gons/reexec: ReexecAction.Run: application does not support " +
+			"forking and restarting, needs to call reexec.CheckAction() first before running discovery\n"))
+	})
+
+})
+
+// These variables have the test binary do something else than testing.
+const (
+	runActionVar  = "reexec_test_run_action"  // call RunAction and print what it returns
+	notEnabledVar = "reexec_test_not_enabled" // run an action before CheckAction
+)
