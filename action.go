@@ -23,6 +23,7 @@ type ReexecAction struct {
 	grace  *time.Duration  // how long a child may linger, nil: defaultGrace
 	stderr io.Writer       // where the child's stderr goes, nil: is a failure
 	tune   func(*exec.Cmd) // last word on the child, may be nil
+	isFunc bool            // the answers come on a pipe of their own; see Func
 }
 
 // NewReexecAction returns the named action with these options. It panics if an
@@ -88,15 +89,12 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 			return a.failure("cannot send parameter to child, reason: "+err.Error(), "", err)
 		}
 	}
-	p, err := a.start(ctx, param.Bytes())
+	p, err := a.start(ctx, param.Bytes(), false)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	stop := onDone(ctx, func() {
-		p.kill(context.Cause(ctx))
-		p.limit(time.Now())
-	})
+	stop := onDone(ctx, func() { p.abort(context.Cause(ctx)) })
 	defer stop()
 
 	sent := p.send()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -73,17 +74,27 @@ func init() {
 			}
 			answer(open)
 		},
-		"leave descendant": func() {
-			descendant := exec.Command("/proc/self/exe")
-			descendant.Env = append(os.Environ(), neighbourVar+"=-")
-			stay, forever, _ := os.Pipe()
-			descendant.Stdin, descendant.Stdout, descendant.Stderr = stay, os.Stdout, os.Stderr
-			descendant.ExtraFiles = []*os.File{forever} // so that its stdin has no end
-			if err := descendant.Start(); err != nil {
-				fmt.Fprint(os.Stderr, err)
-				return
-			}
-			answer(descendant.Process.Pid)
+		"leave descendant": func() { answer(leaveDescendant()) },
+		"leave descendant, hang": func() {
+			fmt.Fprint(os.Stderr, leaveDescendant())
+			select {}
+		},
+		"answer, then fail": func() {
+			answer("done")
+			_ = os.Stdout.Close()
+			time.Sleep(10 * time.Millisecond) // the parent must have seen the answer
+			os.Exit(3)
+		},
+		"kill yourself":  func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM); select {} },
+		"cwd":            func() { cwd, _ := os.Getwd(); answer(cwd) },
+		"uid":            func() { answer(os.Geteuid()) },
+		"write to 4":     func() { _, _ = os.NewFile(4, "4").WriteString("here") },
+		"take your time": func() { runtime.GC(); time.Sleep(5 * time.Millisecond); answer("done") },
+		"say your PID and hang": func() {
+			// Here /proc is still that of the parent.
+			pid, _ := os.Readlink("/proc/self")
+			_, _ = os.NewFile(3, "3").WriteString(pid + "\n")
+			select {}
 		},
 		"set hostname": func() {
 			if err := syscall.Sethostname([]byte("neighbour")); err != nil {
@@ -94,6 +105,21 @@ func init() {
 	} {
 		reexec.Register(name, action)
 	}
+}
+
+// leaveDescendant starts a process that keeps stdout and stderr for ever, and
+// returns its PID.
+func leaveDescendant() int {
+	descendant := exec.Command("/proc/self/exe")
+	descendant.Env = append(os.Environ(), neighbourVar+"=-")
+	stay, forever, _ := os.Pipe()
+	descendant.Stdin, descendant.Stdout, descendant.Stderr = stay, os.Stdout, os.Stderr
+	descendant.ExtraFiles = []*os.File{forever} // so that its stdin has no end
+	if err := descendant.Start(); err != nil {
+		fmt.Fprint(os.Stderr, err)
+		return 0
+	}
+	return descendant.Process.Pid
 }
 
 // bigFailure is a message of 3,000 bytes.

@@ -9,7 +9,8 @@ import (
 // orders is what the parent has told this process to do. It is zero in a process
 // that is no child.
 var orders struct {
-	action string
+	action  string
+	answers *os.File // where a function answers; nil for other actions
 }
 
 // A child takes its orders before any package that uses this one is
@@ -24,6 +25,10 @@ func init() {
 	}
 	takeName()
 	watchParent(os.Getenv(deathVar))
+	for _, fd := range numbers(os.Getenv(answersVar)) {
+		closeOnExec(fd)
+		orders.answers = os.NewFile(uintptr(fd), "answers")
+	}
 	for _, fd := range numbers(os.Getenv(closeVar)) {
 		_ = os.NewFile(uintptr(fd), "namespace").Close()
 	}

@@ -3,7 +3,10 @@ package reexec_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"example.com/gons/reexec"
 )
@@ -17,8 +20,22 @@ func beOther() {
 		os.Exit(0)
 	case os.Getenv(notEnabledVar) != "":
 		_ = reexec.RunReexecAction("answer")
+	case os.Getenv(doomedVar) != "" && !reexec.RunAction():
+		words := strings.Fields(os.Getenv(doomedVar))
+		n := &neighbour{pid: atoi(words[0])}
+		fmt.Println(reexec.RunReexecAction("say your PID and hang",
+			reexec.Namespaces(n.namespaces(words[1:]...)),
+			reexec.Cmd(func(cmd *exec.Cmd) {
+				cmd.ExtraFiles = []*os.File{os.Stdout}
+				cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			})))
+		os.Exit(1)
 	}
 }
+
+// doomedVar has the test binary be a parent whose child lasts, with a Pdeathsig, in
+// the namespaces of a process: its PID, and the types.
+const doomedVar = "reexec_test_doomed"
 
 // atoi returns a number that is known to be one.
 func atoi(s string) int {

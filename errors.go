@@ -36,7 +36,11 @@ var errSpoke = errors.New("child wrote to stderr")
 // failure returns the error of a run: what happened, what the child wrote to
 // stderr, and the causes, of which nil ones are left out.
 func (a *ReexecAction) failure(what, stderr string, causes ...error) error {
-	return a.failed("gons/reexec: ReexecAction.Run: "+what, stderr, causes...)
+	prefix := "gons/reexec: ReexecAction.Run: "
+	if a.isFunc {
+		prefix = fmt.Sprintf("gons/reexec: function %q: ", a.ActionName)
+	}
+	return a.failed(prefix+what, stderr, causes...)
 }
 
 // failed is failure with the whole text.
@@ -50,7 +54,7 @@ func (a *ReexecAction) failed(text, stderr string, causes ...error) error {
 		Action: a.ActionName,
 		Stderr: stderr,
 		Err:    err,
-		text:   strings.ReplaceAll(text, "\n", " "),
+		text:   oneLine(text),
 	}
 }
 
@@ -63,3 +67,11 @@ func newJoinError(format string, args ...any) error {
 }
 
 func (e *joinError) Unwrap() error { return e.error }
+
+// A killedError tells why a child was killed while it was still being started.
+type killedError struct{ error }
+
+func (e *killedError) Unwrap() error { return e.error }
+
+// oneLine makes one line of a text.
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", " ") }

@@ -118,7 +118,11 @@ func socketPair() (ours, theirs *os.File, err error) {
 func takeOver(ctx context.Context, intermediate *exec.Cmd, socket *os.File) (*exec.Cmd, error) {
 	stop := onDone(ctx, func() { _ = intermediate.Process.Kill() })
 	ready, err := receive(socket)
-	if killed := stop(); killed || err != nil {
+	if killed := stop(); killed {
+		_ = intermediate.Wait()
+		return nil, &killedError{context.Cause(ctx)}
+	}
+	if err != nil {
 		return intermediate, nil
 	}
 	if ready.Failure != "" {

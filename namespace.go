@@ -2,6 +2,7 @@ package reexec
 
 import (
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -31,4 +32,41 @@ func checkReferences(namespaces []Namespace) error {
 		}
 	}
 	return nil
+}
+
+// NamespacesOf refers to the namespaces of a process for [Namespaces], so that
+// an action runs where "nsenter --all --target PID" would run a program.
+//
+// Without types these are all that package gons knows: user, mnt, cgroup, ipc,
+// net, pid, uts, in this order. With types ("net", without bang) just these, in
+// their order. Namespaces that the calling thread is in already are left out,
+// since the kernel refuses to join the own user namespace again. All references
+// bear a bang.
+//
+// The order matters for a process that has a user namespace of its own, but also
+// namespaces that do not belong to it: who has joined its user namespace may not
+// join these any more. A privileged caller names their types first, as in
+// NamespacesOf(pid, "net", "user").
+//
+// The references are paths below /proc, so that the process must last until the
+// run begins; [NamespaceFile] helps where it might be gone by then. An unknown
+// type, a process that does not exist, and missing permission (see ptrace(2))
+// are errors that tell which namespace could not be found.
+func NamespacesOf(pid int, types ...string) ([]Namespace, error) {
+	return namespacesOf(pid, types)
+}
+
+// NamespaceFile refers to a namespace by an open file, such as
+// /proc/42/ns/net or a bind mount of it, and learns its type from the kernel. So
+// it stays the same namespace, whatever becomes of the process 42.
+//
+// The reference bears a bang, which it must keep, since the file is out of reach
+// once another namespace has been joined. The file must stay open until the run
+// is over. A file that is closed, or is no namespace, is an error.
+func NamespaceFile(f *os.File) (Namespace, error) {
+	ns, err := namespaceFile(f)
+	if err != nil {
+		return Namespace{}, fmt.Errorf("gons/reexec: NamespaceFile: %w", err)
+	}
+	return ns, nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -42,12 +43,12 @@ const (
 	maxQuoted = 128      // the same of an undecodable answer
 )
 
-// start starts a child with all its pipes and goroutines. Its stdin gives input
-// and then end of file, or is /dev/null if input is nil.
+// start starts a child with all its pipes and goroutines. Its stdin gives input,
+// and then end of file unless it stays open. Without either it is /dev/null.
 //
 // The child is started from the calling thread, whenever it matters, so it
 // inherits the namespaces which that thread is in.
-func (a *ReexecAction) start(ctx context.Context, input []byte) (*process, error) {
+func (a *ReexecAction) start(ctx context.Context, input []byte, open bool) (*process, error) {
 	if ctx.Err() != nil {
 		cause := context.Cause(ctx)
 		return nil, a.failure("child was not started, reason: "+cause.Error(), "", cause)
@@ -61,9 +62,14 @@ func (a *ReexecAction) start(ctx context.Context, input []byte) (*process, error
 	if a.grace != nil {
 		p.grace = *a.grace
 	}
-	if err := a.launch(ctx, p, input); err != nil {
-		if join := (*joinError)(nil); errors.As(err, &join) {
+	if err := a.launch(ctx, p, input, open); err != nil {
+		var join *joinError
+		var killed *killedError
+		switch {
+		case errors.As(err, &join):
 			return nil, a.failed(err.Error(), "", err)
+		case errors.As(err, &killed):
+			return nil, a.failure("child was killed, reason: "+err.Error(), "", err)
 		}
 		return nil, a.failure("cannot start child, reason: "+err.Error(), "", err)
 	}
@@ -73,7 +79,7 @@ func (a *ReexecAction) start(ctx context.Context, input []byte) (*process, error
 }
 
 // launch makes the pipes of a child and starts it.
-func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte) (err error) {
+func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte, open bool) (err error) {
 	if len(a.Namespaces) > 0 {
 		if err := cannotJoin(); err != nil {
 			return err
@@ -93,7 +99,7 @@ func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte) (er
 	cmd.ExtraFiles = slices.Clip(cmd.ExtraFiles) // what is appended is ours alone
 
 	pipes := 2
-	if input != nil {
+	if input != nil || open {
 		pipes = 3
 	}
 	r, w, err := makePipes(pipes)
@@ -101,13 +107,12 @@ func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte) (er
 		return err
 	}
 	p.answer, p.stderr = &reader{file: r[0]}, &reader{file: r[1]}
-	theirs := []*os.File{w[0], w[1]}
+	theirs := w[:2:2]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, w[0], w[1]
-	if input != nil {
+	if pipes == 3 {
 		p.stdin = w[2]
-		theirs = append(theirs, r[2])
 		cmd.Stdin = r[2]
-		p.feed(input)
+		theirs = append(theirs, r[2])
 	}
 	defer func() {
 		closeAll(theirs)
@@ -115,6 +120,17 @@ func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte) (er
 			p.close()
 		}
 	}()
+	if !open {
+		p.feed(input)
+	}
+	if a.isFunc {
+		cmd.Stdout = os.Stdout
+		number, err := inherit(cmd, w[0])
+		if err != nil {
+			return err
+		}
+		cmd.Env = append(cmd.Env, answersVar+"="+strconv.Itoa(number))
+	}
 	testsupport.Cover(cmd)
 	p.cmd, err = startCommand(ctx, cmd, a.Namespaces, p.exited)
 	return err
@@ -144,6 +160,10 @@ func closeAll(files []*os.File) {
 // child that fails early, and reads nothing, always fails in the same way, and
 // is not sometimes too fast for its parent.
 func (p *process) feed(input []byte) {
+	if len(input) == 0 {
+		return
+	}
+	growPipe(p.stdin, len(input))
 	n, _ := writeNow(p.stdin, input) // send meets the error again
 	if p.rest = input[n:]; len(p.rest) == 0 {
 		_ = p.stdin.Close()
@@ -206,6 +226,12 @@ func (p *process) kill(why error) {
 		}
 		_ = p.cmd.Process.Kill() // fails only if the child has just ended
 	}
+}
+
+// abort kills the child and waits for nothing more from it.
+func (p *process) abort(why error) {
+	p.kill(why)
+	p.limit(time.Now())
 }
 
 // linger grants the child the grace period and then kills it.

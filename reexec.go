@@ -31,7 +31,11 @@ func init() {
 func CheckAction() {
 	action, err := pending()
 	if err != nil {
-		fmt.Fprint(os.Stderr, err)
+		if orders.answers == nil {
+			fmt.Fprint(os.Stderr, err)
+		} else {
+			tellParent(switchFrame, err.Error())
+		}
 		testsupport.Exit(1)
 	}
 	if action == nil {
@@ -76,6 +80,9 @@ func pending() (Action, error) {
 	action, ok := registered(orders.action)
 	if !ok {
 		return nil, fmt.Errorf("unregistered gons/reexec re-execution action %q", orders.action)
+	}
+	if err := testsupport.Return(); err != nil {
+		return nil, err
 	}
 	return action, nil
 }

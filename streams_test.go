@@ -276,14 +276,16 @@ var _ = Describe("what flows between parent and child", func() {
 	})
 
 	It("passes on no descriptors but the pipes", func() {
-		var open []string
-		Expect(reexec.RunReexecAction("descriptors", reexec.Result(&open))).To(Succeed())
-		for _, descriptor := range open {
-			Expect(descriptor).To(Or(
+		n := newNeighbour("user", "mnt", "pid", "net")
+		for _, namespaces := range [][]reexec.Namespace{nil, n.namespaces("!user", "!net"), n.namespaces("!user", "!pid", "!net")} {
+			var open []string
+			Expect(reexec.RunReexecAction("descriptors",
+				reexec.Namespaces(namespaces), reexec.Result(&open))).To(Succeed())
+			Expect(open).To(HaveEach(Or(
 				MatchRegexp(`^[012] `),
 				MatchRegexp(`^\d+ (anon_inode:|/proc/\d+/fd$|/sys/fs/cgroup|$)`), // made by the child itself
 				BeElementOf(inheritable()),
-			))
+			)))
 		}
 	})
 

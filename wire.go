@@ -11,13 +11,13 @@ import (
 // the path of a namespace, and gons_order. The others are read by this package.
 const (
 	gonsPrefix = "gons_"
-	orderVar   = gonsPrefix + "order"         // types of the namespaces to be joined, in order
-	actionVar  = gonsPrefix + "reexec_action" // name of the action
-	closeVar   = gonsPrefix + "reexec_close"  // descriptors to be closed: 5,6,7
-	deathVar   = gonsPrefix + "reexec_pdeath" // signal at the parent's death, and the parent's PID: 15,42
-	answerVar  = gonsPrefix + "reexec_answer" // descriptor for the answers of a function
-	socketVar  = gonsPrefix + "reexec_socket" // intermediate: descriptor of its socket
-	lookupVar  = gonsPrefix + "reexec_lookup" // intermediate: references, as JSON, the last of them the PID namespace's
+	orderVar   = gonsPrefix + "order"          // types of the namespaces to be joined, in order
+	actionVar  = gonsPrefix + "reexec_action"  // name of the action
+	closeVar   = gonsPrefix + "reexec_close"   // descriptors to be closed: 5,6,7
+	deathVar   = gonsPrefix + "reexec_pdeath"  // signal at the parent's death, and the parent's PID: 15,42
+	answersVar = gonsPrefix + "reexec_answers" // descriptor for the answers of a function
+	socketVar  = gonsPrefix + "reexec_socket"  // intermediate: descriptor of its socket
+	lookupVar  = gonsPrefix + "reexec_lookup"  // intermediate: references, as JSON, the last of them the PID namespace's
 )
 
 // environ returns the environment of a child, but for the namespaces it joins.

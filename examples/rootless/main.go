@@ -1,0 +1,84 @@
+//go:build linux
+
+// Command rootless runs an action as root of a new user namespace, with a mount
+// namespace of its own, and mounts a tmpfs there. It needs no privileges, and
+// nobody else sees that mount:
+//
+//	go run ./examples/rootless
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"example.com/gons/reexec"
+)
+
+// A report tells how the world looks from inside.
+type report struct {
+	UID   int
+	Files []string
+}
+
+// furnish mounts a tmpfs on a folder and puts a file there.
+var furnish = reexec.RegisterFunc("furnish", func(folder string) (report, error) {
+	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, ""); err != nil {
+		return report{}, fmt.Errorf("cannot mount a tmpfs on %s: %w", folder, err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "table"), nil, 0o600); err != nil {
+		return report{}, err
+	}
+	files, err := list(folder)
+	return report{UID: os.Getuid(), Files: files}, err
+})
+
+func main() {
+	log.SetFlags(0)
+	reexec.CheckAction()
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
+	folder, err := os.MkdirTemp("", "rootless-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(folder)
+	inside, err := furnish.Call(context.Background(), folder, reexec.Cmd(asRoot))
+	if err != nil {
+		return err
+	}
+	outside, err := list(folder)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("inside:  user %d sees %v\n", inside.UID, inside.Files)
+	fmt.Printf("outside: user %d sees %v\n", os.Getuid(), outside)
+	return nil
+}
+
+// asRoot makes the child root of new namespaces, where it is nobody but the
+// caller to everyone else.
+func asRoot(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+}
+
+// list lists the names of the files in a folder.
+func list(folder string) (names []string, err error) {
+	entries, err := os.ReadDir(folder)
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names, err
+}

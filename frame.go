@@ -1,0 +1,69 @@
+package reexec
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// Parameters and answers of functions travel in frames: one byte for the kind,
+// eight bytes for the length (big endian), and so many bytes of JSON.
+const frameHeader = 1 + 8
+
+// The kinds of frames.
+const (
+	paramFrame  = 'P' // a parameter
+	readyFrame  = 'R' // null; the child is in its namespaces and serves parameters
+	switchFrame = 'S' // text: the child cannot serve at all
+	resultFrame = 'A' // the result of a call
+	errorFrame  = 'E' // a FuncError
+	panicFrame  = 'X' // a PanicError; the child ends
+	badFrame    = 'B' // text: a parameter could not be decoded, or a result not be encoded
+)
+
+// maxAhead is how much memory, in bytes, a frame gets at the most before its
+// bytes have arrived. So no wrong length costs more than this.
+const maxAhead = 1 << 20
+
+// newFrame encodes a value as a frame, in one piece: writing it takes one system
+// call, and so its reader is woken up just once.
+func newFrame(kind byte, value any) ([]byte, error) {
+	var frame bytes.Buffer
+	frame.Write(make([]byte, frameHeader))
+	if err := json.NewEncoder(&frame).Encode(value); err != nil {
+		return nil, err
+	}
+	b := frame.Bytes()
+	b[0] = kind
+	binary.BigEndian.PutUint64(b[1:], uint64(len(b)-frameHeader))
+	return b, nil
+}
+
+// readFrame reads a frame. The error is [io.EOF] only at the end of file between
+// two frames.
+func readFrame(r io.Reader) (kind byte, body []byte, err error) {
+	var header [frameHeader]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
+		return 0, nil, err
+	}
+	for left := binary.BigEndian.Uint64(header[1:]); left > 0; {
+		// What has arrived already may be doubled.
+		n := int(min(left, uint64(max(len(body), maxAhead))))
+		body = append(body, make([]byte, n)...)
+		if _, err := io.ReadFull(r, body[len(body)-n:]); err != nil {
+			return 0, nil, fmt.Errorf("frame is cut off: %w", noEOF(err))
+		}
+		left -= uint64(n)
+	}
+	return header[0], body, nil
+}
+
+// noEOF tells an end of file that comes too early from one in time.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

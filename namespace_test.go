@@ -1,0 +1,208 @@
+package reexec_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// types returns the types of namespaces.
+func types(namespaces []reexec.Namespace) (types []string) {
+	for _, ns := range namespaces {
+		types = append(types, ns.Type)
+	}
+	return types
+}
+
+var _ = Describe("namespaces of a process", func() {
+
+	DescribeTable("finds those that are not shared, and a child can join them",
+		func(kinds ...string) {
+			n := newNeighbour(kinds...)
+			namespaces, err := reexec.NamespacesOf(n.pid)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(strings.Join(types(namespaces), " ")).To(Equal("!" + strings.Join(kinds, " !")))
+			expectVisit(n, namespaces...)
+		},
+		Entry(nil, "user"),
+		Entry(nil, "user", "net"),
+		Entry(nil, "user", "pid"),
+		Entry(nil, "user", "mnt", "pid", "uts"),
+		Entry(nil, "user", "cgroup", "ipc"),
+		Entry(nil, "user", "mnt", "cgroup", "ipc", "net", "pid", "uts"),
+	)
+
+	DescribeTable("does so for root without a user namespace",
+		func(kinds ...string) {
+			needsRoot()
+			n := newNeighbour(kinds...)
+			namespaces, err := reexec.NamespacesOf(n.pid)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(strings.Join(types(namespaces), " ")).To(Equal("!" + strings.Join(kinds, " !")))
+			expectVisit(n, namespaces...)
+		},
+		Entry(nil, "net"),
+		Entry(nil, "pid"),
+		Entry(nil, "mnt", "cgroup", "ipc", "net", "pid", "uts"),
+	)
+
+	It("keeps to the types and their order", func() {
+		n := newNeighbour("user", "net", "uts", "ipc")
+		namespaces, err := reexec.NamespacesOf(n.pid, "uts", "mnt", "user", "net")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(namespaces).To(Equal(n.namespaces("!uts", "!user", "!net")))
+	})
+
+	It("finds none of one's own", func() {
+		Expect(reexec.NamespacesOf(os.Getpid())).To(BeEmpty())
+	})
+
+	It("compares with the calling thread", func() {
+		needsRoot()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer GinkgoRecover()
+			runtime.LockOSThread() // and throw it away
+			Expect(unix.Unshare(unix.CLONE_NEWNET)).To(Succeed())
+			namespaces, err := reexec.NamespacesOf(os.Getpid())
+			Expect(err).NotTo(HaveOccurred())
+			Expect(types(namespaces)).To(Equal([]string{"!net"}))
+		}()
+		<-done
+		Eventually(strayThreads).Should(BeEmpty())
+	})
+
+	It("joins namespaces of other owners before the user namespace", func() {
+		needsRoot()
+		cmd := exec.Command("unshare", "--net", "unshare", "--user", "cat")
+		stdin, err := cmd.StdinPipe()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(cmd.Start()).To(Succeed())
+		defer func() {
+			_ = stdin.Close()
+			_ = cmd.Wait()
+		}()
+		n := &neighbour{pid: cmd.Process.Pid}
+		Eventually(func() string { return n.id("user") }).ShouldNot(Equal(namespaceID("self", "user")))
+		namespaces, err := reexec.NamespacesOf(n.pid, "net", "user")
+		Expect(err).NotTo(HaveOccurred())
+		expectVisit(n, namespaces...)
+	})
+
+	It("is an error to ask for an unknown type", func() {
+		for _, typ := range []string{"foo", "", "!net", "time"} {
+			_, err := reexec.NamespacesOf(os.Getpid(), "net", typ)
+			Expect(err).To(MatchError(fmt.Sprintf("gons/reexec: NamespacesOf: unknown namespace type %q", typ)))
+		}
+	})
+
+	It("is an error to ask for a vanished process", func() {
+		n := newNeighbour("user", "net")
+		n.end()
+		for _, pid := range []int{n.pid, 0, -1} {
+			_, err := reexec.NamespacesOf(pid, "net")
+			Expect(err).To(MatchError(fs.ErrNotExist))
+			Expect(err).To(MatchError(ContainSubstring("cannot find net namespace of process %d", pid)))
+		}
+	})
+
+	It("is an error to ask for a foreign process", func() {
+		if isRoot {
+			Skip("root may ask for any process")
+		}
+		_, err := reexec.NamespacesOf(1, "net")
+		Expect(err).To(MatchError(fs.ErrPermission))
+		Expect(err).To(MatchError(ContainSubstring("cannot find net namespace of process 1")))
+	})
+
+})
+
+var _ = Describe("namespaces by file", func() {
+
+	It("knows the type of each", func() {
+		for _, ns := range namespaceFlags {
+			f, err := os.Open("/proc/self/ns/" + ns.kind)
+			Expect(err).NotTo(HaveOccurred())
+			defer f.Close()
+			ref, err := reexec.NamespaceFile(f)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(ref.Type).To(Equal("!" + ns.kind))
+			same, err := os.Stat(ref.Path)
+			Expect(err).NotTo(HaveOccurred())
+			info, err := f.Stat()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(os.SameFile(same, info)).To(BeTrue())
+		}
+	})
+
+	It("joins them all", func() {
+		n := newNeighbour("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
+		var namespaces []reexec.Namespace
+		for _, ns := range namespaceFlags {
+			f, err := os.Open(n.namespace(ns.kind).Path)
+			Expect(err).NotTo(HaveOccurred())
+			defer f.Close()
+			ref, err := reexec.NamespaceFile(f)
+			Expect(err).NotTo(HaveOccurred())
+			namespaces = append(namespaces, ref)
+		}
+		expectVisit(n, namespaces...)
+	})
+
+	It("outlasts the process", func() {
+		n := newNeighbour("user", "net")
+		var namespaces []reexec.Namespace
+		for _, kind := range []string{"user", "net"} {
+			f, err := os.Open(n.namespace(kind).Path)
+			Expect(err).NotTo(HaveOccurred())
+			defer f.Close()
+			ref, err := reexec.NamespaceFile(f)
+			Expect(err).NotTo(HaveOccurred())
+			namespaces = append(namespaces, ref)
+		}
+		id := n.id("net")
+		n.end()
+		Expect(visit(namespaces)).To(HaveKeyWithValue("net", id))
+	})
+
+	It("is an error without an open file", func() {
+		_, err := reexec.NamespaceFile(nil)
+		Expect(err).To(MatchError(os.ErrInvalid))
+		f, err := os.Open("/proc/self/ns/net")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(f.Close()).To(Succeed())
+		_, err = reexec.NamespaceFile(f)
+		Expect(err).To(MatchError(os.ErrClosed))
+		Expect(err).To(MatchError(HavePrefix("gons/reexec: NamespaceFile: ")))
+	})
+
+	It("is an error if the file is no namespace that can be joined", func() {
+		for _, path := range []string{"/dev/null", "/proc/self/status", "/"} {
+			f, err := os.Open(path)
+			Expect(err).NotTo(HaveOccurred())
+			defer f.Close()
+			_, err = reexec.NamespaceFile(f)
+			Expect(err).To(MatchError(ContainSubstring(path + " is not a namespace")))
+			Expect(err).To(MatchError(syscall.ENOTTY))
+		}
+		f, err := os.Open("/proc/self/ns/time")
+		if err != nil {
+			Skip("needs time namespaces")
+		}
+		defer f.Close()
+		_, err = reexec.NamespaceFile(f)
+		Expect(err).To(MatchError(ContainSubstring("unknown type")))
+	})
+
+})

@@ -1,0 +1,46 @@
+package reexec
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// takeStdin returns what stdin was, and leaves an empty stdin to whoever reads
+// from there: parameters are not for the function's eyes, nor for those of
+// programs that it starts. There may be no /dev/null in these namespaces, so an
+// empty pipe does its service.
+func takeStdin() (*os.File, error) {
+	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	empty, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer empty.Close()
+	defer w.Close()
+	if err := unix.Dup3(int(empty.Fd()), 0, 0); err != nil {
+		return nil, os.NewSyscallError("dup3", err)
+	}
+	return os.NewFile(uintptr(fd), "parameters"), nil
+}
+
+// growPipe makes a pipe large enough for so many bytes, as far as the system
+// allows. It only serves speed: fewer switches between writer and reader.
+func growPipe(pipe *os.File, size int) {
+	if size <= defaultPipe {
+		return
+	}
+	conn, err := pipe.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = conn.Control(func(fd uintptr) {
+		_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, min(size, maxPipe))
+	})
+}
+
+// defaultPipe is the capacity, in bytes, of a new pipe (pipe(7)).
+const defaultPipe = 64 << 10

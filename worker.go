@@ -1,0 +1,257 @@
+package reexec
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+
+	"example.com/gons/reexec/internal/testsupport"
+)
+
+// A Worker is a child that serves calls of a function, one after the other, and
+// so spares each of them the start of a process. [Func.Start] makes one.
+//
+// After a panic of the function, the end of the child, or a cancelled call, the
+// worker is gone, and every later call returns that error.
+//
+// A Worker is safe for concurrent use. It ends by itself when its parent ends.
+type Worker[P, R any] struct {
+	line *line
+}
+
+// Call calls the function in the child, once all calls that came before are
+// done, and blocks until it has answered.
+//
+// When ctx is done before the call's turn has come, the worker is left alone;
+// after that its child is killed. Errors are those of [Func.Call], and
+// [os.ErrClosed] after Close. Call panics if ctx is nil or w is the zero Worker.
+func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) {
+	l := w.mustBeStarted()
+	if ctx == nil {
+		panic("nil Context")
+	}
+	frame, err := l.action.paramFrame(param)
+	if err != nil {
+		return result, err
+	}
+	err = l.call(ctx, frame, &result)
+	return result, err
+}
+
+// Close ends the worker and blocks until its child is reaped. A call that is
+// being served, and then the child, have the grace period (see [GracePeriod]) to
+// end by themselves. Calls that wait for their turn return [os.ErrClosed].
+//
+// The error tells that the child has ended badly by itself, unless a call has
+// told so already. Closing again returns the same.
+func (w *Worker[P, R]) Close() error {
+	return w.mustBeStarted().close()
+}
+
+func (w *Worker[P, R]) mustBeStarted() *line {
+	if w == nil || w.line == nil {
+		panic("gons/reexec: Worker: zero Worker, use Func.Start")
+	}
+	return w.line
+}
+
+// A line connects the parent with a child that serves a function. Its methods are
+// for one goroutine at a time, but for call and close.
+type line struct {
+	action  *ReexecAction
+	p       *process
+	answers *bufio.Reader
+	sent    <-chan error  // how sending the parameter of a single call went
+	stop    func() bool   // ends the watch over the context
+	turn    chan struct{} // held by the call that is being served
+	closing chan struct{} // closed by the first close
+	close   func() error  // ends the child, once
+	gone    error         // why there is no child any more; guarded by turn
+}
+
+// dial starts a child for a function and waits until it is ready. It serves a
+// single parameter, or stays open for more.
+func (a *ReexecAction) dial(ctx context.Context, frame []byte, open bool) (*line, error) {
+	p, err := a.start(ctx, frame, open)
+	if err != nil {
+		return nil, err
+	}
+	l := &line{
+		action:  a,
+		p:       p,
+		answers: bufio.NewReader(p.answer),
+		stop:    onDone(ctx, func() { p.abort(context.Cause(ctx)) }),
+		turn:    make(chan struct{}, 1),
+		closing: make(chan struct{}),
+	}
+	l.close = sync.OnceValue(l.end)
+	if !open {
+		l.sent = p.send()
+	}
+	if err := l.receive(nil); err != nil {
+		return nil, l.hangUp(err)
+	}
+	return l, nil
+}
+
+// errLost is why a child is not heard of any more.
+var errLost = errors.New("child has ended without an answer")
+
+// A lineError is an error that leaves nothing to say to the child.
+type lineError struct{ error }
+
+func (e *lineError) Unwrap() error { return e.error }
+
+// receive receives an answer: the result, or the news that the child is ready.
+func (l *line) receive(result any) error {
+	kind, body, err := readFrame(l.answers)
+	if err != nil {
+		return &lineError{errLost}
+	}
+	var text string
+	var failed FuncError
+	var panicked PanicError
+	switch kind {
+	case readyFrame:
+		if result == nil {
+			return nil
+		}
+		err = errors.New("child is ready once more")
+	case resultFrame:
+		if result == nil {
+			err = errors.New("child answers before it is ready")
+			break
+		}
+		if err := json.Unmarshal(body, result); err != nil {
+			return l.action.failure("cannot decode child result, reason: "+err.Error(), "", err)
+		}
+		return nil
+	case badFrame:
+		if err = json.Unmarshal(body, &text); err == nil {
+			return l.action.failure(text, "", errors.New(text))
+		}
+	case errorFrame:
+		if err = json.Unmarshal(body, &failed); err == nil {
+			return &failed
+		}
+	case panicFrame:
+		if err = json.Unmarshal(body, &panicked); err == nil {
+			return &lineError{&panicked}
+		}
+	case switchFrame:
+		if err = json.Unmarshal(body, &text); err == nil {
+			return &lineError{&joinError{errors.New(text)}}
+		}
+	default:
+		err = fmt.Errorf("frame of unknown kind %q", kind)
+	}
+	return &lineError{fmt.Errorf("cannot understand child: %w", err)}
+}
+
+// call waits for its turn and then has the child serve a parameter.
+func (l *line) call(ctx context.Context, frame []byte, result any) error {
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+	case <-l.closing:
+	}
+	select {
+	case <-l.closing:
+		return l.closed()
+	default:
+	}
+	if ctx.Err() != nil {
+		cause := context.Cause(ctx)
+		return l.action.failure("call was not started, reason: "+cause.Error(), "", cause)
+	}
+	if l.gone != nil {
+		return l.gone
+	}
+	stop := onDone(ctx, func() { l.p.abort(context.Cause(ctx)) })
+	growPipe(l.p.stdin, len(frame))
+	_, _ = l.p.stdin.Write(frame) // a child that does not take it does not answer either
+	err := l.receive(result)
+	cancelled := stop()
+	if cancelled && err == nil {
+		err = &lineError{errLost}
+	}
+	if lost := (*lineError)(nil); cancelled || errors.As(err, &lost) {
+		l.gone = l.hangUp(err)
+		return l.gone
+	}
+	return err
+}
+
+// closed is the error of calls after Close.
+func (l *line) closed() error {
+	return l.action.failure("worker is closed", "", os.ErrClosed)
+}
+
+// end is what close does the first time.
+func (l *line) end() error {
+	close(l.closing)
+	grace, cancel := context.WithTimeout(context.Background(), l.p.grace)
+	defer cancel()
+	stop := onDone(grace, func() { l.p.abort(os.ErrClosed) })
+	l.turn <- struct{}{}
+	stop()
+	if l.gone != nil {
+		return nil
+	}
+	l.gone = l.closed()
+	return l.hangUp(nil)
+}
+
+// hangUp ends the child, which has the grace period to do so by itself, and
+// returns the error of the call: usually err, the outcome of receive, but a child
+// that was killed, or died, tells more.
+func (l *line) hangUp(err error) error {
+	p := l.p
+	if l.sent == nil {
+		_ = p.stdin.Close()
+	}
+	p.linger()
+	_, _ = io.Copy(io.Discard, p.answer)
+	p.await()
+	l.stop()
+	if l.sent != nil {
+		<-l.sent
+	}
+	p.close()
+
+	stderr := testsupport.WithoutWarnings(p.said.String())
+	killed, status := p.killed, p.status
+	if killed == errLingers {
+		killed, status = nil, nil
+	}
+	var lost *lineError
+	errors.As(err, &lost)
+	switch {
+	case killed != nil:
+		return l.action.failure("child was killed, reason: "+killed.Error(), stderr, killed, status)
+	case lost != nil && lost.error == errLost:
+		if status == nil {
+			status = &exec.ExitError{ProcessState: p.cmd.ProcessState} // it has no exit status to be proud of
+		}
+		return l.action.failure(fmt.Sprintf("%v, reason: %v, stderr: %q", errLost, status, stderr), stderr, status)
+	case lost != nil:
+		if panicked := (*PanicError)(nil); errors.As(err, &panicked) {
+			return panicked
+		}
+		return l.action.failed(lost.Error(), stderr, lost.error, status)
+	case err != nil:
+		return err
+	case status != nil:
+		return l.action.failure("child failed, reason: "+status.Error(), stderr, status)
+	case p.relayErr != nil:
+		return l.action.failure("cannot pass on stderr of child, reason: "+p.relayErr.Error(), stderr, p.relayErr)
+	}
+	return nil
+}
