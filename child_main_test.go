@@ -1,6 +1,7 @@
 package reexec_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,6 +21,13 @@ func beOther() {
 		os.Exit(0)
 	case os.Getenv(notEnabledVar) != "":
 		_ = reexec.RunReexecAction("answer")
+	case os.Getenv(orphanVar) != "" && !reexec.RunAction():
+		w, err := pid.Start(context.Background())
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(w.Call(context.Background(), struct{}{}))
+		select {}
 	case os.Getenv(doomedVar) != "" && !reexec.RunAction():
 		words := strings.Fields(os.Getenv(doomedVar))
 		n := &neighbour{pid: atoi(words[0])}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"example.com/gons/reexec/internal/testsupport"
@@ -181,6 +182,10 @@ func (p *process) send() <-chan error {
 	go func() {
 		_, err := p.stdin.Write(p.rest)
 		_ = p.stdin.Close()
+		if errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded) {
+			// Which of both it is, is a matter of time after the child's end.
+			err = fmt.Errorf("child did not read it to its end: %w", syscall.EPIPE)
+		}
 		sent <- err
 	}()
 	return sent
