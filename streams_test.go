@@ -285,6 +285,7 @@ var _ = Describe("what flows between parent and child", func() {
 				MatchRegexp(`^[012] `),
 				MatchRegexp(`^\d+ (anon_inode:|/proc/\d+/fd$|/sys/fs/cgroup|$)`), // made by the child itself
 				BeElementOf(inheritable()),
+				MatchRegexp(`(gocoverdir|reexec-coverage)`), // when covered
 			)))
 		}
 	})

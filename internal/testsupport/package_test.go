@@ -1,0 +1,25 @@
+package testsupport
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	. "github.com/onsi/gomega/gleak"
+	. "github.com/thediveo/fdooze"
+)
+
+func TestTestsupport(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(30 * time.Second) // generous: machines may be slow and busy
+	RunSpecs(t, "reexec/internal/testsupport")
+}
+
+var _ = BeforeEach(func() {
+	goroutines, descriptors := Goroutines(), Filedescriptors()
+	DeferCleanup(func() {
+		Eventually(Goroutines).ShouldNot(HaveLeaked(goroutines))
+		Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(descriptors))
+	})
+})

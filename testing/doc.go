@@ -1,0 +1,74 @@
+/*
+Package testing has tests count the coverage of re-executed children.
+
+A test binary that starts copies of itself needs a test main, so that a copy runs
+its action instead of the tests. [M] takes the place of [testing.M] there; this is
+a whole one:
+
+	package hostname
+
+	import (
+		"fmt"
+		"os"
+		"testing"
+
+		"example.com/gons/reexec"
+		rxtesting "example.com/gons/reexec/testing"
+	)
+
+	func init() {
+		reexec.Register("hostname", func() {
+			name, _ := os.Hostname()
+			fmt.Printf("%q", name)
+		})
+	}
+
+	func TestMain(m *testing.M) {
+		os.Exit((&rxtesting.M{M: m}).Run())
+	}
+
+	func TestHostname(t *testing.T) {
+		var name string
+		if err := reexec.RunReexecAction("hostname", reexec.Result(&name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+Now “go test -cover” counts what the children do, in the percentage that it prints
+as well as in the profile. So do -coverpkg, -race, Ginkgo's CLI, and a test binary
+that is run by hand.
+
+# How it works
+
+A test binary built for coverage writes its data when it ends in [os.Exit], into
+the directory GOCOVERDIR. After the tests [testing.M.Run] adds up all that it finds
+in the directory given by the flag -test.gocoverdir, or in a temporary one. M sets
+this directory and passes it to each child, by path and as an open file, as the
+path may mean nothing, or something else, in another mount namespace. A child that
+ends, or panics, goes there before it leaves its data.
+
+A program built by “go build -cover” needs no M: if GOCOVERDIR is set then its
+children leave their data there, too, whatever mount namespace they are in. But
+there Go cannot be told of a new way once the action runs, so an action should not
+change its own root directory.
+
+# What cannot be done
+
+Go writes coverage data in [os.Exit] only, and into files, so these are lost:
+
+  - the data of a child that is killed, also by its parent: because its context has
+    ended, or because it lingers for longer than its grace period;
+  - the data of a child that panics in another goroutine than that of its action,
+    or dies of a fatal error;
+  - the data of an action that runs before package main is initialised, as
+    reexec.CheckAction does when it is called from an init function;
+  - the data of an action that calls os.Exit by itself, instead of returning, in a
+    mount namespace without /proc;
+  - the data of a child that may not write into the directory, since it has the
+    credentials of another user. The action itself does not fail for that.
+
+Where a test panics or times out, Go itself counts nothing. A test binary that was
+not started by the go command then leaves a temporary directory behind, named
+reexec-coverage-….
+*/
+package testing

@@ -1,0 +1,77 @@
+package testing
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"example.com/gons/reexec/internal/testsupport"
+)
+
+// M is a [testing.M] for packages that re-execute their own test binary.
+type M struct{ *testing.M }
+
+// Run runs the action in a child, and then never returns. In any other process it
+// enables re-execution, runs the tests, and returns the exit code for [os.Exit].
+// All actions must have been registered by then.
+//
+// With coverage on, the data of the children counts like that of the tests
+// themselves. Run then parses the command line, as [testing.M.Run] would.
+func (m *M) Run() (exitcode int) {
+	if testsupport.CheckAction != nil {
+		testsupport.CheckAction()
+	}
+	if testing.CoverMode() != "" {
+		done, err := collect()
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "cannot collect coverage data of re-executed children: %v\n", err)
+			return 2 // as package testing does for coverage data of its own
+		}
+		defer done()
+	}
+	return m.M.Run()
+}
+
+// TestMainWithCoverage runs the tests and exits.
+//
+// Deprecated: use os.Exit((&M{M: m}).Run()) instead.
+func TestMainWithCoverage(m *testing.M) {
+	os.Exit((&M{M: m}).Run())
+}
+
+// collect has children leave their coverage data where package testing looks for
+// it after the tests: in the directory that a flag says.
+func collect() (done func(), err error) {
+	if !flag.Parsed() {
+		flag.Parse()
+	}
+	f := flag.Lookup("test.gocoverdir")
+	if f == nil {
+		return nil, errors.New("there is no flag -test.gocoverdir")
+	}
+	dir, remove := f.Value.String(), func() {}
+	if dir == "" { // not started by the go command
+		if dir, err = os.MkdirTemp("", "reexec-coverage-"); err != nil {
+			return nil, err
+		}
+		remove = func() {
+			if err := os.RemoveAll(dir); err != nil {
+				fmt.Fprintf(os.Stderr, "cannot remove coverage data: %v\n", err)
+			}
+		}
+	}
+	path, stop, err := testsupport.Collect(dir)
+	if err == nil {
+		err = f.Value.Set(path) // tests may change the working directory
+	}
+	if err != nil {
+		remove()
+		return nil, err
+	}
+	return func() {
+		stop()
+		remove()
+	}, nil
+}

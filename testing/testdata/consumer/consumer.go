@@ -1,0 +1,13 @@
+// Package consumer has four statements. In each test the parent runs one and its
+// children run another, so the right answer is always 50.0 %.
+package consumer
+
+import "example.com/consumer/lib"
+
+func Parent() string { return "parent" }
+
+func Child() string { return lib.Used() }
+
+func Nobody() string { return "nobody" }
+
+func NobodyEither() string { return "nobody either" }

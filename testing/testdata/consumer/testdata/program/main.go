@@ -1,0 +1,47 @@
+// Program runs an action in the namespaces that its arguments tell: TYPE=PATH. With
+// the first argument "exit" that is one which ends in os.Exit.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"example.com/consumer"
+	"example.com/gons/reexec"
+)
+
+func init() {
+	reexec.Register("answer", func() {
+		wd, err := os.Getwd()
+		if err != nil {
+			panic(err)
+		}
+		consumer.Child()
+		fmt.Printf("%q", wd)
+	})
+	reexec.Register("exit", func() {
+		consumer.Child()
+		os.Exit(3)
+	})
+}
+
+func main() {
+	reexec.CheckAction()
+	consumer.Parent()
+	var namespaces []reexec.Namespace
+	action, args := "answer", os.Args[1:]
+	if len(args) > 0 && args[0] == "exit" {
+		action, args = args[0], args[1:]
+	}
+	for _, arg := range args {
+		kind, path, _ := strings.Cut(arg, "=")
+		namespaces = append(namespaces, reexec.Namespace{Type: kind, Path: path})
+	}
+	var wd string
+	if err := reexec.RunReexecAction(action, reexec.Namespaces(namespaces), reexec.Result(&wd)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(wd)
+}
