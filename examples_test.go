@@ -1,0 +1,68 @@
+package reexec_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+)
+
+var _ = Describe("examples", func() {
+
+	// build returns the path of a built example.
+	build := func(name string) string {
+		GinkgoHelper()
+		c := newConsumer(nil) // skips where nothing can be built
+		program := filepath.Join(c.dir, name)
+		out, err := exec.Command("go", "build", "-o", program, "./examples/"+name).CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		return program
+	}
+
+	run := func(program string, args ...string) string {
+		GinkgoHelper()
+		out, err := exec.Command(program, args...).CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		return string(out)
+	}
+
+	It("answers", func() {
+		Expect(run(build("answer"))).To(Equal("The answer is 42\n"))
+	})
+
+	It("shows the interfaces here and there", func() {
+		program := build("interfaces")
+		here, there, ok := strings.Cut(run(program), "there, ")
+		Expect(ok).To(BeTrue())
+		Expect(here).To(MatchRegexp(`(?m)^here:(\n  .*)*\n  lo +up +\[127\.0\.0\.1/8`))
+		Expect(there).To(MatchRegexp(`^where process \d+ is:\n  lo +down +\[\]\n$`))
+
+		n := newNeighbour("user", "net")
+		_, there, _ = strings.Cut(run(program, itoa(n.pid)), "there, ")
+		Expect(there).To(HavePrefix("where process %d is:\n  lo       down", n.pid))
+	})
+
+	It("is root without privileges", func() {
+		Expect(run(build("rootless"))).To(MatchRegexp(
+			`^inside:  user 0 sees \[table\]\noutside: user \d+ sees \[\]\n$`))
+	})
+
+	It("watches the interfaces of a process, for some rounds or until it is interrupted", func() {
+		program := build("watch")
+		n := newNeighbour("user", "net")
+		line := `lo       in            0  out            0\n\n`
+		Expect(run(program, "-rounds", "2", "-pause", "1ms", itoa(n.pid))).To(MatchRegexp(`^(` + line + `){2}$`))
+
+		session, err := gexec.Start(exec.Command(program, itoa(n.pid)), nil, GinkgoWriter)
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(session.Out.Contents).Should(ContainSubstring("lo"))
+		Expect(alive(session.Command.Process.Pid)).To(Succeed())
+		session.Signal(syscall.SIGINT)
+		Eventually(session).Should(gexec.Exit(0))
+	})
+
+})
