@@ -21,6 +21,8 @@ func beOther() {
 		os.Exit(0)
 	case os.Getenv(notEnabledVar) != "":
 		_ = reexec.RunReexecAction("answer")
+	case os.Getenv(faultVar) != "" && !reexec.RunAction():
+		meetFault(os.Getenv(faultVar))
 	case os.Getenv(orphanVar) != "" && !reexec.RunAction():
 		w, err := pid.Start(context.Background())
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,39 +60,42 @@ func needsRoot() {
 // users need "user" among them.
 func newNeighbour(kinds ...string) *neighbour {
 	GinkgoHelper()
-	n := &neighbour{hall: "-"}
+	hall := GinkgoT().TempDir()
+	cmd, end := startNeighbour(hall, kinds...)
+	DeferCleanup(end)
+	return &neighbour{pid: cmd.Process.Pid, hall: hall, end: end}
+}
+
+// startNeighbour starts a neighbour that lasts until end is called.
+func startNeighbour(hall string, kinds ...string) (cmd *exec.Cmd, end func()) {
+	GinkgoHelper()
 	attr := &syscall.SysProcAttr{}
-	for _, kind := range kinds {
-		for _, ns := range namespaceFlags {
-			if ns.kind == kind {
-				attr.Cloneflags |= ns.flag
-			}
-		}
-		switch kind {
-		case "user":
-			attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-			attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-		case "mnt":
-			n.hall = GinkgoT().TempDir()
+	for _, ns := range namespaceFlags {
+		if slices.Contains(kinds, ns.kind) {
+			attr.Cloneflags |= ns.flag
 		}
 	}
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), neighbourVar+"="+n.hall, "GORACE=atexit_sleep_ms=0")
+	if !slices.Contains(kinds, "mnt") {
+		hall = "-"
+	}
+	if slices.Contains(kinds, "user") {
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	cmd = exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), neighbourVar+"="+hall, "GORACE=atexit_sleep_ms=0")
 	cmd.SysProcAttr = attr
-	cmd.Stderr = GinkgoWriter
+	cmd.Stderr = os.Stderr
 	stay, err := cmd.StdinPipe()
 	Expect(err).NotTo(HaveOccurred())
 	ready, err := cmd.StdoutPipe()
 	Expect(err).NotTo(HaveOccurred())
 	Expect(cmd.Start()).To(Succeed())
-	n.end = sync.OnceFunc(func() {
+	Expect(bufio.NewReader(ready).ReadString('\n')).To(Equal("ready\n"))
+	return cmd, sync.OnceFunc(func() {
 		_ = stay.Close()
 		_ = cmd.Wait()
 	})
-	DeferCleanup(n.end)
-	Expect(bufio.NewReader(ready).ReadString('\n')).To(Equal("ready\n"))
-	n.pid = cmd.Process.Pid
-	return n
 }
 
 // beNeighbour is called first thing in TestMain, and never returns in a

@@ -1,0 +1,157 @@
+package reexec_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// faultVar has the test binary meet a fault, then run an action, and print its
+// answer and its error.
+const faultVar = "reexec_test_fault"
+
+// faults are what befalls a parent between CheckAction and the run of an action.
+var faults = map[string]func() error{
+	"deleted":  func() error { return os.Remove(os.Args[0]) },
+	"replaced": func() error { return os.Rename(os.Args[0]+".new", os.Args[0]) },
+	"no /proc": func() error { return unix.Mount("tmpfs", "/proc", "tmpfs", 0, "") },
+	"no processes": func() error {
+		return syscall.Setrlimit(unix.RLIMIT_NPROC, &syscall.Rlimit{Cur: 0, Max: 0})
+	},
+}
+
+// meetFault is the main function of a process with a fault.
+func meetFault(fault string) {
+	if err := faults[fault](); err != nil {
+		fmt.Println("cannot make fault:", err)
+		os.Exit(1)
+	}
+	var answer string
+	err := reexec.RunReexecAction("answer", reexec.Result(&answer))
+	fmt.Println("answer:", answer)
+	fmt.Println("error:", err)
+	fmt.Println("EAGAIN:", errors.Is(err, syscall.EAGAIN))
+	os.Exit(0)
+}
+
+var _ = Describe("faults", func() {
+
+	// suffer returns what a process with a fault prints. Its executable is its own.
+	suffer := func(fault string, attr *syscall.SysProcAttr) string {
+		GinkgoHelper()
+		dir := GinkgoT().TempDir()
+		for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+			Expect(os.Chmod(d, 0o755)).To(Succeed())
+		}
+		program := filepath.Join(dir, "program")
+		in, err := os.Open("/proc/self/exe")
+		Expect(err).NotTo(HaveOccurred())
+		defer in.Close()
+		out, err := os.OpenFile(program, os.O_CREATE|os.O_WRONLY, 0o755)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = io.Copy(out, in)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(out.Close()).To(Succeed())
+		Expect(os.WriteFile(program+".new", []byte("#!/bin/false\n"), 0o755)).To(Succeed())
+
+		cmd := exec.Command(program)
+		cmd.Env = append(os.Environ(), faultVar+"="+fault)
+		cmd.SysProcAttr = attr
+		text, err := cmd.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", text)
+		return string(text)
+	}
+
+	It("runs although its executable has been deleted", func() {
+		Expect(suffer("deleted", nil)).To(HavePrefix("answer: done\nerror: <nil>\n"))
+	})
+
+	It("runs the same program although its executable has been replaced", func() {
+		Expect(suffer("replaced", nil)).To(HavePrefix("answer: done\nerror: <nil>\n"))
+	})
+
+	It("says that /proc is not mounted", func() {
+		attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+		if !isRoot {
+			attr.Cloneflags |= unix.CLONE_NEWUSER
+			attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		} else {
+			attr.Unshareflags = unix.CLONE_NEWNS // also makes all mounts private
+		}
+		Expect(suffer("no /proc", attr)).To(ContainSubstring("error: gons/reexec: ReexecAction.Run: " +
+			"cannot start child, reason: fork/exec /proc/self/exe: no such file or directory"))
+	})
+
+	It("says that there can be no more processes", func() {
+		attr := &syscall.SysProcAttr{}
+		if isRoot { // whom the limit does not concern
+			attr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+		}
+		Expect(suffer("no processes", attr)).To(And(
+			ContainSubstring("error: gons/reexec: ReexecAction.Run: cannot start child, reason: "),
+			ContainSubstring("EAGAIN: true")))
+	})
+
+	DescribeTable("reports children that are killed at any point",
+		func(types ...string) {
+			n := newNeighbour("user", "net")
+			namespaces := reexec.Namespaces(n.namespaces(types...))
+			param := strings.Repeat("x", 1<<20) // takes its time to be sent and answered
+			killed := 0
+			for range 50 {
+				done := make(chan error, 1)
+				go func() {
+					answer, err := reflect.Call(background, param, namespaces)
+					if err == nil && answer != param {
+						err = errors.New("wrong answer")
+					}
+					done <- err
+				}()
+				var victims []string
+				Eventually(func() []string {
+					victims = others(n.pid)
+					return victims
+				}).WithPolling(100 * time.Microsecond).Should(Or(HaveLen(1), WithTransform(
+					func([]string) int { return len(done) }, BeNumerically(">", 0))))
+				time.Sleep(time.Duration(rand.N(8000)) * time.Microsecond)
+				for _, victim := range victims {
+					_ = syscall.Kill(atoi(victim), syscall.SIGKILL)
+				}
+				err := <-done
+				if err != nil {
+					Expect(wasKilled(err)).To(BeTrue(), err.Error())
+					asActionError(err)
+					killed++
+				}
+				Expect(others(n.pid)).To(BeEmpty())
+			}
+			Expect(killed).To(BeNumerically(">", 0))
+		},
+		Entry("without namespaces"),
+		Entry("in namespaces", "!user", "!net"),
+	)
+
+})
+
+// others returns the PIDs of the children but for one.
+func others(pid int) (pids []string) {
+	for _, child := range children() {
+		if other, _, _ := strings.Cut(child, " "); other != itoa(pid) {
+			pids = append(pids, other)
+		}
+	}
+	return pids
+}
