@@ -83,6 +83,9 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 		panic("nil Context")
 	}
 	mustBeAbleToRun(a.ActionName)
+	if err := a.notStarted(ctx); err != nil {
+		return err
+	}
 	var param bytes.Buffer
 	if a.Param != nil {
 		if err := json.NewEncoder(&param).Encode(a.Param); err != nil {

@@ -79,6 +79,15 @@ func init() {
 			fmt.Fprint(os.Stderr, leaveDescendant())
 			select {}
 		},
+		"leave descendant, end": func() { fmt.Fprint(os.Stderr, leaveDescendant()) },
+		"leave noisy descendant": func() {
+			noise := exec.Command("yes")
+			noise.Stderr = os.Stderr
+			noise.Stdout = os.Stderr
+			if err := noise.Start(); err == nil {
+				answer(noise.Process.Pid)
+			}
+		},
 		"answer, then fail": func() {
 			answer("done")
 			_ = os.Stdout.Close()
@@ -111,7 +120,7 @@ func init() {
 // returns its PID.
 func leaveDescendant() int {
 	descendant := exec.Command("/proc/self/exe")
-	descendant.Env = append(os.Environ(), neighbourVar+"=-")
+	descendant.Env = append(os.Environ(), neighbourVar+"=quiet")
 	stay, forever, _ := os.Pipe()
 	descendant.Stdin, descendant.Stdout, descendant.Stderr = stay, os.Stdout, os.Stderr
 	descendant.ExtraFiles = []*os.File{forever} // so that its stdin has no end

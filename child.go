@@ -23,6 +23,7 @@ func init() {
 	if orders.action == "" {
 		return
 	}
+	sayHere()
 	takeName()
 	watchParent(os.Getenv(deathVar))
 	for _, fd := range numbers(os.Getenv(answersVar)) {

@@ -22,7 +22,8 @@ func takeName() {
 
 // watchParent has the kernel send this child a signal when its parent ends, if
 // the parent has asked for that. An orphan sends itself the signal. From within
-// another PID namespace the parent's PID is 0.
+// another PID namespace the PID of any parent is 0; but only the parent reads what
+// this child writes to stderr.
 func watchParent(order string) {
 	orders := numbers(order)
 	if len(orders) != 2 {
@@ -30,7 +31,12 @@ func watchParent(order string) {
 	}
 	signal, parent := unix.Signal(orders[0]), orders[1]
 	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(signal), 0, 0, 0) // as in package syscall, a wrong number has no effect
-	if ppid := os.Getppid(); ppid != 0 && ppid != parent {
+	ppid := os.Getppid()
+	stderr := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
+	if ppid == 0 {
+		_, _ = unix.Poll(stderr, 0)
+	}
+	if (ppid != 0 && ppid != parent) || stderr[0].Revents&unix.POLLERR != 0 {
 		_ = unix.Kill(os.Getpid(), signal)
 	}
 }

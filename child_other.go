@@ -5,6 +5,9 @@ package reexec
 // obeyAsIntermediate does nothing, since there are no namespaces to be joined.
 func obeyAsIntermediate() {}
 
+// sayHere does nothing, for the same reason.
+func sayHere() {}
+
 // takeName does nothing: the child is started under its program's name.
 func takeName() {}
 

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,6 +42,9 @@ func cancelWhenHanging(cause error) (context.Context, reexec.ReexecActionOption)
 		return len(b), nil
 	}))
 }
+
+// noContext is nil.
+var noContext context.Context
 
 type writerFunc func([]byte) (int, error)
 
@@ -102,7 +107,7 @@ var _ = Describe("time limits", func() {
 	})
 
 	It("panics without a context", func() {
-		Expect(func() { _ = reexec.RunReexecActionContext(nil, "answer") }).To(PanicWith("nil Context")) //nolint:staticcheck
+		Expect(func() { _ = reexec.RunReexecActionContext(noContext, "answer") }).To(PanicWith("nil Context"))
 	})
 
 	It("leaves nothing behind, whenever it is cancelled", func() {
@@ -139,6 +144,62 @@ var _ = Describe("time limits", func() {
 		Entry("none", time.Duration(0)),
 		Entry("negative: none either", -time.Second),
 	)
+
+	It("does so for no longer", func() {
+		// The default of 1 s would add up to what no machine is slow enough for.
+		const runs = 30
+		begin := time.Now()
+		for range runs {
+			Expect(reexec.RunReexecAction("linger", reexec.Result(new(string)), reexec.GracePeriod(time.Millisecond))).To(Succeed())
+		}
+		Expect(time.Since(begin)).To(BeNumerically("<", runs*time.Second))
+	})
+
+	It("lets a child linger for a second otherwise", func() {
+		begin := time.Now()
+		Expect(reexec.RunReexecAction("linger", reexec.Result(new(string)))).To(Succeed())
+		Expect(time.Since(begin)).To(BeNumerically(">=", time.Second))
+	})
+
+	It("forgives a child only its own work", func() {
+		// The child ends by itself about when the grace period does.
+		for i := range 200 {
+			err := reexec.RunReexecAction("answer, then fail",
+				reexec.Result(new(string)), reexec.GracePeriod(10*time.Millisecond+time.Duration(i*10)*time.Microsecond))
+			if err != nil {
+				Expect(exitCode(err)).To(Equal(3))
+			}
+		}
+	})
+
+	It("tells of the context also if the child has ended, but not its descendants", func() {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		defer cancel(nil)
+		done := make(chan error)
+		pids := make(chan string, 1)
+		go func() {
+			done <- reexec.RunReexecActionContext(ctx, "leave descendant, end", reexec.Result(new(int)),
+				reexec.GracePeriod(time.Hour), reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+					pids <- string(b)
+					return len(b), nil
+				})))
+		}()
+		defer func() { _ = syscall.Kill(atoi(<-pids), syscall.SIGKILL) }()
+		Eventually(pids).Should(HaveLen(1))
+		Eventually(children).Should(BeEmpty())
+		Expect(done).NotTo(Receive())
+		cancel(reason)
+		var err error
+		Eventually(done).Should(Receive(&err))
+		Expect(err).To(MatchError(reason))
+		Expect(err).To(MatchError(ContainSubstring("child was killed, reason: enough is enough")))
+	})
+
+	It("tells of a context that is done before it looks at the parameter", func() {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(reason)
+		Expect(reexec.RunReexecActionContext(ctx, "answer", reexec.Param(make(chan int)))).To(MatchError(reason))
+	})
 
 	It("does not cut a grace period short", func() {
 		var answer string
@@ -249,6 +310,43 @@ var _ = Describe("tuned children", func() {
 		}
 		Expect(w.Close()).To(Succeed())
 		Expect(gbytes.TimeoutReader(r, time.Minute).Read(make([]byte, 100))).To(Equal(2 * len("here")))
+	})
+
+	It("runs the action, whatever becomes of its environment and arguments", func() {
+		args := slices.Clone(os.Args)
+		for _, tune := range []func(*exec.Cmd){
+			func(cmd *exec.Cmd) { cmd.Env = nil },
+			func(cmd *exec.Cmd) { cmd.Env = []string{"gons_reexec_action=silent", "gons_net=/nowhere"} },
+			func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "more") },
+			func(cmd *exec.Cmd) { cmd.Args[0] = "other" },
+		} {
+			var answer string
+			Expect(reexec.RunReexecAction("answer", reexec.Result(&answer), reexec.Cmd(tune))).To(Succeed())
+			Expect(answer).To(Equal("done"))
+		}
+		Expect(os.Args).To(Equal(args))
+	})
+
+	It("leaves nothing behind if a child with a Pdeathsig cannot be started", func() {
+		n := newNeighbour("user", "pid")
+		namespaces := n.namespaces("!user", "pid")
+		namespaces[1].Path = "/nowhere"
+		for _, namespaces := range [][]reexec.Namespace{namespaces, n.namespaces("!user", "!pid")} {
+			for range 5 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+				_ = reexec.RunReexecActionContext(ctx, "hang", reexec.Namespaces(namespaces),
+					reexec.Stderr(io.Discard), reexec.Cmd(func(cmd *exec.Cmd) {
+						cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+					}))
+				cancel()
+			}
+		}
+	})
+
+	It("notices with a Pdeathsig that it is an orphan already", func() {
+		child := exec.Command("/proc/self/exe")
+		child.Env = append(os.Environ(), "gons_reexec_action=hang", "gons_reexec_pdeath=15,1")
+		Expect(child.Run()).To(MatchError("signal: terminated"))
 	})
 
 	It("makes new namespaces, rootless, and the child is root there", func() {

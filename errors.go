@@ -1,6 +1,7 @@
 package reexec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -68,10 +69,20 @@ func newJoinError(format string, args ...any) error {
 
 func (e *joinError) Unwrap() error { return e.error }
 
-// A killedError tells why a child was killed while it was still being started.
-type killedError struct{ error }
+// A killedError tells that a child was killed while it was still being started,
+// why, and how it ended.
+type killedError struct{ why, status error }
 
-func (e *killedError) Unwrap() error { return e.error }
+func (e *killedError) Error() string { return e.why.Error() }
+
+// notStarted returns an error if the context is done before a child is started.
+func (a *ReexecAction) notStarted(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	cause := context.Cause(ctx)
+	return a.failure("child was not started, reason: "+cause.Error(), "", cause)
+}
 
 // oneLine makes one line of a text.
 func oneLine(text string) string { return strings.ReplaceAll(text, "\n", " ") }

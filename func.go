@@ -66,6 +66,9 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 // [Param] or a [Result] among the options.
 func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOption) (result R, err error) {
 	a := newFuncAction(ctx, f.name, options)
+	if err := a.notStarted(ctx); err != nil {
+		return result, err
+	}
 	frame, err := a.paramFrame(param)
 	if err != nil {
 		return result, err
@@ -85,6 +88,9 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 // Errors and panics are those of [Func.Call].
 func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*Worker[P, R], error) {
 	a := newFuncAction(ctx, f.name, options)
+	if err := a.notStarted(ctx); err != nil {
+		return nil, err
+	}
 	l, err := a.dial(ctx, nil, true)
 	if err != nil {
 		return nil, err
@@ -107,9 +113,18 @@ func newFuncAction(ctx context.Context, name string, options []ReexecActionOptio
 	mustBeAbleToRun(name)
 	a.isFunc = true
 	if a.stderr == nil {
-		a.stderr = os.Stderr
+		a.stderr = parentStderr{}
 	}
 	return a
+}
+
+// parentStderr is where stderr goes by default. As it says nothing about the
+// function's success, neither does what cannot be written there.
+type parentStderr struct{}
+
+func (parentStderr) Write(b []byte) (int, error) {
+	_, _ = os.Stderr.Write(b)
+	return len(b), nil
 }
 
 // paramFrame encodes a parameter.
@@ -184,8 +199,8 @@ func newFuncError(name string, err error) *FuncError {
 	return e
 }
 
-// Error returns the text of the error that the function returned.
-func (e *FuncError) Error() string { return e.Message }
+// Error returns the text of the error that the function returned, as one line.
+func (e *FuncError) Error() string { return oneLine(e.Message) }
 
 // Unwrap returns the system call's error, so that [errors.Is] finds for instance
 // [fs.ErrNotExist] on both sides.

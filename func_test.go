@@ -76,10 +76,11 @@ var (
 		}
 		return kind, nil
 	})
-	picky = reexec.RegisterFunc("picky", func(p pickyParam) (string, error) { return string(p), nil })
-	mixed = reexec.RegisterFunc("mixed result", func(s string) (mixedResult, error) { return mixedResult(s), nil })
-	deaf  = reexec.RegisterFunc("deaf", func(struct{}) (chan int, error) { return nil, nil })
-	again = reexec.RegisterFunc("again", func(struct{}) (int, error) { return double.Call(context.Background(), 1) })
+	picky    = reexec.RegisterFunc("picky", func(p pickyParam) (string, error) { return string(p), nil })
+	mixed    = reexec.RegisterFunc("mixed result", func(s string) (mixedResult, error) { return mixedResult(s), nil })
+	takesAny = reexec.RegisterFunc("takes any", func(any) (int, error) { return 0, nil })
+	deaf     = reexec.RegisterFunc("deaf", func(struct{}) (chan int, error) { return nil, nil })
+	again    = reexec.RegisterFunc("again", func(struct{}) (int, error) { return double.Call(context.Background(), 1) })
 )
 
 // A pickyParam cannot be decoded if it is "bad".
@@ -350,6 +351,23 @@ var _ = Describe("functions", func() {
 		Expect(err).To(MatchError(reason))
 	})
 
+	It("do not fail since the parent cannot print what they print", func() {
+		old := os.Stderr
+		defer func() { os.Stderr = old }()
+		var err error
+		os.Stderr, err = os.Open("/dev/null") // which is not for writing
+		Expect(err).NotTo(HaveOccurred())
+		defer os.Stderr.Close()
+		Expect(slow.Call(background, 1)).To(Equal(1))
+	})
+
+	It("report a failed switch also where the child calls RunAction", func() {
+		GinkgoT().Setenv(runActionVar, "yes")
+		_, err := double.Call(background, 1, reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}}))
+		Expect(err).To(MatchError(HavePrefix("package gons: invalid gons_net reference")))
+		Expect(double.Call(background, 1)).To(Equal(2))
+	})
+
 	It("cannot be called in a child", func() {
 		_, err := again.Call(background, struct{}{})
 		var panicked *reexec.PanicError
@@ -374,8 +392,8 @@ var _ = Describe("functions", func() {
 		var zero reexec.Func[int, int]
 		Expect(func() { _, _ = zero.Call(background, 1) }).To(PanicWith(ContainSubstring("zero Func")))
 		Expect(func() { _, _ = zero.Start(background) }).To(PanicWith(ContainSubstring("zero Func")))
-		Expect(func() { _, _ = double.Call(nil, 1) }).To(PanicWith("nil Context")) //nolint:staticcheck
-		Expect(func() { _, _ = double.Start(nil) }).To(PanicWith("nil Context"))   //nolint:staticcheck
+		Expect(func() { _, _ = double.Call(noContext, 1) }).To(PanicWith("nil Context"))
+		Expect(func() { _, _ = double.Start(noContext) }).To(PanicWith("nil Context"))
 		var result int
 		for _, option := range []reexec.ReexecActionOption{reexec.Param(1), reexec.Result(&result)} {
 			message := `function "double" takes neither the option Param nor the option Result`
@@ -445,6 +463,23 @@ var _ = Describe("workers", func() {
 		Expect(w.Close()).To(Succeed())
 		_, err = w.Call(background, "")
 		Expect(err).To(MatchError(os.ErrClosed))
+	})
+
+	It("are closed, whatever the parameter", func() {
+		w, err := takesAny.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.Close()).To(Succeed())
+		_, err = w.Call(background, make(chan int))
+		Expect(err).To(MatchError(os.ErrClosed))
+	})
+
+	It("are closed without grace", func() {
+		for range 20 {
+			w, err := double.Start(background, reexec.GracePeriod(0))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(w.Call(background, 1)).To(Equal(2))
+			Expect(w.Close()).To(Succeed())
+		}
 	})
 
 	It("are gone after their death", func() {
@@ -633,7 +668,7 @@ var _ = Describe("workers", func() {
 		w, err := double.Start(background)
 		Expect(err).NotTo(HaveOccurred())
 		defer w.Close()
-		Expect(func() { _, _ = w.Call(nil, 1) }).To(PanicWith("nil Context")) //nolint:staticcheck
+		Expect(func() { _, _ = w.Call(noContext, 1) }).To(PanicWith("nil Context"))
 	})
 
 })

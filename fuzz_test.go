@@ -37,7 +37,8 @@ func FuzzAnswer(f *testing.F) {
 			_ = l.receive(result)
 		}
 		runtime.ReadMemStats(&after)
-		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(4*maxAhead+1000*len(b)) {
+		// Others allocate too, but not that much.
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(16*maxAhead+1000*len(b)) {
 			t.Errorf("%d bytes take %d bytes of memory", len(b), allocated)
 		}
 	})

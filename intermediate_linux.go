@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -26,12 +27,17 @@ import (
 //	intermediate: message{}      it is in the PID namespace
 //	parent:       one byte       go on; from here on it does not kill the intermediate
 //	intermediate: message{PID}   the child is started
+//	child:        message{}      the same, in case somebody has killed the intermediate meanwhile
 //
-// or, in place of either message, message{Failure, Errno}.
+// or, in place of one of the intermediate's messages, message{Failure}. The kernel
+// tells the parent who has sent a message.
 type message struct {
 	PID     int
-	Failure string        // in the words of package gons
+	Failure string
 	Errno   syscall.Errno // the cause of the failure, if it is known
+	Join    bool          // the failure is that of a namespace, in the words of package gons
+
+	sender int // its PID, as the kernel tells it
 }
 
 // maxMessage is more than the longest message, in bytes: its paths have PATH_MAX.
@@ -104,10 +110,14 @@ func socketPair() (ours, theirs *os.File, err error) {
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
-	if err := unix.SetNonblock(fds[0], true); err != nil { // lets the Go runtime wait for it
+	err = unix.SetNonblock(fds[0], true) // lets the Go runtime wait for it
+	if err == nil {
+		err = unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1) // see unix(7)
+	}
+	if err != nil {
 		_ = unix.Close(fds[0])
 		_ = unix.Close(fds[1])
-		return nil, nil, os.NewSyscallError("fcntl", err)
+		return nil, nil, os.NewSyscallError("setsockopt", err)
 	}
 	return os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket"), nil
 }
@@ -119,8 +129,7 @@ func takeOver(ctx context.Context, intermediate *exec.Cmd, socket *os.File) (*ex
 	stop := onDone(ctx, func() { _ = intermediate.Process.Kill() })
 	ready, err := receive(socket)
 	if killed := stop(); killed {
-		_ = intermediate.Wait()
-		return nil, &killedError{context.Cause(ctx)}
+		return nil, &killedError{why: context.Cause(ctx), status: intermediate.Wait()}
 	}
 	if err != nil {
 		return intermediate, nil
@@ -142,6 +151,9 @@ func takeOver(ctx context.Context, intermediate *exec.Cmd, socket *os.File) (*ex
 	if started.Failure != "" {
 		return nil, started.error()
 	}
+	if started.PID == 0 {
+		started.PID = started.sender
+	}
 	process, err := os.FindProcess(started.PID)
 	if err != nil {
 		return nil, err
@@ -149,23 +161,61 @@ func takeOver(ctx context.Context, intermediate *exec.Cmd, socket *os.File) (*ex
 	return &exec.Cmd{Path: intermediate.Path, Args: intermediate.Args, Process: process}, nil
 }
 
-// receive receives a message; its error is io.EOF if the intermediate has ended.
+// receive receives a message; its error is io.EOF if there is nobody any more to
+// send one.
 func receive(socket *os.File) (m message, err error) {
-	buffer := make([]byte, maxMessage)
-	n, err := socket.Read(buffer)
+	conn, err := socket.SyscallConn()
 	if err != nil {
-		return message{}, err
+		return m, err
 	}
-	return m, json.Unmarshal(buffer[:n], &m)
+	text, control := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	var n, oobn int
+	readErr := conn.Read(func(fd uintptr) (done bool) {
+		n, oobn, _, _, err = unix.Recvmsg(int(fd), text, control, unix.MSG_CMSG_CLOEXEC)
+		return err != unix.EAGAIN && err != unix.EINTR
+	})
+	switch {
+	case readErr != nil:
+		return m, readErr
+	case err != nil:
+		return m, os.NewSyscallError("recvmsg", err)
+	case n == 0:
+		return m, io.EOF
+	}
+	if err := json.Unmarshal(text[:n], &m); err != nil {
+		return m, err
+	}
+	controls, err := unix.ParseSocketControlMessage(control[:oobn])
+	if err != nil || len(controls) != 1 {
+		return m, fmt.Errorf("message without credentials: %w", err)
+	}
+	sender, err := unix.ParseUnixCredentials(&controls[0])
+	if err != nil {
+		return m, err
+	}
+	m.sender = int(sender.Pid)
+	return m, nil
+}
+
+// newFailure tells an error to the parent.
+func newFailure(err error) message {
+	m := message{Failure: err.Error()}
+	errors.As(err, &m.Errno)
+	var join *joinError
+	m.Join = errors.As(err, &join) || switchStatus() != nil
+	return m
 }
 
 // error returns the failure as an error.
 func (m message) error() error {
-	text := strings.TrimPrefix(m.Failure, "package gons: ")
-	if m.Errno == 0 {
-		return newJoinError("%s", text)
+	err := errors.New(m.Failure)
+	if m.Errno != 0 {
+		err = fmt.Errorf("%s%w", strings.TrimSuffix(m.Failure, m.Errno.Error()), m.Errno)
 	}
-	return newJoinError("%s%w", strings.TrimSuffix(text, m.Errno.Error()), m.Errno)
+	if m.Join {
+		err = &joinError{err}
+	}
+	return err
 }
 
 // obeyAsIntermediate does the work of an intermediate, if this process is one,
@@ -178,9 +228,7 @@ func obeyAsIntermediate() {
 	}
 	unix.CloseOnExec(socket)
 	if err := beIntermediate(socket); err != nil {
-		failure := message{Failure: err.Error()}
-		errors.As(err, &failure.Errno)
-		if send(socket, failure) != nil {
+		if send(socket, newFailure(err)) != nil {
 			os.Exit(1)
 		}
 	}
@@ -209,8 +257,8 @@ func beIntermediate(socket int) error {
 	if err := send(socket, message{}); err != nil {
 		return err
 	}
-	if n, err := unix.Read(socket, make([]byte, 1)); n != 1 {
-		return fmt.Errorf("parent has gone: %w", err)
+	if n, _ := unix.Read(socket, make([]byte, 1)); n != 1 {
+		return errors.New("parent has gone")
 	}
 	child, err := startSibling(socket)
 	if errors.Is(err, unix.ENOMEM) {
@@ -222,8 +270,8 @@ func beIntermediate(socket int) error {
 	return send(socket, message{PID: child})
 }
 
-// startSibling starts the child with all the descriptors below socket, under the
-// same numbers.
+// startSibling starts the child with all the descriptors up to the socket, under
+// the same numbers.
 func startSibling(socket int) (pid int, err error) {
 	var env []string
 	for _, variable := range os.Environ() {
@@ -233,8 +281,10 @@ func startSibling(socket int) (pid int, err error) {
 			env = append(env, variable)
 		}
 	}
-	files := make([]uintptr, socket)
-	for fd := range files {
+	env = append(env, hereVar+"="+strconv.Itoa(socket))
+	files := make([]uintptr, socket+1)
+	files[socket] = uintptr(socket)
+	for fd := range socket {
 		files[fd] = uintptr(fd)
 		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
 			files[fd] = ^uintptr(0) // a gap in the caller's ExtraFiles
@@ -275,6 +325,14 @@ func send(socket int, m message) error {
 	if err != nil {
 		return err
 	}
-	_, err = unix.Write(socket, text)
-	return os.NewSyscallError("write", err)
+	return os.NewSyscallError("sendto", unix.Sendto(socket, text, unix.MSG_NOSIGNAL, nil))
+}
+
+// sayHere tells the parent that this child is there, which it usually knows
+// already and does not listen any more.
+func sayHere() {
+	if socket, err := strconv.Atoi(os.Getenv(hereVar)); err == nil {
+		_ = send(socket, message{})
+		_ = unix.Close(socket)
+	}
 }

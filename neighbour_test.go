@@ -28,7 +28,8 @@ type neighbour struct {
 }
 
 // neighbourVar has the test binary be a neighbour; its value is the hall, or - for
-// a neighbour that mounts nothing.
+// a neighbour that mounts nothing, or quiet for one that does not even tell that it
+// is ready.
 const neighbourVar = "reexec_test_neighbour"
 
 // namespaceFlags are the flags of clone(2), in the order of "nsenter --all".
@@ -105,7 +106,7 @@ func beNeighbour() {
 	if hall == "" {
 		return
 	}
-	if hall != "-" {
+	if strings.HasPrefix(hall, "/") {
 		check := func(err error) {
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "neighbour:", err)
@@ -123,7 +124,9 @@ func beNeighbour() {
 			check(os.Symlink("/proc/"+self+"/ns/"+ns.kind, filepath.Join(hall, ns.kind)))
 		}
 	}
-	fmt.Println("ready")
+	if hall != "quiet" {
+		fmt.Println("ready")
+	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
 }

@@ -33,6 +33,7 @@ type process struct {
 
 	mu       sync.Mutex
 	killed   error  // why the child was killed, nil: it was not
+	aborted  error  // why nothing more is awaited, nil: it is
 	endGrace func() // stops the timer of linger
 }
 
@@ -50,10 +51,6 @@ const (
 // The child is started from the calling thread, whenever it matters, so it
 // inherits the namespaces which that thread is in.
 func (a *ReexecAction) start(ctx context.Context, input []byte, open bool) (*process, error) {
-	if ctx.Err() != nil {
-		cause := context.Cause(ctx)
-		return nil, a.failure("child was not started, reason: "+cause.Error(), "", cause)
-	}
 	p := &process{
 		grace:  defaultGrace,
 		said:   excerpt{limit: maxSaid},
@@ -64,13 +61,14 @@ func (a *ReexecAction) start(ctx context.Context, input []byte, open bool) (*pro
 		p.grace = *a.grace
 	}
 	if err := a.launch(ctx, p, input, open); err != nil {
+		close(p.exited) // a thread may be kept for the child
 		var join *joinError
 		var killed *killedError
 		switch {
 		case errors.As(err, &join):
 			return nil, a.failed(err.Error(), "", err)
 		case errors.As(err, &killed):
-			return nil, a.failure("child was killed, reason: "+err.Error(), "", err)
+			return nil, a.ended(outcome{killed: killed.why, status: killed.status})
 		}
 		return nil, a.failure("cannot start child, reason: "+err.Error(), "", err)
 	}
@@ -93,10 +91,18 @@ func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte, ope
 	if err != nil {
 		return err
 	}
-	cmd := &exec.Cmd{Path: path, Args: os.Args[:1], Env: a.environ()}
+	cmd := &exec.Cmd{
+		Path: path,
+		Args: slices.Clone(os.Args[:min(1, len(os.Args))]),
+		Env:  slices.Concat(os.Environ(), a.Environment),
+	}
 	if a.tune != nil {
 		a.tune(cmd)
 	}
+	if cmd.Env == nil { // which means the parent's own to package exec
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = a.environ(cmd.Env)
 	cmd.ExtraFiles = slices.Clip(cmd.ExtraFiles) // what is appended is ours alone
 
 	pipes := 2
@@ -233,9 +239,13 @@ func (p *process) kill(why error) {
 	}
 }
 
-// abort kills the child and waits for nothing more from it.
+// abort kills the child, if it has not ended yet, and has nobody wait for anything
+// more from it.
 func (p *process) abort(why error) {
 	p.kill(why)
+	p.mu.Lock()
+	p.aborted = why
+	p.mu.Unlock()
 	p.limit(time.Now())
 }
 
@@ -275,45 +285,88 @@ func (p *process) await() {
 	p.limit(time.Now()) // there is nobody any more to read the rest of stdin
 }
 
-// verdict tells whether the run has failed, and if so, why: the texts come in
-// the order of their importance.
+// An outcome tells how a child has ended.
+type outcome struct {
+	stderr string
+	killed error // why it was killed, or not waited for any longer; nil if it has ended by itself
+	status error // of its end: nil, *exec.ExitError, or why it could not be learnt
+	relay  error // why stderr could not be passed on
+}
+
+// outcome returns how the child has ended; after await.
+func (p *process) outcome() outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return outcome{
+		stderr: testsupport.WithoutWarnings(p.said.String()),
+		killed: p.killed,
+		status: p.status,
+		relay:  p.relayErr,
+	}
+}
+
+// forgive makes no failure of it that the child was killed for this reason. If it
+// had done what it was asked for, nor does the status that it got by that matter.
+func (o *outcome) forgive(why error, done bool) {
+	if o.killed != why {
+		return
+	}
+	o.killed = nil
+	if done && endedByKill(o.status) {
+		o.status = nil
+	}
+}
+
+// ended returns the error of a run that has no other error than the outcome.
+func (a *ReexecAction) ended(o outcome) error {
+	switch {
+	case o.killed != nil:
+		return a.failure("child was killed, reason: "+o.killed.Error(), o.stderr, o.killed, o.status)
+	case o.status != nil:
+		return a.failure("child failed, reason: "+o.status.Error(), o.stderr, o.status)
+	case o.relay != nil:
+		return a.failure("cannot pass on stderr of child, reason: "+o.relay.Error(), o.stderr, o.relay)
+	}
+	return nil
+}
+
+// verdict tells whether the run of an action has failed, and if so, why: the texts
+// come in the order of their importance.
 func (a *ReexecAction) verdict(p *process, sendErr, decodeErr error, answer string) error {
-	stderr := testsupport.WithoutWarnings(p.said.String())
-	killed, status := p.killed, p.status
-	if killed == errLingers {
-		killed, status = nil, nil
+	o := p.outcome()
+	o.forgive(errLingers, decodeErr == nil)
+	if errors.Is(decodeErr, errHeld) && p.aborted != nil {
+		o.killed = p.aborted // the child has ended, but what it left is not awaited
+	}
+	if o.killed != nil {
+		return a.ended(o)
 	}
 	var spoke error
-	if stderr != "" && a.stderr == nil {
+	if o.stderr != "" && a.stderr == nil {
 		spoke = errSpoke
 	}
 	// Whether a child reads its parameter is its own affair, as long as it does
 	// what it is asked for.
-	if decodeErr == nil && (a.Result != nil || (spoke == nil && status == nil)) {
+	if decodeErr == nil && (a.Result != nil || (spoke == nil && o.status == nil)) {
 		sendErr = nil
 	}
 
 	var what string
 	switch {
 	case spoke != nil:
-		what = fmt.Sprintf("child failed with stderr message %q", stderr)
+		what = fmt.Sprintf("child failed with stderr message %q", o.stderr)
 	case decodeErr != nil:
 		what = fmt.Sprintf("cannot decode child result, reason: %v, child wrote %q", decodeErr, answer)
-		if status != nil {
-			what += ", " + status.Error()
+		if o.status != nil {
+			what += ", " + o.status.Error()
 		}
-	case status != nil:
-		what = "child failed, reason: " + status.Error()
-	case p.relayErr != nil:
-		what = "cannot pass on stderr of child, reason: " + p.relayErr.Error()
+	case sendErr == nil:
+		return a.ended(o)
+	case o.status != nil:
+		what = o.status.Error()
 	}
-	switch {
-	case killed != nil:
-		return a.failure("child was killed, reason: "+killed.Error(), stderr, killed, status)
-	case sendErr != nil:
+	if sendErr != nil {
 		what = fmt.Sprintf("cannot send parameter to child, reason: %v, %s", sendErr, what)
-	case what == "":
-		return nil
 	}
-	return a.failure(what, stderr, sendErr, spoke, decodeErr, status, p.relayErr)
+	return a.failure(what, o.stderr, sendErr, spoke, decodeErr, o.status, o.relay)
 }

@@ -31,11 +31,7 @@ func init() {
 func CheckAction() {
 	action, err := pending()
 	if err != nil {
-		if orders.answers == nil {
-			fmt.Fprint(os.Stderr, err)
-		} else {
-			tellParent(switchFrame, err.Error())
-		}
+		fmt.Fprint(os.Stderr, err)
 		testsupport.Exit(1)
 	}
 	if action == nil {
@@ -68,8 +64,18 @@ func RunAction() (action bool) {
 }
 
 // pending returns the action that this process is to run, if it is a child. If
-// it is not, pending enables the start of children.
+// it is not, pending enables the start of children. A function's child that cannot
+// run it tells its parent on the pipe for answers, and ends here.
 func pending() (Action, error) {
+	action, err := findAction()
+	if err != nil && orders.answers != nil {
+		tellParent(switchFrame, err.Error())
+		testsupport.Exit(1)
+	}
+	return action, err
+}
+
+func findAction() (Action, error) {
 	if err := switchStatus(); err != nil {
 		return nil, err
 	}

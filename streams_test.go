@@ -257,6 +257,15 @@ var _ = Describe("what flows between parent and child", func() {
 		Expect(children()).To(BeEmpty())
 	})
 
+	It("does not listen for ever to descendants that write for ever", func() {
+		var descendant int
+		err := reexec.RunReexecAction("leave noisy descendant",
+			reexec.Result(&descendant), reexec.GracePeriod(10*time.Millisecond))
+		DeferCleanup(syscall.Kill, descendant, syscall.SIGKILL)
+		Expect(err).To(MatchError(ContainSubstring("child failed with stderr message")))
+		Expect(syscall.Kill(descendant, 0)).To(Succeed(), "it is still there")
+	})
+
 	It("runs any number of actions at a time", func() {
 		const runs = 200
 		errs := make(chan error, runs)

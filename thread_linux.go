@@ -120,8 +120,8 @@ func deadPIDError(path string, err error) error {
 		"its first process has ended, or memory is short: %w", path, err)
 }
 
-// surroundings describes all that a child inherits from the calling thread and
-// that threads of a process may have different from each other.
+// surroundings describes the namespaces, root and working directory that a child
+// inherits from the calling thread. Threads of a process may differ in them.
 func surroundings() string {
 	var all strings.Builder
 	for _, name := range []string{

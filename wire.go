@@ -1,7 +1,6 @@
 package reexec
 
 import (
-	"os"
 	"slices"
 	"strings"
 )
@@ -16,13 +15,16 @@ const (
 	closeVar   = gonsPrefix + "reexec_close"   // descriptors to be closed: 5,6,7
 	deathVar   = gonsPrefix + "reexec_pdeath"  // signal at the parent's death, and the parent's PID: 15,42
 	answersVar = gonsPrefix + "reexec_answers" // descriptor for the answers of a function
+	hereVar    = gonsPrefix + "reexec_here"    // descriptor of the socket on which to tell the parent: I am here
 	socketVar  = gonsPrefix + "reexec_socket"  // intermediate: descriptor of its socket
 	lookupVar  = gonsPrefix + "reexec_lookup"  // intermediate: references, as JSON, the last of them the PID namespace's
 )
 
-// environ returns the environment of a child, but for the namespaces it joins.
-func (a *ReexecAction) environ() []string {
-	env := slices.DeleteFunc(slices.Concat(os.Environ(), a.Environment), func(variable string) bool {
+// environ makes the environment of a child out of another one: without its gons
+// variables, but with the name of the action. What namespaces there are to be
+// joined is still to be added.
+func (a *ReexecAction) environ(env []string) []string {
+	env = slices.DeleteFunc(slices.Clone(env), func(variable string) bool {
 		return strings.HasPrefix(variable, gonsPrefix)
 	})
 	if raceEnabled {

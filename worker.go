@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-
-	"example.com/gons/reexec/internal/testsupport"
 )
 
 // A Worker is a child that serves calls of a function, one after the other, and
@@ -36,11 +34,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	if ctx == nil {
 		panic("nil Context")
 	}
-	frame, err := l.action.paramFrame(param)
-	if err != nil {
-		return result, err
-	}
-	err = l.call(ctx, frame, &result)
+	err = l.call(ctx, param, &result)
 	return result, err
 }
 
@@ -155,7 +149,7 @@ func (l *line) receive(result any) error {
 }
 
 // call waits for its turn and then has the child serve a parameter.
-func (l *line) call(ctx context.Context, frame []byte, result any) error {
+func (l *line) call(ctx context.Context, param, result any) error {
 	select {
 	case l.turn <- struct{}{}:
 		defer func() { <-l.turn }()
@@ -174,10 +168,14 @@ func (l *line) call(ctx context.Context, frame []byte, result any) error {
 	if l.gone != nil {
 		return l.gone
 	}
+	frame, err := l.action.paramFrame(param)
+	if err != nil {
+		return err
+	}
 	stop := onDone(ctx, func() { l.p.abort(context.Cause(ctx)) })
 	growPipe(l.p.stdin, len(frame))
 	_, _ = l.p.stdin.Write(frame) // a child that does not take it does not answer either
-	err := l.receive(result)
+	err = l.receive(result)
 	cancelled := stop()
 	if cancelled && err == nil {
 		err = &lineError{errLost}
@@ -226,32 +224,32 @@ func (l *line) hangUp(err error) error {
 	}
 	p.close()
 
-	stderr := testsupport.WithoutWarnings(p.said.String())
-	killed, status := p.killed, p.status
-	if killed == errLingers {
-		killed, status = nil, nil
-	}
+	o := p.outcome()
 	var lost *lineError
-	errors.As(err, &lost)
-	switch {
-	case killed != nil:
-		return l.action.failure("child was killed, reason: "+killed.Error(), stderr, killed, status)
-	case lost != nil && lost.error == errLost:
-		if status == nil {
-			status = &exec.ExitError{ProcessState: p.cmd.ProcessState} // it has no exit status to be proud of
-		}
-		return l.action.failure(fmt.Sprintf("%v, reason: %v, stderr: %q", errLost, status, stderr), stderr, status)
-	case lost != nil:
-		if panicked := (*PanicError)(nil); errors.As(err, &panicked) {
-			return panicked
-		}
-		return l.action.failed(lost.Error(), stderr, lost.error, status)
-	case err != nil:
-		return err
-	case status != nil:
-		return l.action.failure("child failed, reason: "+status.Error(), stderr, status)
-	case p.relayErr != nil:
-		return l.action.failure("cannot pass on stderr of child, reason: "+p.relayErr.Error(), stderr, p.relayErr)
+	var panicked *PanicError
+	var join *joinError
+	isLost := errors.As(err, &lost)
+	o.forgive(errLingers, !isLost)
+	if isLost && lost.error == errLost && o.killed == nil {
+		o.killed = p.aborted // the child has ended, but what it left is not awaited
 	}
-	return nil
+	if err == nil {
+		o.forgive(os.ErrClosed, true) // there was no call any more
+	}
+	switch {
+	case o.killed != nil || err == nil:
+		return l.action.ended(o)
+	case !isLost:
+		return err
+	case errors.As(err, &panicked):
+		return panicked
+	case errors.As(err, &join):
+		return l.action.failed(join.Error(), o.stderr, join, o.status)
+	case lost.error != errLost:
+		return l.action.failure(lost.Error(), o.stderr, lost, o.status)
+	}
+	if o.status == nil {
+		o.status = &exec.ExitError{ProcessState: p.cmd.ProcessState} // this was no time to end well
+	}
+	return l.action.failure(fmt.Sprintf("%v, reason: %v, stderr: %q", errLost, o.status, o.stderr), o.stderr, o.status)
 }
