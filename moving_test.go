@@ -1,6 +1,7 @@
 package reexec_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -136,6 +137,16 @@ var _ = Describe("a program written for the original", func() {
 		Expect(after).To(Equal(before))
 		Expect(strings.Fields(packages)).To(ContainElement("example.com/gons/reexec/testing"))
 		Expect(packages).NotTo(ContainSubstring("github.com/thediveo/gons/reexec"))
+	})
+
+	It("is what the documentation says", func() {
+		for _, page := range []string{"README.md", "docs/moving.md"} {
+			text, err := os.ReadFile(page)
+			if err != nil {
+				Skip("needs the source tree: " + err.Error())
+			}
+			Expect(string(text)).To(ContainSubstring("\n    " + moveLine + "\n"))
+		}
 	})
 
 })
