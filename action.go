@@ -86,13 +86,15 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 	if err := a.notStarted(ctx); err != nil {
 		return err
 	}
-	var param bytes.Buffer
+	var input []byte
 	if a.Param != nil {
+		var param bytes.Buffer
 		if err := json.NewEncoder(&param).Encode(a.Param); err != nil {
 			return a.failure("cannot send parameter to child, reason: "+err.Error(), "", err)
 		}
+		input = param.Bytes()
 	}
-	p, err := a.start(ctx, param.Bytes(), false)
+	p, err := a.start(ctx, input, false)
 	if err != nil {
 		return err
 	}
@@ -109,6 +111,9 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 // onDone calls f in a goroutine of its own once ctx is done. After stop, which
 // must be called, f neither runs nor will run; stop tells whether it ran.
 func onDone(ctx context.Context, f func()) (stop func() (ran bool)) {
+	if ctx.Done() == nil { // as for the background context
+		return func() bool { return false }
+	}
 	done := make(chan struct{})
 	stopped := context.AfterFunc(ctx, func() {
 		defer close(done)

@@ -11,6 +11,7 @@ import (
 var orders struct {
 	action  string
 	answers *os.File // where a function answers; nil for other actions
+	ready   bool     // the parent waits until the function is ready
 }
 
 // A child takes its orders before any package that uses this one is
@@ -20,6 +21,7 @@ var orders struct {
 func init() {
 	obeyAsIntermediate()
 	orders.action = os.Getenv(actionVar)
+	orders.ready = os.Getenv(readyVar) != ""
 	if orders.action == "" {
 		return
 	}

@@ -25,7 +25,7 @@ const (
 
 // maxAhead is how much memory, in bytes, a frame gets at the most before its
 // bytes have arrived. So no wrong length costs more than this.
-const maxAhead = 1 << 20
+const maxAhead = 16 << 20
 
 // newFrame encodes a value as a frame, in one piece: writing it takes one system
 // call, and so its reader is woken up just once.
@@ -41,6 +41,14 @@ func newFrame(kind byte, value any) ([]byte, error) {
 	return b, nil
 }
 
+// frameLength returns the length that a header tells, 0 if it is cut off.
+func frameLength(header []byte) uint64 {
+	if len(header) < frameHeader {
+		return 0
+	}
+	return binary.BigEndian.Uint64(header[1:])
+}
+
 // readFrame reads a frame. The error is [io.EOF] only at the end of file between
 // two frames.
 func readFrame(r io.Reader) (kind byte, body []byte, err error) {
@@ -48,7 +56,7 @@ func readFrame(r io.Reader) (kind byte, body []byte, err error) {
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return 0, nil, err
 	}
-	for left := binary.BigEndian.Uint64(header[1:]); left > 0; {
+	for left := frameLength(header[:]); left > 0; {
 		// What has arrived already may be doubled.
 		n := int(min(left, uint64(max(len(body), maxAhead))))
 		body = append(body, make([]byte, n)...)

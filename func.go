@@ -1,6 +1,7 @@
 package reexec
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,9 +36,11 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 		Register(name, nil) // panics
 	}
 	Register(name, func() {
-		serve(name, func(body []byte) ([]byte, error) {
+		serve(name, func(body []byte, decoded func()) ([]byte, error) {
 			var param P
-			if err := json.Unmarshal(body, &param); err != nil {
+			err := json.Unmarshal(body, &param)
+			decoded()
+			if err != nil {
 				return newFrame(badFrame, "cannot decode parameter in child, reason: "+err.Error())
 			}
 			result, err := fn(param)
@@ -137,8 +140,9 @@ func (a *ReexecAction) paramFrame(param any) ([]byte, error) {
 }
 
 // serve is the action of a function: it answers frame by frame, until the parent
-// has no more parameters.
-func serve(name string, call func(param []byte) (answer []byte, err error)) {
+// has no more parameters. To make an answer, call decodes the parameter, says so, and
+// calls the function.
+func serve(name string, call func(param []byte, decoded func()) (answer []byte, err error)) {
 	if orders.answers == nil {
 		fmt.Fprintf(os.Stderr, "gons/reexec: function %q must be called with Func.Call", name)
 		testsupport.Exit(1)
@@ -154,18 +158,34 @@ func serve(name string, call func(param []byte) (answer []byte, err error)) {
 			testsupport.Exit(2)
 		}
 	}()
-	tellParent(readyFrame, nil)
+	if orders.ready {
+		tellParent(readyFrame, nil)
+	}
+	buffered := bufio.NewReader(params)
 	for {
-		_, param, err := readFrame(params)
+		resume := pauseGC(buffered)
+		_, param, err := readFrame(buffered)
 		if err != nil {
 			return // the parent has no more parameters, or is no more
 		}
-		answer, err := call(param)
+		answer, err := call(param, resume)
 		if err != nil {
 			panic(err)
 		}
 		answerParent(answer)
 	}
+}
+
+// pauseGC pauses garbage collection while a large parameter is read and decoded,
+// until resume is called: the heap of a fresh child is so small that it would be
+// collected over and over, which takes longer than all the rest. A memory limit
+// (GOMEMLIMIT) still holds.
+func pauseGC(params *bufio.Reader) (resume func()) {
+	if header, _ := params.Peek(frameHeader); frameLength(header) <= maxPipe {
+		return func() {}
+	}
+	percent := debug.SetGCPercent(-1)
+	return func() { debug.SetGCPercent(percent) }
 }
 
 // tellParent sends an answer made of something that can be encoded for sure.

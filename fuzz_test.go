@@ -38,7 +38,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		runtime.ReadMemStats(&after)
 		// Others allocate too, but not that much.
-		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(16*maxAhead+1000*len(b)) {
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(4*maxAhead+1000*len(b)) {
 			t.Errorf("%d bytes take %d bytes of memory", len(b), allocated)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 
 	"example.com/gons/reexec"
@@ -208,22 +207,8 @@ var _ = Describe("joining namespaces", func() {
 
 		BeforeEach(needsRoot)
 
-		// onThread runs f on a thread in new namespaces that is thrown away.
-		onThread := func(flags int, f func()) {
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				defer GinkgoRecover()
-				runtime.LockOSThread()
-				Expect(unix.Unshare(flags)).To(Succeed())
-				f()
-			}()
-			<-done
-			Eventually(strayThreads).Should(BeEmpty())
-		}
-
 		It("inherits them", func() {
-			onThread(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
+			inNewNamespaces(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
 				ids := visit(nil)
 				Expect(ids).To(HaveKeyWithValue("net", namespaceID("thread-self", "net")))
 				Expect(ids).To(HaveKeyWithValue("uts", namespaceID("thread-self", "uts")))
@@ -232,7 +217,7 @@ var _ = Describe("joining namespaces", func() {
 
 		It("inherits them together with a PID namespace, and leaves the thread where it was", func() {
 			n := newNeighbour("pid")
-			onThread(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
+			inNewNamespaces(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
 				before := namespaceID("thread-self", "pid_for_children")
 				for range 20 {
 					ids := visit(n.namespaces("pid"))
@@ -244,7 +229,7 @@ var _ = Describe("joining namespaces", func() {
 		})
 
 		It("inherits them with a Pdeathsig", func() {
-			onThread(unix.CLONE_NEWNET, func() {
+			inNewNamespaces(unix.CLONE_NEWNET, func() {
 				ids := visit(nil, reexec.Cmd(func(cmd *exec.Cmd) {
 					cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 				}))

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -69,18 +68,11 @@ var _ = Describe("namespaces of a process", func() {
 
 	It("compares with the calling thread", func() {
 		needsRoot()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			defer GinkgoRecover()
-			runtime.LockOSThread() // and throw it away
-			Expect(unix.Unshare(unix.CLONE_NEWNET)).To(Succeed())
+		inNewNamespaces(unix.CLONE_NEWNET, func() {
 			namespaces, err := reexec.NamespacesOf(os.Getpid())
 			Expect(err).NotTo(HaveOccurred())
 			Expect(types(namespaces)).To(Equal([]string{"!net"}))
-		}()
-		<-done
-		Eventually(strayThreads).Should(BeEmpty())
+		})
 	})
 
 	It("joins namespaces of other owners before the user namespace", func() {

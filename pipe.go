@@ -20,8 +20,8 @@ const maxPipe = 1 << 20
 // limiting and closing them is for any goroutine.
 type pipes struct {
 	stdin  *os.File // parameters; nil if there are none
-	answer *reader  // stdout, or whatever the answers come from
-	stderr *reader
+	answer reader   // stdout, or whatever the answers come from
+	stderr reader
 
 	limiting sync.Mutex
 	until    time.Time // limit of their use, zero: none; guarded by limiting

@@ -32,9 +32,9 @@ type process struct {
 	exited chan struct{} // closed once the child is reaped; guards status
 
 	mu       sync.Mutex
-	killed   error  // why the child was killed, nil: it was not
-	aborted  error  // why nothing more is awaited, nil: it is
-	endGrace func() // stops the timer of linger
+	killed   error       // why the child was killed, nil: it was not
+	aborted  error       // why nothing more is awaited, nil: it is
+	endGrace *time.Timer // of linger
 }
 
 // errLingers is why a child is killed that does not end after its answer.
@@ -94,7 +94,7 @@ func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte, ope
 	cmd := &exec.Cmd{
 		Path: path,
 		Args: slices.Clone(os.Args[:min(1, len(os.Args))]),
-		Env:  slices.Concat(os.Environ(), a.Environment),
+		Env:  append(os.Environ(), a.Environment...),
 	}
 	if a.tune != nil {
 		a.tune(cmd)
@@ -113,16 +113,16 @@ func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte, ope
 	if err != nil {
 		return err
 	}
-	p.answer, p.stderr = &reader{file: r[0]}, &reader{file: r[1]}
-	theirs := w[:2:2]
+	p.answer.file, p.stderr.file = r[0], r[1]
+	theirs := [3]*os.File{w[0], w[1]}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, w[0], w[1]
 	if pipes == 3 {
 		p.stdin = w[2]
 		cmd.Stdin = r[2]
-		theirs = append(theirs, r[2])
+		theirs[2] = r[2]
 	}
 	defer func() {
-		closeAll(theirs)
+		closeAll(theirs[:pipes])
 		if err != nil {
 			p.close()
 		}
@@ -137,24 +137,25 @@ func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte, ope
 			return err
 		}
 		cmd.Env = append(cmd.Env, answersVar+"="+strconv.Itoa(number))
+		if open {
+			cmd.Env = append(cmd.Env, readyVar+"=1")
+		}
 	}
 	testsupport.Cover(cmd)
 	p.cmd, err = startCommand(ctx, cmd, a.Namespaces, p.exited)
 	return err
 }
 
-// makePipes makes so many pipes, or none at all.
-func makePipes(n int) (readers, writers []*os.File, err error) {
-	for range n {
-		r, w, err := os.Pipe()
-		if err != nil {
-			closeAll(readers)
-			closeAll(writers)
-			return nil, nil, err
+// makePipes makes so many pipes, three at the most, or none at all.
+func makePipes(n int) (readers, writers [3]*os.File, err error) {
+	for i := range n {
+		if readers[i], writers[i], err = os.Pipe(); err != nil {
+			closeAll(readers[:i])
+			closeAll(writers[:i])
+			break
 		}
-		readers, writers = append(readers, r), append(writers, w)
 	}
-	return readers, writers, nil
+	return readers, writers, err
 }
 
 func closeAll(files []*os.File) {
@@ -177,14 +178,20 @@ func (p *process) feed(input []byte) {
 	}
 }
 
+// allSent is what send returns where nothing is left to be sent.
+var allSent = func() <-chan error {
+	sent := make(chan error)
+	close(sent)
+	return sent
+}()
+
 // send writes to stdin what feed has left over, and then ends it. The channel
 // then tells how that went.
 func (p *process) send() <-chan error {
-	sent := make(chan error, 1)
 	if len(p.rest) == 0 {
-		sent <- nil
-		return sent
+		return allSent
 	}
+	sent := make(chan error, 1)
 	go func() {
 		_, err := p.stdin.Write(p.rest)
 		_ = p.stdin.Close()
@@ -218,11 +225,11 @@ func (p *process) listen(w io.Writer) {
 // pipes for no longer than the grace period.
 func (p *process) reap() {
 	status := p.cmd.Wait()
+	p.limit(time.Now().Add(p.grace))
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.status = status
 	close(p.exited)
-	p.mu.Unlock()
-	p.limit(time.Now().Add(p.grace))
 }
 
 // kill kills the child, unless it has ended already. The first reason counts.
@@ -251,28 +258,26 @@ func (p *process) abort(why error) {
 
 // linger grants the child the grace period and then kills it.
 func (p *process) linger() {
-	ctx, cancel := context.WithTimeout(context.Background(), p.grace)
-	stop := onDone(ctx, func() { p.kill(errLingers) })
-	p.endGrace = func() {
-		stop()
-		cancel()
-	}
+	p.endGrace = time.AfterFunc(p.grace, func() { p.kill(errLingers) })
 }
 
-// decode decodes the answer into result and reads on to the end of file. It
-// returns an excerpt of all that it has read. The child may linger after its
+// decode decodes the answer into result and reads on to the end of file. With an
+// error it returns an excerpt of all that it has read. The child may linger after its
 // answer, and also after one that makes no sense.
 func (p *process) decode(result any) (answer string, err error) {
 	if result == nil {
-		_, _ = io.Copy(io.Discard, p.answer)
+		_, _ = io.Copy(io.Discard, &p.answer)
 		return "", nil
 	}
 	seen := excerpt{limit: maxQuoted}
-	from := io.TeeReader(p.answer, &seen)
+	from := io.TeeReader(&p.answer, &seen)
 	err = json.NewDecoder(from).Decode(result)
 	p.linger()
 	_, _ = io.Copy(io.Discard, from)
-	return seen.String(), err
+	if err != nil {
+		answer = seen.String()
+	}
+	return answer, err
 }
 
 // await blocks until the child is reaped and nothing more is to come from it.
@@ -280,7 +285,7 @@ func (p *process) await() {
 	<-p.silent
 	<-p.exited
 	if p.endGrace != nil {
-		p.endGrace()
+		p.endGrace.Stop()
 	}
 	p.limit(time.Now()) // there is nobody any more to read the rest of stdin
 }

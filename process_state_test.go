@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
+	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
@@ -61,4 +63,24 @@ func inheritable() (found []string) {
 		found = append(found, entry.Name()+" "+target)
 	}
 	return found
+}
+
+// inNewNamespaces runs f on a thread in new namespaces, which is thrown away.
+func inNewNamespaces(flags int, f func()) {
+	GinkgoHelper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer GinkgoRecover()
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() { // the main thread cannot be thrown away
+			defer runtime.UnlockOSThread()
+			inNewNamespaces(flags, f)
+			return
+		}
+		Expect(unix.Unshare(flags)).To(Succeed())
+		f()
+	}()
+	<-done
+	Eventually(strayThreads).Should(BeEmpty())
 }

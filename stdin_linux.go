@@ -15,13 +15,15 @@ func takeStdin() (*os.File, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	empty, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
+	// Package os would make this pipe ready for its poller, which takes its time.
+	var empty [2]int
+	if err := unix.Pipe2(empty[:], unix.O_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("pipe2", err)
 	}
-	defer empty.Close()
-	defer w.Close()
-	if err := unix.Dup3(int(empty.Fd()), 0, 0); err != nil {
+	err = unix.Dup3(empty[0], 0, 0)
+	_ = unix.Close(empty[0])
+	_ = unix.Close(empty[1])
+	if err != nil {
 		return nil, os.NewSyscallError("dup3", err)
 	}
 	return os.NewFile(uintptr(fd), "parameters"), nil

@@ -1,9 +1,6 @@
 package reexec
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // The environment variables that tell a child what to do all start with
 // gonsPrefix. Some are read by package gons, in its constructor: gons_TYPE for
@@ -15,6 +12,7 @@ const (
 	closeVar   = gonsPrefix + "reexec_close"   // descriptors to be closed: 5,6,7
 	deathVar   = gonsPrefix + "reexec_pdeath"  // signal at the parent's death, and the parent's PID: 15,42
 	answersVar = gonsPrefix + "reexec_answers" // descriptor for the answers of a function
+	readyVar   = gonsPrefix + "reexec_ready"   // set if a function is to tell that it is ready
 	hereVar    = gonsPrefix + "reexec_here"    // descriptor of the socket on which to tell the parent: I am here
 	socketVar  = gonsPrefix + "reexec_socket"  // intermediate: descriptor of its socket
 	lookupVar  = gonsPrefix + "reexec_lookup"  // intermediate: references, as JSON, the last of them the PID namespace's
@@ -24,13 +22,16 @@ const (
 // variables, but with the name of the action. What namespaces there are to be
 // joined is still to be added.
 func (a *ReexecAction) environ(env []string) []string {
-	env = slices.DeleteFunc(slices.Clone(env), func(variable string) bool {
-		return strings.HasPrefix(variable, gonsPrefix)
-	})
-	if raceEnabled {
-		env = withoutRaceSleep(env)
+	clean := make([]string, 0, len(env)+len(a.Namespaces)+8) // some more are to come
+	for _, variable := range env {
+		if !strings.HasPrefix(variable, gonsPrefix) {
+			clean = append(clean, variable)
+		}
 	}
-	return append(env, actionVar+"="+a.ActionName)
+	if raceEnabled {
+		clean = withoutRaceSleep(clean)
+	}
+	return append(clean, actionVar+"="+a.ActionName)
 }
 
 // joinVars returns the variables that have package gons join these namespaces.

@@ -69,8 +69,8 @@ type line struct {
 	gone    error         // why there is no child any more; guarded by turn
 }
 
-// dial starts a child for a function and waits until it is ready. It serves a
-// single parameter, or stays open for more.
+// dial starts a child for a function. It serves a single parameter, or stays open
+// for more; then dial waits until it is ready.
 func (a *ReexecAction) dial(ctx context.Context, frame []byte, open bool) (*line, error) {
 	p, err := a.start(ctx, frame, open)
 	if err != nil {
@@ -79,7 +79,7 @@ func (a *ReexecAction) dial(ctx context.Context, frame []byte, open bool) (*line
 	l := &line{
 		action:  a,
 		p:       p,
-		answers: bufio.NewReader(p.answer),
+		answers: bufio.NewReader(&p.answer),
 		stop:    onDone(ctx, func() { p.abort(context.Cause(ctx)) }),
 		turn:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
@@ -87,6 +87,7 @@ func (a *ReexecAction) dial(ctx context.Context, frame []byte, open bool) (*line
 	l.close = sync.OnceValue(l.end)
 	if !open {
 		l.sent = p.send()
+		return l, nil
 	}
 	if err := l.receive(nil); err != nil {
 		return nil, l.hangUp(err)
@@ -108,9 +109,6 @@ func (l *line) receive(result any) error {
 	if err != nil {
 		return &lineError{errLost}
 	}
-	var text string
-	var failed FuncError
-	var panicked PanicError
 	switch kind {
 	case readyFrame:
 		if result == nil {
@@ -127,18 +125,22 @@ func (l *line) receive(result any) error {
 		}
 		return nil
 	case badFrame:
+		var text string
 		if err = json.Unmarshal(body, &text); err == nil {
 			return l.action.failure(text, "", errors.New(text))
 		}
 	case errorFrame:
+		var failed FuncError
 		if err = json.Unmarshal(body, &failed); err == nil {
 			return &failed
 		}
 	case panicFrame:
+		var panicked PanicError
 		if err = json.Unmarshal(body, &panicked); err == nil {
 			return &lineError{&panicked}
 		}
 	case switchFrame:
+		var text string
 		if err = json.Unmarshal(body, &text); err == nil {
 			return &lineError{&joinError{errors.New(text)}}
 		}
@@ -216,7 +218,7 @@ func (l *line) hangUp(err error) error {
 		_ = p.stdin.Close()
 	}
 	p.linger()
-	_, _ = io.Copy(io.Discard, p.answer)
+	_, _ = io.Copy(io.Discard, &p.answer)
 	p.await()
 	l.stop()
 	if l.sent != nil {
