@@ -1,0 +1,32 @@
+// Program original runs actions by github.com/thediveo/gons/reexec. It must not
+// have anything to do with this module's package: that takes the orders out of
+// a child's environment, so that the child would run all of main, again and
+// again.
+package main
+
+import (
+	"github.com/thediveo/gons/reexec"
+
+	"example.com/gons/reexec/internal/benchmark/driver"
+)
+
+func init() {
+	reexec.Register("classic trivial", driver.Trivial)
+	reexec.Register("classic echo", driver.Echo)
+}
+
+func main() {
+	reexec.CheckAction()
+	driver.Serve(driver.Kinds{
+		"trivial": func() error {
+			var result string
+			err := reexec.RunReexecAction("classic trivial", reexec.Result(&result))
+			return driver.Check(result, driver.Done, err)
+		},
+		"echo": func() error {
+			var result string
+			err := reexec.RunReexecAction("classic echo", reexec.Param(driver.Large()), reexec.Result(&result))
+			return driver.Check(result, driver.Large(), err)
+		},
+	})
+}
