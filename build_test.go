@@ -189,4 +189,34 @@ var _ = Describe("a program that uses this module", func() {
 		}
 	})
 
+	It("may check for its action in an init function, and call functions without cgo", func() {
+		typed := newConsumer(map[string]string{"main.go": `package main
+
+import (
+	"context"
+	"fmt"
+
+	"example.com/gons/reexec"
+)
+
+var double = reexec.RegisterFunc("double", func(n int) (int, error) { return 2 * n, nil })
+
+func init() { reexec.CheckAction() }
+
+func main() {
+	ctx := context.Background()
+	fmt.Println(double.Call(ctx, 1))
+	worker, err := double.Start(ctx)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(worker.Call(ctx, 2))
+	fmt.Println(worker.Close())
+}
+`})
+		for _, cgo := range []string{"CGO_ENABLED=1", "CGO_ENABLED=0"} {
+			Expect(typed.run([]string{cgo}, "go", "run", ".")).To(Equal("2 <nil>\n4 <nil>\n<nil>\n"))
+		}
+	})
+
 })
