@@ -37,8 +37,8 @@ func FuzzAnswer(f *testing.F) {
 			_ = l.receive(result)
 		}
 		runtime.ReadMemStats(&after)
-		// Others allocate too, but not that much.
-		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(4*maxAhead+1000*len(b)) {
+		// Two runs, and twice as much with the race detector; others allocate too.
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(5*maxAhead+1000*len(b)) {
 			t.Errorf("%d bytes take %d bytes of memory", len(b), allocated)
 		}
 	})
