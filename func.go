@@ -60,8 +60,8 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 // Call runs the function in a child of its own and blocks until that child has
 // ended, as [ReexecAction.RunContext] does.
 //
-// An error that the function returns arrives as a [*FuncError], its panic as a
-// [*PanicError], and everything else that goes wrong is an [*ActionError], also
+// An error that the function returns arrives as a [*FuncError], and then the result
+// is the zero value. A panic arrives as a [*PanicError], so does [runtime.Goexit], and everything else that goes wrong is an [*ActionError], also
 // the end of the child before it has answered. When ctx is done, the child is
 // killed.
 //
@@ -152,8 +152,13 @@ func serve(name string, call func(param []byte, decoded func()) (answer []byte, 
 		tellParent(switchFrame, "gons/reexec: cannot take parameters: "+err.Error())
 		testsupport.Exit(1)
 	}
+	done := false
 	defer func() {
-		if value := recover(); value != nil {
+		value := recover()
+		if value == nil && !done {
+			value = "runtime.Goexit was called"
+		}
+		if value != nil {
 			tellParent(panicFrame, &PanicError{Func: name, Value: fmt.Sprint(value), Stack: debug.Stack()})
 			testsupport.Exit(2)
 		}
@@ -166,7 +171,8 @@ func serve(name string, call func(param []byte, decoded func()) (answer []byte, 
 		resume := pauseGC(buffered)
 		_, param, err := readFrame(buffered)
 		if err != nil {
-			return // the parent has no more parameters, or is no more
+			done = true // the parent has no more parameters, or is no more
+			return
 		}
 		answer, err := call(param, resume)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,6 +41,7 @@ var (
 	fail      = reexec.RegisterFunc("fail with", func(text string) (int, error) { return 0, errors.New(text) })
 	open      = reexec.RegisterFunc("open", func(path string) (int, error) { _, err := os.Open(path); return 0, err })
 	panicking = reexec.RegisterFunc("panicking", func(value string) (int, error) { panic(value) })
+	goexit    = reexec.RegisterFunc("goexit", func(struct{}) (int, error) { runtime.Goexit(); return 0, nil })
 	exit      = reexec.RegisterFunc("exit", func(code int) (int, error) {
 		fmt.Fprint(os.Stderr, "last words")
 		os.Exit(code)
@@ -254,6 +256,15 @@ var _ = Describe("functions", func() {
 			Expect(panicked.Value).To(Equal("at the disco"))
 			Expect(string(panicked.Stack)).To(ContainSubstring("func_test.go"))
 			Expect(err).To(MatchError(`gons/reexec: function "panicking" panicked: at the disco`))
+		}
+	})
+
+	It("report a goroutine that ends without an answer", func() {
+		for _, by := range ways[struct{}, int]() {
+			_, err := by(goexit, struct{}{})
+			var panicked *reexec.PanicError
+			Expect(errors.As(err, &panicked)).To(BeTrue())
+			Expect(panicked.Value).To(Equal("runtime.Goexit was called"))
 		}
 	})
 

@@ -35,7 +35,8 @@ func checkReferences(namespaces []Namespace) error {
 }
 
 // NamespacesOf refers to the namespaces of a process for [Namespaces], so that
-// an action runs where "nsenter --all --target PID" would run a program.
+// an action runs where "nsenter --all --target PID" would run a program, but for
+// time namespaces, which package gons does not know.
 //
 // Without types these are all that package gons knows: user, mnt, cgroup, ipc,
 // net, pid, uts, in this order. With types ("net", without bang) just these, in
@@ -45,8 +46,8 @@ func checkReferences(namespaces []Namespace) error {
 //
 // The order matters for a process that has a user namespace of its own, but also
 // namespaces that do not belong to it: who has joined its user namespace may not
-// join these any more. A privileged caller names their types first, as in
-// NamespacesOf(pid, "net", "user").
+// join these any more. While nsenter tries them before and after, here a privileged
+// caller names their types first, as in NamespacesOf(pid, "net", "user").
 //
 // The references are paths below /proc, so that the process must last until the
 // run begins; [NamespaceFile] helps where it might be gone by then. An unknown

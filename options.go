@@ -65,8 +65,8 @@ func Stderr(w io.Writer) ReexecActionOption {
 //
 // Stdin, Stdout and Stderr of the command belong to the run and are set
 // afterwards. ExtraFiles are numbered from 3 as always, and those that the run
-// itself needs follow. New namespaces (Cloneflags) are made before the
-// Namespaces are joined. Pdeathsig is sent when the parent ends, not when one of
+// itself needs follow. New namespaces (Cloneflags) and Credential take effect before
+// the Namespaces are joined, for which the child may then lack the privileges. Pdeathsig is sent when the parent ends, not when one of
 // its threads does (https://go.dev/issue/27505), unless the calling goroutine is
 // locked to a thread that is in namespaces of its own: then that thread is the
 // child's parent.
