@@ -17,9 +17,10 @@ import (
 // like any other: [RegisterFunc] makes one. Parameters and results travel as
 // JSON, so only what JSON carries arrives.
 //
-// The function may print what it likes: stdout and stderr of the child are those
-// of the parent, unless [Stderr] sends stderr elsewhere, and tell nothing about
-// success. Its stdin is empty. A Func is safe for concurrent use.
+// The function may print what it likes: stdout of the child is that of the parent,
+// and its stderr is copied to the parent's, or to where [Stderr] sends it. Neither
+// tells anything about success. Its stdin is empty. A Func is safe for concurrent
+// use.
 type Func[P, R any] struct {
 	name string
 }
@@ -60,10 +61,10 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 // Call runs the function in a child of its own and blocks until that child has
 // ended, as [ReexecAction.RunContext] does.
 //
-// An error that the function returns arrives as a [*FuncError], and then the result
-// is the zero value. A panic arrives as a [*PanicError], so does [runtime.Goexit], and everything else that goes wrong is an [*ActionError], also
-// the end of the child before it has answered. When ctx is done, the child is
-// killed.
+// An error that the function returns arrives as a [*FuncError], and then the
+// result is the zero value. A panic arrives as a [*PanicError], and so does
+// [runtime.Goexit]. Everything else that goes wrong is an [*ActionError], also the
+// end of the child before it has answered. When ctx is done, the child is killed.
 //
 // Call panics where RunContext does, if f is the zero Func, and if there is a
 // [Param] or a [Result] among the options.
