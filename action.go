@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"os/exec"
+	"sync"
 	"time"
 )
 
@@ -100,16 +101,18 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 	}
 	defer p.close()
 	stop := onDone(ctx, func() { p.abort(context.Cause(ctx)) })
-	defer stop()
+	defer stop() // also if decoding panics
 
 	sent := p.send()
 	answer, decodeErr := p.decode(a.Result)
 	p.await()
+	stop()
 	return a.verdict(p, <-sent, decodeErr, answer)
 }
 
 // onDone calls f in a goroutine of its own once ctx is done. After stop, which
-// must be called, f neither runs nor will run; stop tells whether it ran.
+// must be called, f neither runs nor will run; stop tells whether it ran, also when
+// it is called again.
 func onDone(ctx context.Context, f func()) (stop func() (ran bool)) {
 	if ctx.Done() == nil { // as for the background context
 		return func() bool { return false }
@@ -119,11 +122,11 @@ func onDone(ctx context.Context, f func()) (stop func() (ran bool)) {
 		defer close(done)
 		f()
 	})
-	return func() bool {
+	return sync.OnceValue(func() bool {
 		if stopped() {
 			return false
 		}
 		<-done
 		return true
-	}
+	})
 }

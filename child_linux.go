@@ -25,11 +25,11 @@ func takeName() {
 // another PID namespace the PID of any parent is 0; but only the parent reads what
 // this child writes to stderr.
 func watchParent(order string) {
-	orders := numbers(order)
-	if len(orders) != 2 {
+	words := numbers(order)
+	if len(words) != 2 {
 		return
 	}
-	signal, parent := unix.Signal(orders[0]), orders[1]
+	signal, parent := unix.Signal(words[0]), words[1]
 	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(signal), 0, 0, 0) // as in package syscall, a wrong number has no effect
 	ppid := os.Getppid()
 	stderr := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}

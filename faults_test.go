@@ -107,7 +107,7 @@ var _ = Describe("faults", func() {
 
 	DescribeTable("reports children that are killed at any point",
 		func(types ...string) {
-			n := newNeighbour("user", "net")
+			n := newNeighbour("user", "pid", "net")
 			namespaces := reexec.Namespaces(n.namespaces(types...))
 			param := strings.Repeat("x", 1<<20) // takes its time to be sent and answered
 			killed := 0
@@ -120,15 +120,15 @@ var _ = Describe("faults", func() {
 					}
 					done <- err
 				}()
-				var victims []string
-				Eventually(func() []string {
+				var victims []int
+				Eventually(func() []int {
 					victims = others(n.pid)
 					return victims
 				}).WithPolling(100 * time.Microsecond).Should(Or(HaveLen(1), WithTransform(
-					func([]string) int { return len(done) }, BeNumerically(">", 0))))
+					func([]int) int { return len(done) }, BeNumerically(">", 0))))
 				time.Sleep(time.Duration(rand.N(8000)) * time.Microsecond)
 				for _, victim := range victims {
-					_ = syscall.Kill(atoi(victim), syscall.SIGKILL)
+					_ = syscall.Kill(victim, syscall.SIGKILL)
 				}
 				err := <-done
 				if err != nil {
@@ -142,14 +142,15 @@ var _ = Describe("faults", func() {
 		},
 		Entry("without namespaces"),
 		Entry("in namespaces", "!user", "!net"),
+		Entry("in a PID namespace", "!user", "!pid"),
 	)
 
 })
 
 // others returns the PIDs of the children but for one.
-func others(pid int) (pids []string) {
+func others(pid int) (pids []int) {
 	for _, child := range children() {
-		if other, _, _ := strings.Cut(child, " "); other != itoa(pid) {
+		if other := firstWord(child); other != pid {
 			pids = append(pids, other)
 		}
 	}

@@ -23,8 +23,9 @@ const (
 	badFrame    = 'B' // text: a parameter could not be decoded, or a result not be encoded
 )
 
-// maxAhead is how much memory, in bytes, a frame gets at the most before its
-// bytes have arrived. So no wrong length costs more than this.
+// maxAhead is how much memory, in bytes, a frame gets at the most before any of its
+// bytes have arrived; then it gets as much again as has arrived. So no wrong length
+// costs much.
 const maxAhead = 16 << 20
 
 // newFrame encodes a value as a frame, in one piece: writing it takes one system
@@ -57,7 +58,6 @@ func readFrame(r io.Reader) (kind byte, body []byte, err error) {
 		return 0, nil, err
 	}
 	for left := frameLength(header[:]); left > 0; {
-		// What has arrived already may be doubled.
 		n := int(min(left, uint64(max(len(body), maxAhead))))
 		body = append(body, make([]byte, n)...)
 		if _, err := io.ReadFull(r, body[len(body)-n:]); err != nil {

@@ -61,8 +61,8 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 // Call runs the function in a child of its own and blocks until that child has
 // ended, as [ReexecAction.RunContext] does.
 //
-// An error that the function returns arrives as a [*FuncError], and then the
-// result is the zero value. A panic arrives as a [*PanicError], and so does
+// With an error the result is the zero value. An error that the function returns
+// arrives as a [*FuncError]. A panic arrives as a [*PanicError], and so does
 // [runtime.Goexit]. Everything else that goes wrong is an [*ActionError], also the
 // end of the child before it has answered. When ctx is done, the child is killed.
 //
@@ -81,8 +81,10 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 	if err != nil {
 		return result, err
 	}
-	err = l.receive(&result)
-	return result, l.hangUp(err)
+	if err := l.hangUp(l.receive(&result)); err != nil {
+		return *new(R), err
+	}
+	return result, nil
 }
 
 // Start starts a child that serves any number of calls, one at a time, and

@@ -42,7 +42,12 @@ var (
 	open      = reexec.RegisterFunc("open", func(path string) (int, error) { _, err := os.Open(path); return 0, err })
 	panicking = reexec.RegisterFunc("panicking", func(value string) (int, error) { panic(value) })
 	goexit    = reexec.RegisterFunc("goexit", func(struct{}) (int, error) { runtime.Goexit(); return 0, nil })
-	exit      = reexec.RegisterFunc("exit", func(code int) (int, error) {
+	leaving   = reexec.RegisterFunc("leaving", func(struct{}) (int, error) {
+		fmt.Fprint(os.Stderr, leaveDescendant())
+		os.Exit(3)
+		return 0, nil
+	})
+	exit = reexec.RegisterFunc("exit", func(code int) (int, error) {
 		fmt.Fprint(os.Stderr, "last words")
 		os.Exit(code)
 		return 0, nil
@@ -474,6 +479,34 @@ var _ = Describe("workers", func() {
 		Expect(w.Close()).To(Succeed())
 		_, err = w.Call(background, "")
 		Expect(err).To(MatchError(os.ErrClosed))
+	})
+
+	It("tell of a death that happens while they are closed", func() {
+		for i := range 10 {
+			dying := make(chan struct{}, 1)
+			w, err := leaving.Start(background, reexec.GracePeriod(20*time.Millisecond),
+				reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+					dying <- struct{}{}
+					return len(b), nil
+				})))
+			Expect(err).NotTo(HaveOccurred())
+			done := make(chan error)
+			go func() {
+				_, err := w.Call(background, struct{}{})
+				done <- err
+			}()
+			<-dying
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			Expect(w.Close()).To(Or(Succeed(), MatchError(os.ErrClosed)))
+			err = <-done
+			var exit *exec.ExitError
+			if !errors.Is(err, os.ErrClosed) {
+				Expect(errors.As(asActionError(err), &exit)).To(BeTrue())
+				Expect(exit.ExitCode()).To(Equal(3))
+				Expect(err).To(MatchError(ContainSubstring("exit status 3")))
+			}
+			_ = syscall.Kill(atoi(asActionError(err).Stderr), syscall.SIGKILL)
+		}
 	})
 
 	It("are closed, whatever the parameter", func() {

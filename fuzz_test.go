@@ -9,7 +9,7 @@ import (
 
 // A child may send anything, above all one in a hostile container. Whatever it
 // sends, the parent neither panics nor waits for more than there is, nor gives
-// it more memory than it has sent bytes for.
+// it memory without bound.
 func FuzzAnswer(f *testing.F) {
 	for kind, value := range map[byte]any{
 		readyFrame:  nil,

@@ -27,7 +27,7 @@ import (
 //	intermediate: message{}      it is in the PID namespace
 //	parent:       one byte       go on; from here on it does not kill the intermediate
 //	intermediate: message{PID}   the child is started
-//	child:        message{}      the same, in case somebody has killed the intermediate meanwhile
+//	child:        message{}      the same, in case the intermediate could not tell
 //
 // or, in place of one of the intermediate's messages, message{Failure}. The kernel
 // tells the parent who has sent a message.
@@ -36,8 +36,9 @@ type message struct {
 	Failure string
 	Errno   syscall.Errno // the cause of the failure, if it is known
 	Join    bool          // the failure is that of a namespace, in the words of package gons
+	Self    int           // with PID: the intermediate's own, as it sees it
 
-	sender int // its PID, as the kernel tells it
+	sender int // its PID, as the parent sees it: the kernel's word
 }
 
 // maxMessage is more than the longest message, in bytes: its paths have PATH_MAX.
@@ -146,6 +147,13 @@ func takeOver(ctx context.Context, intermediate *exec.Cmd, socket *os.File) (*ex
 	started, err := receive(socket)
 	if err != nil {
 		return intermediate, nil
+	}
+	if started.PID != 0 && started.Self != started.sender {
+		// The intermediate is in another PID namespace itself, as the calling
+		// thread wanted its children to be: its numbers are not the parent's.
+		if started, err = receive(socket); err != nil {
+			return intermediate, nil
+		}
 	}
 	_ = intermediate.Wait()
 	if started.Failure != "" {
@@ -267,7 +275,7 @@ func beIntermediate(socket int) error {
 	if err != nil {
 		return err
 	}
-	return send(socket, message{PID: child})
+	return send(socket, message{PID: child, Self: os.Getpid()})
 }
 
 // startSibling starts the child with all the descriptors up to the socket, under

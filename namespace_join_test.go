@@ -1,6 +1,7 @@
 package reexec_test
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -224,6 +225,54 @@ var _ = Describe("joining namespaces", func() {
 					Expect(ids).To(HaveKeyWithValue("pid", n.id("pid")))
 					Expect(ids).To(HaveKeyWithValue("net", namespaceID("thread-self", "net")))
 					Expect(namespaceID("thread-self", "pid_for_children")).To(Equal(before))
+				}
+			})
+		})
+
+		It("inherits fewer privileges, too", func() {
+			n := newNeighbour("pid")
+			inNewNamespaces(unix.CLONE_NEWUTS, func() {
+				// Just this thread's; package syscall would change those of all.
+				_, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534)
+				Expect(errno).To(BeZero())
+				_, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
+				Expect(errno).To(BeZero())
+				for _, signal := range []syscall.Signal{0, syscall.SIGKILL} {
+					var uid int
+					Expect(reexec.RunReexecAction("uid", reexec.Result(&uid), reexec.Cmd(func(cmd *exec.Cmd) {
+						cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: signal}
+					}))).To(Succeed())
+					Expect(uid).To(Equal(65534))
+				}
+				Expect(reexec.RunReexecAction("uid", reexec.Namespaces(n.namespaces("pid")))).To(MatchError(fs.ErrPermission))
+			})
+		})
+
+		It("finds the child of an intermediate that is in another PID namespace", func() {
+			outer := newNeighbour("pid")
+			inNewNamespaces(unix.CLONE_NEWUTS, func() {
+				home, err := os.Open(outer.namespace("pid").Path)
+				Expect(err).NotTo(HaveOccurred())
+				defer home.Close()
+				Expect(unix.Setns(int(home.Fd()), unix.CLONE_NEWPID)).To(Succeed())
+				_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
+				Expect(errno).To(BeZero())
+
+				// A process in a PID namespace below, by way of a user namespace.
+				inner := exec.Command("unshare", "--user", "--pid", "--fork", "cat")
+				stay, err := inner.StdinPipe()
+				Expect(err).NotTo(HaveOccurred())
+				Expect(inner.Start()).To(Succeed())
+				defer func() {
+					_ = stay.Close()
+					_ = inner.Wait()
+				}()
+				Eventually(func() []string { return childrenOf(inner.Process.Pid) }).Should(HaveLen(1))
+				n := &neighbour{pid: firstWord(childrenOf(inner.Process.Pid)[0])}
+				for range 5 {
+					var uid int
+					Expect(reexec.RunReexecAction("uid", reexec.Result(&uid),
+						reexec.Namespaces(n.namespaces("!user", "!pid")))).To(Succeed())
 				}
 			})
 		})

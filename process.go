@@ -239,10 +239,10 @@ func (p *process) kill(why error) {
 	select {
 	case <-p.exited:
 	default:
-		if p.killed == nil {
+		// It fails only if the child has just ended by itself.
+		if p.cmd.Process.Kill() == nil && p.killed == nil {
 			p.killed = why
 		}
-		_ = p.cmd.Process.Kill() // fails only if the child has just ended
 	}
 }
 
@@ -251,7 +251,9 @@ func (p *process) kill(why error) {
 func (p *process) abort(why error) {
 	p.kill(why)
 	p.mu.Lock()
-	p.aborted = why
+	if p.aborted == nil {
+		p.aborted = why
+	}
 	p.mu.Unlock()
 	p.limit(time.Now())
 }
@@ -293,7 +295,8 @@ func (p *process) await() {
 // An outcome tells how a child has ended.
 type outcome struct {
 	stderr string
-	killed error // why it was killed, or not waited for any longer; nil if it has ended by itself
+	killed error // why it was killed; nil if it has ended by itself
+	cut    error // why its context has nobody wait for what its descendants still hold; nil if it does not
 	status error // of its end: nil, *exec.ExitError, or why it could not be learnt
 	relay  error // why stderr could not be passed on
 }
@@ -305,6 +308,7 @@ func (p *process) outcome() outcome {
 	return outcome{
 		stderr: testsupport.WithoutWarnings(p.said.String()),
 		killed: p.killed,
+		cut:    p.aborted,
 		status: p.status,
 		relay:  p.relayErr,
 	}
@@ -340,8 +344,8 @@ func (a *ReexecAction) ended(o outcome) error {
 func (a *ReexecAction) verdict(p *process, sendErr, decodeErr error, answer string) error {
 	o := p.outcome()
 	o.forgive(errLingers, decodeErr == nil)
-	if errors.Is(decodeErr, errHeld) && p.aborted != nil {
-		o.killed = p.aborted // the child has ended, but what it left is not awaited
+	if errors.Is(decodeErr, errHeld) && o.cut != nil {
+		o.killed = o.cut
 	}
 	if o.killed != nil {
 		return a.ended(o)

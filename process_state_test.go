@@ -14,7 +14,16 @@ import (
 
 // children returns the status lines of the children of this process, zombies
 // included.
-func children() (found []string) {
+func children() []string { return childrenOf(os.Getpid()) }
+
+// firstWord returns the number that a line starts with.
+func firstWord(line string) int {
+	word, _, _ := strings.Cut(line, " ")
+	return atoi(word)
+}
+
+// childrenOf returns the status lines of the children of a process.
+func childrenOf(parent int) (found []string) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	Expect(err).NotTo(HaveOccurred())
 	for _, stat := range stats {
@@ -26,7 +35,7 @@ func children() (found []string) {
 		_, rest, _ := strings.Cut(string(line), ") ")
 		var state string
 		var ppid int
-		if _, err := fmt.Sscan(rest, &state, &ppid); err == nil && ppid == os.Getpid() {
+		if _, err := fmt.Sscan(rest, &state, &ppid); err == nil && ppid == parent {
 			found = append(found, string(line))
 		}
 	}

@@ -105,7 +105,7 @@ func killAtRandom(ctx context.Context, spared map[int]bool) {
 	for ctx.Err() == nil {
 		var victims []int
 		for _, child := range children() {
-			if pid := atoi(child[:strings.IndexByte(child, ' ')]); !spared[pid] {
+			if pid := firstWord(child); !spared[pid] {
 				victims = append(victims, pid)
 			}
 		}

@@ -120,8 +120,9 @@ func deadPIDError(path string, err error) error {
 		"its first process has ended, or memory is short: %w", path, err)
 }
 
-// surroundings describes the namespaces, root and working directory that a child
-// inherits from the calling thread. Threads of a process may differ in them.
+// surroundings describes what a child inherits from the calling thread, and in
+// which threads of a process may differ: namespaces, root, working directory,
+// credentials, and what restricts it.
 func surroundings() string {
 	var all strings.Builder
 	for _, name := range []string{
@@ -133,6 +134,19 @@ func surroundings() string {
 			target = "unknown" // as a kernel without this type has it
 		}
 		all.WriteString(target + "\n")
+	}
+	for _, name := range []string{"status", "attr/exec"} {
+		text, _ := os.ReadFile("/proc/thread-self/" + name)
+		for line := range strings.Lines(string(text)) {
+			field, _, ok := strings.Cut(line, ":")
+			switch {
+			case name != "status" || !ok:
+				all.WriteString(line)
+			case strings.HasPrefix(field, "Cap"), field == "Uid", field == "Gid", field == "Groups",
+				field == "NoNewPrivs", field == "Seccomp", field == "Seccomp_filters":
+				all.WriteString(line)
+			}
+		}
 	}
 	return all.String()
 }

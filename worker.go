@@ -34,16 +34,18 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	if ctx == nil {
 		panic("nil Context")
 	}
-	err = l.call(ctx, param, &result)
-	return result, err
+	if err := l.call(ctx, param, &result); err != nil {
+		return *new(R), err
+	}
+	return result, nil
 }
 
 // Close ends the worker and blocks until its child is reaped. A call that is
 // being served, and then the child, have the grace period (see [GracePeriod]) to
 // end by themselves. Calls that wait for their turn return [os.ErrClosed].
 //
-// The error tells that the child has ended badly by itself, unless a call has
-// told so already. Closing again returns the same.
+// The error tells that the child has ended badly by itself, or that the context of
+// Start has ended, unless a call has told so already. Closing again returns the same.
 func (w *Worker[P, R]) Close() error {
 	return w.mustBeStarted().close()
 }
@@ -232,8 +234,8 @@ func (l *line) hangUp(err error) error {
 	var join *joinError
 	isLost := errors.As(err, &lost)
 	o.forgive(errLingers, !isLost)
-	if isLost && lost.error == errLost && o.killed == nil {
-		o.killed = p.aborted // the child has ended, but what it left is not awaited
+	if isLost && lost.error == errLost && o.killed == nil && o.cut != os.ErrClosed {
+		o.killed = o.cut
 	}
 	if err == nil {
 		o.forgive(os.ErrClosed, true) // there was no call any more
