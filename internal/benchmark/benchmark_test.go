@@ -249,7 +249,9 @@ func report() {
 		{"time", median, oneShot, oneShotOriginal, 1.05},
 		{"time", median, oneShot, oneShotFloor, 1.15},
 		{"time", median, typedOneShot, oneShot, 1.05},
-		{"time", median, warm, oneShotOriginal, 1. / 250},
+		// A warm call takes one of two times, depending on how its processes are woken
+		// up, and a median may be either.
+		{"10th percentile of time", best, warm, oneShotOriginal, 1. / 250},
 		{"10th percentile of time", best, warm, pingPong, 1.25},
 		{"time", median, largeWarm, largeJSON, 1.3},
 		{"time", median, largeCold, largeJSON, 1.7},
