@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"io"
 )
 
@@ -50,8 +49,8 @@ func frameLength(header []byte) uint64 {
 	return binary.BigEndian.Uint64(header[1:])
 }
 
-// readFrame reads a frame. The error is [io.EOF] only at the end of file between
-// two frames.
+// readFrame reads a frame. Any error means that there are no more: for both sides it
+// makes no difference whether the other one has ended between two frames or within.
 func readFrame(r io.Reader) (kind byte, body []byte, err error) {
 	var header [frameHeader]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
@@ -61,17 +60,9 @@ func readFrame(r io.Reader) (kind byte, body []byte, err error) {
 		n := int(min(left, uint64(max(len(body), maxAhead))))
 		body = append(body, make([]byte, n)...)
 		if _, err := io.ReadFull(r, body[len(body)-n:]); err != nil {
-			return 0, nil, fmt.Errorf("frame is cut off: %w", noEOF(err))
+			return 0, nil, err
 		}
 		left -= uint64(n)
 	}
 	return header[0], body, nil
-}
-
-// noEOF tells an end of file that comes too early from one in time.
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

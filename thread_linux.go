@@ -135,17 +135,14 @@ func surroundings() string {
 		}
 		all.WriteString(target + "\n")
 	}
-	for _, name := range []string{"status", "attr/exec"} {
-		text, _ := os.ReadFile("/proc/thread-self/" + name)
-		for line := range strings.Lines(string(text)) {
-			field, _, ok := strings.Cut(line, ":")
-			switch {
-			case name != "status" || !ok:
-				all.WriteString(line)
-			case strings.HasPrefix(field, "Cap"), field == "Uid", field == "Gid", field == "Groups",
-				field == "NoNewPrivs", field == "Seccomp", field == "Seccomp_filters":
-				all.WriteString(line)
-			}
+	label, _ := os.ReadFile("/proc/thread-self/attr/exec") // of a security module, if there is one
+	all.Write(label)
+	status, _ := os.ReadFile("/proc/thread-self/status")
+	for line := range strings.Lines(string(status)) {
+		switch field, _, _ := strings.Cut(line, ":"); field {
+		case "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "Seccomp_filters",
+			"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
+			all.WriteString(line)
 		}
 	}
 	return all.String()
