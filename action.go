@@ -21,10 +21,11 @@ type ReexecAction struct {
 	Result      interface{} // pointer to where the action's answer goes; see [Result]
 	Environment []string    // in addition to the parent's; see [Environment]
 
-	grace  *time.Duration  // how long a child may linger, nil: defaultGrace
-	stderr io.Writer       // where the child's stderr goes, nil: is a failure
-	tune   func(*exec.Cmd) // last word on the child, may be nil
-	isFunc bool            // the answers come on a pipe of their own; see Func
+	targets []target        // whose namespaces are joined before those of Namespaces
+	grace   *time.Duration  // how long a child may linger, nil: defaultGrace
+	stderr  io.Writer       // where the child's stderr goes, nil: is a failure
+	tune    func(*exec.Cmd) // last word on the child, may be nil
+	isFunc  bool            // the answers come on a pipe of their own; see Func
 }
 
 // NewReexecAction returns the named action with these options. It panics if an

@@ -21,22 +21,27 @@ func takeName() {
 }
 
 // watchParent has the kernel send this child a signal when its parent ends, if
-// the parent has asked for that. An orphan sends itself the signal. From within
-// another PID namespace the PID of any parent is 0; but only the parent reads what
-// this child writes to stderr.
-func watchParent(order string) {
-	words := numbers(order)
-	if len(words) != 2 {
+// the parent has asked for that. Joining a user namespace takes such a signal
+// away (prctl(2)), so the child asks for it only now. Maybe its parent has ended
+// meanwhile, which its pidfd tells in every PID namespace: then the child ends, since
+// a signal of its own does nothing to the first process of a PID namespace.
+func watchParent(signal, pidfd int) {
+	if signal == 0 {
 		return
 	}
-	signal, parent := unix.Signal(words[0]), words[1]
 	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(signal), 0, 0, 0) // as in package syscall, a wrong number has no effect
-	ppid := os.Getppid()
-	stderr := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
-	if ppid == 0 {
-		_, _ = unix.Poll(stderr, 0)
+	if pidfd == 0 {
+		return
 	}
-	if (ppid != 0 && ppid != parent) || stderr[0].Revents&unix.POLLERR != 0 {
-		_ = unix.Kill(os.Getpid(), signal)
+	ended := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	for {
+		switch n, err := unix.Poll(ended, 0); {
+		case err == unix.EINTR:
+			continue
+		case n > 0:
+			os.Exit(1)
+		}
+		break
 	}
+	_ = unix.Close(pidfd)
 }

@@ -343,10 +343,25 @@ var _ = Describe("tuned children", func() {
 		}
 	})
 
-	It("notices with a Pdeathsig that it is an orphan already", func() {
-		child := exec.Command("/proc/self/exe")
-		child.Env = append(os.Environ(), "gons_reexec_action=hang", "gons_reexec_pdeath=15,1")
-		Expect(child.Run()).To(MatchError("signal: terminated"))
+	It("ends with a Pdeathsig if it is an orphan already, also as the first process of a PID namespace", func() {
+		parent := exec.Command("cat")
+		parent.Stdin, _, _ = os.Pipe() // without end
+		defer parent.Stdin.(*os.File).Close()
+		Expect(parent.Start()).To(Succeed())
+		fd, err := unix.PidfdOpen(parent.Process.Pid, 0)
+		Expect(err).NotTo(HaveOccurred())
+		pidfd := os.NewFile(uintptr(fd), "pidfd")
+		defer pidfd.Close()
+		Expect(parent.Process.Kill()).To(Succeed())
+		Expect(parent.Wait()).NotTo(Succeed())
+		for _, tune := range []func(*exec.Cmd){func(*exec.Cmd) {}, asRootOfNew} {
+			child := exec.Command("/proc/self/exe")
+			tune(child)
+			child.Env = append(os.Environ(), "gons_reexec_child=1", "gons_reexec_action=hang",
+				"gons_reexec_pdeath=15", "gons_reexec_parent=3")
+			child.ExtraFiles = []*os.File{pidfd}
+			Expect(child.Run()).To(MatchError("exit status 1"))
+		}
 	})
 
 	It("makes new namespaces, rootless, and the child is root there", func() {
@@ -374,18 +389,6 @@ var _ = Describe("tuned children", func() {
 		if isRoot {
 			Expect(ids).NotTo(HaveKeyWithValue("uts", namespaceID("self", "uts")))
 		}
-	})
-
-	It("drops privileges and yet joins a PID namespace", func() {
-		needsRoot()
-		n := newNeighbour("pid")
-		var uid int
-		Expect(reexec.RunReexecAction("uid", reexec.Result(&uid),
-			reexec.Namespaces(n.namespaces("pid")),
-			reexec.Cmd(func(cmd *exec.Cmd) {
-				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-			}))).To(Succeed())
-		Expect(uid).To(Equal(65534))
 	})
 
 	DescribeTable("lets a child live as long as its parent, not as a thread of it",

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"example.com/gons/reexec/internal/birth"
 )
 
 // An ActionError says why the run of an action failed. Its text is one line and
@@ -59,21 +61,54 @@ func (a *ReexecAction) failed(text, stderr string, causes ...error) error {
 	}
 }
 
-// A joinError tells, in the words of package gons, why a namespace could not be
-// joined.
-type joinError struct{ error }
+// A JoinError says which namespace a child could not join. It is in the chain of an
+// [*ActionError]; most callers want [errors.Is], for instance with [fs.ErrNotExist]
+// or [syscall.EPERM].
+type JoinError struct {
+	Type string // "net"
+	Path string // its reference
+	Err  error  // why, usually a syscall.Errno
 
-func newJoinError(format string, args ...any) error {
-	return &joinError{fmt.Errorf("package gons: "+format, args...)}
+	text string // what Error says
 }
 
-func (e *joinError) Unwrap() error { return e.error }
+// Error says in the words of package gons what went wrong, and where the reason alone
+// misleads, what to do about it.
+func (e *JoinError) Error() string {
+	if e.text == "" {
+		return fmt.Sprintf("package gons: cannot join gons_%s using reference %q: %v", e.Type, e.Path, e.Err)
+	}
+	return e.text
+}
 
-// A killedError tells that a child was killed while it was still being started,
-// why, and how it ended.
-type killedError struct{ why, status error }
+// Unwrap returns Err.
+func (e *JoinError) Unwrap() error { return e.Err }
 
-func (e *killedError) Error() string { return e.why.Error() }
+// unborn returns the error of a run whose child is not where it should be.
+func (a *ReexecAction) unborn(o outcome, err error) error {
+	var join *birth.JoinError
+	switch {
+	case o.killed != nil:
+		return a.ended(o)
+	case errors.As(err, &join):
+		if join.Kind != "" {
+			err = &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: join.Text}
+		}
+		what := join.Text
+		if !a.isFunc { // as if the child itself had said so
+			what = fmt.Sprintf("child failed with stderr message %q", join.Text)
+		}
+		return a.failure(what, join.Text, err, o.status)
+	}
+	what := err.Error()
+	if o.status != nil {
+		what += ", " + o.status.Error()
+	}
+	if o.stderr != "" {
+		what += fmt.Sprintf(", stderr: %q", o.stderr)
+	}
+	return a.failure(what, o.stderr, err, o.status)
+}
 
 // notStarted returns an error if the context is done before a child is started.
 func (a *ReexecAction) notStarted(ctx context.Context) error {

@@ -146,7 +146,7 @@ func (a *ReexecAction) paramFrame(param any) ([]byte, error) {
 // has no more parameters. To make an answer, call decodes the parameter, says so, and
 // calls the function.
 func serve(name string, call func(param []byte, decoded func()) (answer []byte, err error)) {
-	if orders.answers == nil {
+	if order.answers == nil {
 		fmt.Fprintf(os.Stderr, "gons/reexec: function %q must be called with Func.Call", name)
 		testsupport.Exit(1)
 	}
@@ -166,7 +166,7 @@ func serve(name string, call func(param []byte, decoded func()) (answer []byte, 
 			testsupport.Exit(2)
 		}
 	}()
-	if orders.ready {
+	if order.ready {
 		tellParent(readyFrame, nil)
 	}
 	buffered := bufio.NewReader(params)
@@ -208,8 +208,8 @@ func tellParent(kind byte, value any) {
 
 // answerParent sends an answer. Where nobody listens any more, the child ends.
 func answerParent(frame []byte) {
-	growPipe(orders.answers, len(frame))
-	if _, err := orders.answers.Write(frame); err != nil {
+	growPipe(order.answers, len(frame))
+	if _, err := order.answers.Write(frame); err != nil {
 		testsupport.Exit(1)
 	}
 }

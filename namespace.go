@@ -3,46 +3,30 @@ package reexec
 import (
 	"fmt"
 	"os"
-	"strings"
+
+	"example.com/gons/reexec/internal/birth"
 )
 
 // A Namespace refers to a namespace that a child is to join.
 //
 // With a bang the reference is opened before the first namespace is joined;
 // without, right when its turn comes, so that after a mount namespace it is
-// looked up in that one. Usually everything but the mount namespace bears a bang.
+// looked up in that one. A relative path is looked up from the child's working
+// directory. A time namespace is always joined after all others.
 type Namespace struct {
-	Type string // "cgroup", "ipc", "mnt", "net", "pid", "user" or "uts", or one of them after a bang: "!net"
+	Type string // "cgroup", "ipc", "mnt", "net", "pid", "time", "user" or "uts", or one of them after a bang: "!net"
 	Path string // such as "/proc/42/ns/net"
 }
 
-// kind returns the type without bang.
-func (ns Namespace) kind() string { return strings.TrimPrefix(ns.Type, "!") }
-
-// early tells whether the reference is opened before the first namespace is
-// joined.
-func (ns Namespace) early() bool { return strings.HasPrefix(ns.Type, "!") }
-
-// checkReferences finds those references that package gons would pass over in
-// silence, so that the action would run where nobody wants it.
-func checkReferences(namespaces []Namespace) error {
-	for _, ns := range namespaces {
-		if ns.Path == "" || ns.kind() == "" || strings.ContainsAny(ns.kind(), ",=") {
-			return fmt.Errorf("namespace of type %q and path %q: both need to be given", ns.Type, ns.Path)
-		}
-	}
-	return nil
-}
-
 // NamespacesOf refers to the namespaces of a process for [Namespaces], so that
-// an action runs where "nsenter --all --target PID" would run a program, but for
-// time namespaces, which package gons does not know.
+// an action runs where "nsenter --all --target PID" would run a program. [Target]
+// does the same in one step, and cannot be led astray when the process ends.
 //
-// Without types these are all that package gons knows: user, mnt, cgroup, ipc,
-// net, pid, uts, in this order. With types ("net", without bang) just these, in
-// their order. Namespaces that the calling thread is in already are left out,
-// since the kernel refuses to join the own user namespace again. All references
-// bear a bang.
+// Without types these are all that there are: user, mnt, cgroup, ipc, net, pid, uts,
+// time, in this order. With types ("net", without bang) just these, in
+// their order. Namespaces that children of the calling thread are in anyway are
+// left out, since the kernel refuses to join the own user namespace again. Where
+// that cannot be found out, nothing is. All references bear a bang.
 //
 // The order matters for a process that has a user namespace of its own, but also
 // namespaces that do not belong to it: who has joined its user namespace may not
@@ -50,11 +34,28 @@ func checkReferences(namespaces []Namespace) error {
 // caller names their types first, as in NamespacesOf(pid, "net", "user").
 //
 // The references are paths below /proc, so that the process must last until the
-// run begins; [NamespaceFile] helps where it might be gone by then. An unknown
-// type, a process that does not exist, and missing permission (see ptrace(2))
-// are errors that tell which namespace could not be found.
+// run begins. An unknown type, a process that does not exist, and missing permission
+// (see ptrace(2)) are errors that tell which namespace could not be found.
 func NamespacesOf(pid int, types ...string) ([]Namespace, error) {
-	return namespacesOf(pid, types)
+	namespaces, err := namespacesOf(pid, types)
+	if err != nil {
+		return nil, fmt.Errorf("gons/reexec: NamespacesOf: %w", err)
+	}
+	return namespaces, nil
+}
+
+func namespacesOf(pid int, types []string) (namespaces []Namespace, err error) {
+	process, err := birth.Hold(pid, types)
+	if err != nil {
+		return nil, err
+	}
+	defer process.Close()
+	opened, err := process.Open()
+	defer birth.Close(opened)
+	for _, ns := range opened {
+		namespaces = append(namespaces, Namespace{Type: "!" + ns.Kind, Path: fmt.Sprintf("/proc/%d/ns/%s", pid, ns.Kind)})
+	}
+	return namespaces, err
 }
 
 // NamespaceFile refers to a namespace by an open file, such as
@@ -62,12 +63,48 @@ func NamespacesOf(pid int, types ...string) ([]Namespace, error) {
 // it stays the same namespace, whatever becomes of the process 42.
 //
 // The reference bears a bang, which it must keep, since the file is out of reach
-// once another namespace has been joined. The file must stay open until the run
-// is over. A file that is closed, or is no namespace, is an error.
+// once another namespace has been joined. Its Path, and copies of it, keep a duplicate
+// of the file open, so that the caller may close the file; a path that is put together anew
+// keeps nothing. A file that is closed, or is no namespace, is an error.
 func NamespaceFile(f *os.File) (Namespace, error) {
-	ns, err := namespaceFile(f)
+	ref, err := birth.File(f)
 	if err != nil {
 		return Namespace{}, fmt.Errorf("gons/reexec: NamespaceFile: %w", err)
 	}
-	return ns, nil
+	return Namespace(ref), nil
+}
+
+// A target is a process whose namespaces are to be joined.
+type target struct {
+	process *birth.Process
+	err     error // why there is no such process
+}
+
+// references returns all namespaces that a child is to join: those of the targets,
+// which stay open until they are closed, and then those given by reference.
+func (a *ReexecAction) references() (refs []birth.Ref, opened []birth.Opened, err error) {
+	for _, t := range a.targets {
+		if err = t.err; err != nil {
+			return nil, opened, err
+		}
+		namespaces, err := t.process.Open()
+		if err != nil {
+			return nil, opened, err
+		}
+		opened = append(opened, namespaces...)
+	}
+	if len(opened) > 0 {
+		if refs, err = birth.Refs(opened); err != nil {
+			return nil, opened, err
+		}
+	}
+	for _, ns := range a.Namespaces {
+		refs = append(refs, birth.Ref(ns))
+	}
+	if len(refs) > 0 {
+		if err := birth.CannotJoin(); err != nil {
+			return nil, opened, err
+		}
+	}
+	return refs, opened, birth.Check(refs)
 }

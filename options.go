@@ -3,7 +3,10 @@ package reexec
 import (
 	"io"
 	"os/exec"
+	"slices"
 	"time"
+
+	"example.com/gons/reexec/internal/birth"
 )
 
 // A ReexecActionOption sets one detail of a [ReexecAction].
@@ -13,6 +16,18 @@ type ReexecActionOption func(*ReexecAction)
 // the action. Without it the child stays in the namespaces of its parent.
 func Namespaces(namespaces []Namespace) ReexecActionOption {
 	return func(a *ReexecAction) { a.Namespaces = namespaces }
+}
+
+// Target has the child join the namespaces of a process, as "nsenter --target PID" does:
+// those of these types, or, without types, all; see [NamespacesOf]. Those of
+// [Namespaces] are joined afterwards.
+//
+// It is the process that has this PID when Target is called, for example the first process of a
+// container. The option keeps hold of it, with an open file that lasts as long as the option is
+// in use. If it has ended when the run begins, or if there is no such process, then that is the run's error.
+func Target(pid int, types ...string) ReexecActionOption {
+	process, err := birth.Hold(pid, slices.Clone(types))
+	return func(a *ReexecAction) { a.targets = append(a.targets, target{process, err}) }
 }
 
 // Param sends the action a parameter, as JSON, on its stdin; after it comes end
@@ -66,14 +81,16 @@ func Stderr(w io.Writer) ReexecActionOption {
 // Stdin, Stdout and Stderr of the command belong to the run and are set
 // afterwards. ExtraFiles are numbered from 3 as always, and those that the run
 // itself needs follow. New namespaces (Cloneflags) and Credential take effect before
-// the Namespaces are joined, for which the child may then lack the privileges. Pdeathsig is sent when the parent ends, not when one of
-// its threads does (https://go.dev/issue/27505), unless the calling goroutine is
-// locked to a thread that is in namespaces of its own: then that thread is the
-// child's parent.
+// the Namespaces are joined, for which the child may then lack the privileges. The
+// first process of a new PID namespace cannot join another one.
 //
-// Where a PID namespace can be joined only by way of a user namespace, as for
-// an ordinary user, tune works on an intermediate process, from which the
-// child inherits session, cgroup, working directory and credentials.
+// A child that joins a PID namespace is another process than the one that tune's command
+// starts: its PID is not that of the command.
+//
+// Pdeathsig is sent when the parent ends, not when one of its threads does
+// (https://go.dev/issue/27505): until the child has ended, a thread is kept for
+// it. Only the child of a worker, started by a goroutine that is locked to a thread
+// itself ([runtime.LockOSThread]), depends on that goroutine's thread.
 func Cmd(tune func(*exec.Cmd)) ReexecActionOption {
 	return func(a *ReexecAction) { a.tune = tune }
 }

@@ -1,6 +1,7 @@
 package reexec
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,21 +9,24 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
+	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/orders"
 	"example.com/gons/reexec/internal/testsupport"
 )
 
 // A process is a child as its parent sees it, from its start until it is reaped.
 type process struct {
 	pipes
-	cmd   *exec.Cmd
-	grace time.Duration
-	rest  []byte // what did not fit into stdin at once
+	cmd    *exec.Cmd
+	grace  time.Duration
+	locked bool   // the calling goroutine is locked to its thread, until close
+	rest   []byte // what did not fit into stdin at once
 
 	said     excerpt       // what came from stderr
 	relayErr error         // why the caller's writer did not take it
@@ -60,32 +64,34 @@ func (a *ReexecAction) start(ctx context.Context, input []byte, open bool) (*pro
 	if a.grace != nil {
 		p.grace = *a.grace
 	}
-	if err := a.launch(ctx, p, input, open); err != nil {
-		close(p.exited) // a thread may be kept for the child
-		var join *joinError
-		var killed *killedError
-		switch {
-		case errors.As(err, &join):
-			return nil, a.failed(err.Error(), "", err)
-		case errors.As(err, &killed):
-			return nil, a.ended(outcome{killed: killed.why, status: killed.status})
-		}
+	err := a.launch(ctx, p, input, open)
+	if p.cmd == nil {
+		close(p.exited)
+		p.close()
 		return nil, a.failure("cannot start child, reason: "+err.Error(), "", err)
 	}
 	go p.listen(a.stderr)
 	go p.reap()
+	if err != nil {
+		if err == birth.ErrKilled {
+			p.killed = context.Cause(ctx)
+		}
+		p.await()
+		p.close()
+		return nil, a.unborn(p.outcome(), err)
+	}
 	return p, nil
 }
 
 // launch makes the pipes of a child and starts it.
 func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte, open bool) (err error) {
-	if len(a.Namespaces) > 0 {
-		if err := cannotJoin(); err != nil {
-			return err
-		}
-		if err := checkReferences(a.Namespaces); err != nil {
-			return err
-		}
+	if err := birth.CannotStart(); err != nil {
+		return err
+	}
+	refs, opened, err := a.references()
+	defer func() { birth.Close(opened) }()
+	if err != nil {
+		return err
 	}
 	path, err := executable()
 	if err != nil {
@@ -102,7 +108,7 @@ func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte, ope
 	if cmd.Env == nil { // which means the parent's own to package exec
 		cmd.Env = os.Environ()
 	}
-	cmd.Env = a.environ(cmd.Env)
+	cmd.Env = orders.Clean(cmd.Env)
 	cmd.ExtraFiles = slices.Clip(cmd.ExtraFiles) // what is appended is ours alone
 
 	pipes := 2
@@ -121,29 +127,69 @@ func (a *ReexecAction) launch(ctx context.Context, p *process, input []byte, ope
 		cmd.Stdin = r[2]
 		theirs[2] = r[2]
 	}
-	defer func() {
-		closeAll(theirs[:pipes])
-		if err != nil {
-			p.close()
-		}
-	}()
+	defer closeAll(theirs[:pipes])
 	if !open {
 		p.feed(input)
 	}
+	order := orders.Orders{Action: a.ActionName}
 	if a.isFunc {
 		cmd.Stdout = os.Stdout
-		number, err := inherit(cmd, w[0])
-		if err != nil {
+		order.Ready = open
+		if order.Answers, err = inherit(cmd, w[0]); err != nil {
 			return err
-		}
-		cmd.Env = append(cmd.Env, answersVar+"="+strconv.Itoa(number))
-		if open {
-			cmd.Env = append(cmd.Env, readyVar+"=1")
 		}
 	}
 	testsupport.Cover(cmd)
-	p.cmd, err = startCommand(ctx, cmd, a.Namespaces, p.exited)
+	watched, err := takeDeathSignal(cmd, &order)
+	if err != nil {
+		return err
+	}
+	defer closeAll(watched)
+	cmd.Env = append(cmd.Env, order.Vars()...)
+	start := func() { p.cmd, err = birth.Start(ctx, cmd, refs) }
+	if order.Death == 0 {
+		start()
+	} else {
+		p.startOnLastingThread(open, start)
+	}
+	if p.cmd == nil {
+		err = explainNew(cmd, err)
+	}
 	return err
+}
+
+// startOnLastingThread has start start a child, on a thread that lives as long as the child,
+// since the kernel means that thread when it speaks of the parent's end
+// (https://go.dev/issue/27505). Usually it is the calling thread, so that the child
+// inherits what that one has. A worker outlives the call; but a goroutine that is not locked
+// to a thread may be on any, and so one of its own will do. A goroutine that is locked knows what it does.
+func (p *process) startOnLastingThread(worker bool, start func()) {
+	switch {
+	case !worker:
+		runtime.LockOSThread()
+		p.locked = true
+		start()
+	case isLocked():
+		start()
+	default:
+		started := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			start()
+			close(started)
+			<-p.exited
+		}()
+		<-started
+	}
+}
+
+// isLocked tells whether the calling goroutine is locked to its thread. Only its
+// stack trace says so: "goroutine 1 [running, locked to thread]:".
+func isLocked() bool {
+	trace := make([]byte, 128)
+	header, _, _ := bytes.Cut(trace[:runtime.Stack(trace, false)], []byte("\n"))
+	return bytes.Contains(header, []byte("locked to thread"))
 }
 
 // makePipes makes so many pipes, three at the most, or none at all.
@@ -280,6 +326,15 @@ func (p *process) decode(result any) (answer string, err error) {
 		answer = seen.String()
 	}
 	return answer, err
+}
+
+// close closes the pipes. It is for the goroutine that has started the child.
+func (p *process) close() {
+	p.pipes.close()
+	if p.locked {
+		p.locked = false
+		runtime.UnlockOSThread()
+	}
 }
 
 // await blocks until the child is reaped and nothing more is to come from it.

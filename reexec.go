@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync/atomic"
 
+	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/orders"
 	"example.com/gons/reexec/internal/testsupport"
 )
 
@@ -28,6 +30,11 @@ func init() {
 //
 // In any other process CheckAction returns at once, and children can be started
 // from then on.
+//
+// A child is a process that this package has started, or one that was started by hand with
+// gons_reexec_action=NAME in its environment. Package github.com/thediveo/gons/reexec
+// starts its children in this way, too; a program in which both are used calls
+// that one's CheckAction first.
 func CheckAction() {
 	action, err := pending()
 	if err != nil {
@@ -56,7 +63,7 @@ func RunAction() (action bool) {
 	case err == nil:
 		run()
 		return true
-	case switchStatus() != nil:
+	case birth.Status() != nil:
 		panic(err)
 	default:
 		panic(err.Error())
@@ -68,7 +75,7 @@ func RunAction() (action bool) {
 // run it tells its parent on the pipe for answers, and ends here.
 func pending() (Action, error) {
 	action, err := findAction()
-	if err != nil && orders.answers != nil {
+	if err != nil && order.answers != nil {
 		tellParent(switchFrame, err.Error())
 		testsupport.Exit(1)
 	}
@@ -76,16 +83,27 @@ func pending() (Action, error) {
 }
 
 func findAction() (Action, error) {
-	if err := switchStatus(); err != nil {
+	if err := birth.Status(); err != nil {
 		return nil, err
 	}
-	if orders.action == "" {
+	name := order.action
+	if name == "" {
+		name = orders.ByHand()
+	}
+	if name == "" {
 		enabled.Store(true)
 		return nil, nil
 	}
-	action, ok := registered(orders.action)
+	if err := birth.CannotStart(); err != nil {
+		return nil, err
+	}
+	action, ok := registered(name)
 	if !ok {
-		return nil, fmt.Errorf("unregistered gons/reexec re-execution action %q", orders.action)
+		return nil, fmt.Errorf("unregistered gons/reexec re-execution action %q", name)
+	}
+	if order.action == "" {
+		orders.TakeByHand()
+		order.action = name
 	}
 	if err := testsupport.Return(); err != nil {
 		return nil, err
@@ -96,7 +114,7 @@ func findAction() (Action, error) {
 // mustBeAbleToRun panics where a call of Run is a programming mistake.
 func mustBeAbleToRun(actionname string) {
 	const run = "gons/reexec: ReexecAction.Run: "
-	if orders.action != "" {
+	if order.action != "" {
 		panic(run + "tried to re-execute in already re-executing child process")
 	}
 	if !enabled.Load() {

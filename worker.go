@@ -105,6 +105,11 @@ type lineError struct{ error }
 
 func (e *lineError) Unwrap() error { return e.error }
 
+// A refusal says why a child does not serve its function.
+type refusal struct{ text string }
+
+func (e *refusal) Error() string { return e.text }
+
 // receive receives an answer: the result, or the news that the child is ready.
 func (l *line) receive(result any) error {
 	kind, body, err := readFrame(l.answers)
@@ -144,7 +149,7 @@ func (l *line) receive(result any) error {
 	case switchFrame:
 		var text string
 		if err = json.Unmarshal(body, &text); err == nil {
-			return &lineError{&joinError{errors.New(text)}}
+			return &lineError{&refusal{text}}
 		}
 	default:
 		err = fmt.Errorf("frame of unknown kind %q", kind)
@@ -231,7 +236,7 @@ func (l *line) hangUp(err error) error {
 	o := p.outcome()
 	var lost *lineError
 	var panicked *PanicError
-	var join *joinError
+	var refused *refusal
 	isLost := errors.As(err, &lost)
 	o.forgive(errLingers, !isLost)
 	if isLost && lost.error == errLost && o.killed == nil && o.cut != os.ErrClosed {
@@ -247,8 +252,8 @@ func (l *line) hangUp(err error) error {
 		return err
 	case errors.As(err, &panicked):
 		return panicked
-	case errors.As(err, &join):
-		return l.action.failed(join.Error(), o.stderr, join, o.status)
+	case errors.As(err, &refused):
+		return l.action.failed(refused.text, o.stderr, refused, o.status)
 	case lost.error != errLost:
 		return l.action.failure(lost.Error(), o.stderr, lost, o.status)
 	}

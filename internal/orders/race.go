@@ -1,6 +1,6 @@
-//go:build !race
+//go:build race
 
-package reexec
+package orders
 
 // raceEnabled tells whether this program was built with -race.
-const raceEnabled = false
+const raceEnabled = true

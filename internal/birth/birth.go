@@ -1,0 +1,96 @@
+// Package birth has processes be born in namespaces.
+//
+// A child joins its namespaces in a constructor in C (constructor.c), before its
+// Go runtime starts, and reports to its parent (start_linux.go). This report is the
+// only proof: without it no child counts as being where it should be. No thread of
+// the parent ever moves.
+//
+// It also finds the namespaces of other processes (find_linux.go). It is for package
+// process, which starts children, and for the public names in the root.
+package birth
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// A Ref refers to a namespace; see Namespace in the root.
+type Ref struct {
+	Type string // with or without bang
+	Path string
+}
+
+// Kind returns the type without bang.
+func (r Ref) Kind() string { return strings.TrimPrefix(r.Type, "!") }
+
+// kinds are the types of namespaces, in the order in which nsenter(1) joins them.
+// Package gons knows all but the last.
+var kinds = []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
+
+// An Opened namespace cannot vanish.
+type Opened struct {
+	Kind string
+	File *os.File
+}
+
+// Close closes open namespaces.
+func Close(namespaces []Opened) {
+	for _, ns := range namespaces {
+		_ = ns.File.Close()
+	}
+}
+
+// CheckKind returns an error if there is no such type of namespaces.
+func CheckKind(kind string) error {
+	if !slices.Contains(kinds, kind) {
+		return fmt.Errorf("unknown namespace type %q", kind)
+	}
+	return nil
+}
+
+// Check finds the mistakes that need no child to be seen. Package gons would
+// pass over some of them in silence, so that the child ran where nobody wants it.
+func Check(refs []Ref) error {
+	seen := map[string]bool{}
+	for _, ref := range refs {
+		kind := ref.Kind()
+		if err := CheckKind(kind); err != nil {
+			return err
+		}
+		if ref.Path == "" {
+			return fmt.Errorf("namespace of type %q and path %q: both need to be given", ref.Type, ref.Path)
+		}
+		if seen[kind] {
+			return fmt.Errorf("duplicate namespace order type %s: a child joins one namespace of each type", kind)
+		}
+		seen[kind] = true
+	}
+	return nil
+}
+
+// A JoinError says why a child could not join a namespace.
+type JoinError struct {
+	Kind, Path string // empty if it was none in particular
+	Err        error
+	Text       string // in the words of package gons
+}
+
+func (e *JoinError) Error() string { return e.Text }
+func (e *JoinError) Unwrap() error { return e.Err }
+
+// errSecure is why a set-user-ID program starts no children.
+var errSecure = errors.New("a set-user-ID program, or one with file capabilities, must not have " +
+	"children that obey to their environment, which is that of whoever runs it")
+
+var (
+	// ErrKilled says that the context's end killed a child before it was in its
+	// namespaces.
+	ErrKilled = errors.New("child was killed before it had joined its namespaces")
+
+	// ErrNoReport says that a child has ended, or has closed the socket, without a
+	// report.
+	ErrNoReport = errors.New("child has not reported that it has joined its namespaces")
+)

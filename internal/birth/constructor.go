@@ -1,0 +1,41 @@
+//go:build linux && cgo
+
+package birth
+
+/*
+#cgo CFLAGS: -Wall -Wextra
+#cgo race CFLAGS: -DBIRTH_RACE
+#include "constructor.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/thediveo/gons"
+)
+
+// Status returns why package gons could not join the namespaces that this
+// process was told to join by somebody else than this package, or nil.
+func Status() error { return gons.Status() }
+
+// CannotStart returns why this process may start no children, or nil.
+func CannotStart() error {
+	switch C.birth_state {
+	case C.BIRTH_SECURE:
+		return errSecure
+	case C.BIRTH_LIBRARY:
+		return fmt.Errorf("this code is in a library, so that /proc/self/exe is another program: %w", errors.ErrUnsupported)
+	}
+	return nil
+}
+
+// CannotJoin returns why children of this process cannot join namespaces, or nil.
+func CannotJoin() error {
+	if C.birth_state == C.BIRTH_UNSEEN {
+		return fmt.Errorf("cannot join namespaces, since the C constructor of this package did not run "+
+			"when this program started: link it externally (-linkmode=external), and not into a C archive: %w", errors.ErrUnsupported)
+	}
+	return nil
+}

@@ -1,0 +1,9 @@
+/* What the constructor has found out about this process. */
+enum {
+	BIRTH_UNSEEN,  /* nothing: it did not run */
+	BIRTH_SEEN,    /* it ran */
+	BIRTH_LIBRARY, /* it is part of a library, so the executable is another program */
+	BIRTH_SECURE,  /* set-user-ID, set-group-ID, or with file capabilities */
+};
+
+extern int birth_state;

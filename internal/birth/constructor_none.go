@@ -1,0 +1,30 @@
+//go:build !linux || !cgo
+
+package birth
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+)
+
+// Status returns nil, since no process joins namespaces at its start.
+func Status() error { return nil }
+
+// CannotStart returns why this process may start no children, or nil. Without the
+// constructor, file capabilities go unseen.
+func CannotStart() error {
+	if os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() {
+		return errSecure
+	}
+	return nil
+}
+
+// CannotJoin returns why children of this process cannot join namespaces.
+func CannotJoin() error {
+	if runtime.GOOS != "linux" {
+		return fmt.Errorf("cannot join namespaces on %s, which has none: %w", runtime.GOOS, errors.ErrUnsupported)
+	}
+	return fmt.Errorf("cannot join namespaces in a program built without cgo: %w", errors.ErrUnsupported)
+}

@@ -1,0 +1,222 @@
+package birth
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// flags are the flags of clone(2) for each of the kinds, and pidfdGet the numbers
+// of ioctl_pidfd(2) for those namespaces that children get.
+var (
+	flags = []int{
+		unix.CLONE_NEWUSER, unix.CLONE_NEWNS, unix.CLONE_NEWCGROUP, unix.CLONE_NEWIPC,
+		unix.CLONE_NEWNET, unix.CLONE_NEWPID, unix.CLONE_NEWUTS, unix.CLONE_NEWTIME,
+	}
+	pidfdGet = []uint{0xff09, 0xff03, 0xff01, 0xff02, 0xff04, 0xff06, 0xff0a, 0xff08} // PIDFD_GET_USER_NAMESPACE, …; Linux 6.11
+)
+
+// A Process is held by its directory in /proc, so that no other one with the same
+// PID is ever mistaken for it.
+type Process struct {
+	pid   int
+	dir   *os.File
+	types []string
+}
+
+// Hold finds a process whose namespaces of these types are wanted; of all, if there
+// are none. It stays held until Close.
+func Hold(pid int, types []string) (*Process, error) {
+	for _, kind := range types {
+		if err := CheckKind(kind); err != nil {
+			return nil, err
+		}
+	}
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, notFound(pid, append(types, kinds...)[0], err)
+	}
+	return &Process{pid: pid, dir: os.NewFile(uintptr(fd), "process"), types: types}, nil
+}
+
+// notFound returns the error of a namespace that is out of reach.
+func notFound(pid int, kind string, err error) error {
+	return fmt.Errorf("cannot find %s namespace of process %d: %w%s", kind, pid, err, Hint(err, kind, path(pid, kind)))
+}
+
+// path is where the namespaces of processes are.
+func path(pid int, kind string) string { return fmt.Sprintf("/proc/%d/ns/%s", pid, kind) }
+
+// Close ends the hold.
+func (p *Process) Close() { _ = p.dir.Close() }
+
+// open opens one of the namespaces.
+func (p *Process) open(kind string) (*os.File, error) {
+	for {
+		fd, err := unix.Openat(int(p.dir.Fd()), "ns/"+kind, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		switch err {
+		case nil:
+			return os.NewFile(uintptr(fd), path(p.pid, kind)), nil
+		case unix.EINTR:
+			continue
+		case unix.ESRCH: // what openat says of a process that has gone
+			err = unix.ENOENT
+		}
+		return nil, notFound(p.pid, kind, err)
+	}
+}
+
+// Open opens the namespaces that are wanted, but for those that the calling thread's
+// children are in anyway.
+func (p *Process) Open() (namespaces []Opened, err error) {
+	runtime.LockOSThread() // the answer is about one thread
+	defer runtime.UnlockOSThread()
+	defer func() {
+		if err != nil {
+			Close(namespaces)
+			namespaces = nil
+		}
+	}()
+	types, all := p.types, len(p.types) == 0
+	if all {
+		types = kinds
+	}
+	for _, kind := range types {
+		f, err := p.open(kind)
+		if all && errors.Is(err, fs.ErrNotExist) && p.lacks(kind) {
+			continue
+		}
+		if err != nil {
+			return namespaces, err
+		}
+		there, err := f.Stat()
+		if err != nil {
+			_ = f.Close()
+			return namespaces, err
+		}
+		// Where the own one is not known, the kernel has the last word.
+		if here := own(kind); here != nil && os.SameFile(here, there) {
+			_ = f.Close()
+			continue
+		}
+		namespaces = append(namespaces, Opened{Kind: kind, File: f})
+	}
+	return namespaces, nil
+}
+
+// lacks tells whether the kernel does not have this type of namespaces: the
+// process is there, but not this namespace.
+func (p *Process) lacks(kind string) bool {
+	var stat unix.Stat_t
+	return unix.Fstatat(int(p.dir.Fd()), "ns/user", &stat, 0) == nil &&
+		unix.Fstatat(int(p.dir.Fd()), "ns/"+kind, &stat, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
+}
+
+// own returns the namespace of the calling thread's children, or nil if that cannot
+// be found out.
+func own(kind string) fs.FileInfo {
+	name := kind
+	if kind == "pid" || kind == "time" {
+		name += "_for_children" // a thread's own may be another one (namespaces(7))
+	}
+	if here, err := os.Stat("/proc/thread-self/ns/" + name); err == nil {
+		return here
+	}
+	// Maybe this /proc belongs to a PID namespace that does not know this process.
+	pidfd, err := unix.PidfdOpen(unix.Gettid(), unix.O_EXCL) // PIDFD_THREAD
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(pidfd)
+	fd, err := unix.IoctlRetInt(pidfd, pidfdGet[slices.Index(kinds, kind)])
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), kind)
+	defer f.Close()
+	here, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	return here
+}
+
+// Refs refers to open namespaces of this process by paths. They bear bangs, since
+// the paths may lead elsewhere once another namespace has been joined.
+func Refs(namespaces []Opened) (refs []Ref, err error) {
+	self, err := self()
+	if err != nil {
+		return nil, err
+	}
+	for _, ns := range namespaces {
+		refs = append(refs, Ref{Type: "!" + ns.Kind, Path: fmt.Sprintf("/proc/%s/fd/%d", self, ns.File.Fd())})
+	}
+	return refs, nil
+}
+
+// self is the PID in the view of /proc, which may be another one than os.Getpid.
+func self() (string, error) { return os.Readlink("/proc/self") }
+
+// File refers to a namespace by an open file, of which it keeps a duplicate for as
+// long as the path, or a part of it, is in use.
+func File(f *os.File) (ref Ref, err error) {
+	if f == nil {
+		return ref, os.ErrInvalid
+	}
+	self, err := self()
+	if err != nil {
+		return ref, err
+	}
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return ref, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	controlErr := conn.Control(func(fd uintptr) {
+		var kind string
+		if kind, err = kindOf(int(fd)); err != nil {
+			err = fmt.Errorf("%s is not a namespace that can be joined: %w", f.Name(), err)
+			return
+		}
+		var duplicate int
+		if duplicate, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			err = fmt.Errorf("cannot duplicate %s: %w", f.Name(), err)
+			return
+		}
+		ref = Ref{Type: "!" + kind, Path: holding(fmt.Sprintf("/proc/%s/fd/%d", self, duplicate), duplicate)}
+	})
+	if controlErr != nil { // there is but one reason, which package os does not name here
+		return ref, fmt.Errorf("%s: %w", f.Name(), os.ErrClosed)
+	}
+	return ref, err
+}
+
+// kindOf asks the kernel for the type of a namespace.
+func kindOf(fd int) (string, error) {
+	flag, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	if err != nil {
+		return "", err
+	}
+	for i, known := range flags {
+		if flag == known {
+			return kinds[i], nil
+		}
+	}
+	return "", fmt.Errorf("unknown type %#x", flag)
+}
+
+// holding returns a copy of a path that closes a descriptor when it, with all that
+// shares its memory, is garbage.
+func holding(path string, fd int) string {
+	// A string of its own: memory of less than 16 bytes is shared with others.
+	b := make([]byte, len(path), len(path)+16)
+	copy(b, path)
+	runtime.AddCleanup(&b[0], func(fd int) { _ = unix.Close(fd) }, fd)
+	return unsafe.String(&b[0], len(b))
+}

@@ -1,0 +1,38 @@
+//go:build !linux
+
+package birth
+
+import (
+	"context"
+	"os"
+	"os/exec"
+)
+
+// Start starts a child; there are no namespaces to be joined.
+func Start(_ context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
+	if len(refs) > 0 {
+		return nil, CannotJoin()
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return cmd, nil
+}
+
+// A Process has no namespaces.
+type Process struct{}
+
+// Hold returns an error that wraps [errors.ErrUnsupported].
+func Hold(int, []string) (*Process, error) { return nil, CannotJoin() }
+
+// Close does nothing.
+func (*Process) Close() {}
+
+// Open is never called.
+func (*Process) Open() ([]Opened, error) { return nil, CannotJoin() }
+
+// Refs is never called.
+func Refs([]Opened) ([]Ref, error) { return nil, CannotJoin() }
+
+// File returns an error that wraps [errors.ErrUnsupported].
+func File(*os.File) (Ref, error) { return Ref{}, CannotJoin() }

@@ -1,0 +1,228 @@
+package birth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Parent and child talk over a socket, in one direction:
+//
+//	child:   cloned PID SELF     its clone takes over; SELF is its own PID in its own view
+//	child:   joined              it, or the clone, is in all the namespaces
+//	child:   failed ERRNO TEXT   it is not, and ends
+//
+// The kernel tells the parent who has sent a report (SO_PASSCRED, unix(7)).
+const (
+	socketVar = "gons_reexec_socket" // number of the socket
+	timeVar   = "gons_reexec_time"   // ! or =, then the reference of the time namespace
+)
+
+// vars returns the variables that have a child join these namespaces. Package gons
+// reads all but the last two, which are for constructor.c.
+func vars(refs []Ref, socket int) []string {
+	var vars, order []string
+	for _, ref := range refs {
+		if ref.Kind() == "time" {
+			bang := "="
+			if ref.Type != ref.Kind() {
+				bang = "!"
+			}
+			vars = append(vars, timeVar+"="+bang+ref.Path)
+			continue
+		}
+		vars = append(vars, "gons_"+ref.Kind()+"="+ref.Path)
+		order = append(order, ref.Type)
+	}
+	return append(vars, "gons_order="+strings.Join(order, ","), socketVar+"="+strconv.Itoa(socket))
+}
+
+// Start starts a child and returns once it is in these namespaces, if there are
+// any. They must have been checked. The child inherits what the calling thread has.
+//
+// The command that is returned is the one to wait for, another one if the child
+// was born in a PID namespace. It is nil if no child has been started. With both a
+// command and an error the child has been started, but is not where it should be:
+// it has ended or will do so at once, and has to be waited for all the same.
+//
+// The end of ctx kills the child until Start returns.
+func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
+	if len(refs) == 0 {
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		return cmd, nil
+	}
+	if err := CannotJoin(); err != nil {
+		return nil, err
+	}
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
+	cmd.Env = append(cmd.Env, vars(refs, 2+len(cmd.ExtraFiles))...)
+	err = cmd.Start()
+	_ = theirs.Close() // so the end of the child is the end of the socket
+	if err != nil {
+		return nil, err
+	}
+
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	child, err = await(ours, cmd, refs)
+	if !stop() {
+		err = ErrKilled // even if it had joined already
+	}
+	if (err == ErrKilled || err == ErrNoReport) && child.Process != nil {
+		_ = child.Process.Kill() // there may be a clone, or what has no constructor
+	}
+	return child, err
+}
+
+// socketPair returns both ends of a connection that keeps messages apart.
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	err = unix.SetNonblock(fds[0], true) // lets the Go runtime wait for it
+	if err == nil {
+		err = unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	}
+	if err != nil {
+		_ = unix.Close(fds[0])
+		_ = unix.Close(fds[1])
+		return nil, nil, os.NewSyscallError("setsockopt", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket"), nil
+}
+
+// await reads the child's reports, and returns the process that goes on.
+func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
+	clone := 0
+	for {
+		text, sender, err := receive(socket)
+		if err != nil {
+			// A clone may have died before its report: the first process of its PID
+			// namespace had ended, and waits for the clone to be reaped.
+			if clone != 0 {
+				return adopt(first, clone, ErrNoReport)
+			}
+			return first, ErrNoReport
+		}
+		word, rest, _ := strings.Cut(text, " ")
+		switch {
+		case word == "joined" && sender == first.Process.Pid:
+			return first, nil
+		case word == "joined" && isChild(sender) != errNoChild:
+			return adopt(first, sender, nil)
+		case sender != first.Process.Pid:
+			// Nobody else has anything to say.
+		case word == "cloned":
+			// If this process is in another PID namespace itself, as the calling
+			// thread wanted its children to be, then its numbers are not the parent's.
+			var pid, self int
+			if n, _ := fmt.Sscan(rest, &pid, &self); n == 2 && self == sender {
+				clone = pid
+			}
+		case word == "failed":
+			return first, newJoinError(rest, refs)
+		}
+	}
+}
+
+// receive receives a report, and its sender's PID. Its error is that of a child that
+// has nothing more to say.
+func receive(socket *os.File) (text string, sender int, err error) {
+	conn, err := socket.SyscallConn()
+	if err != nil {
+		return "", 0, err
+	}
+	// A report has two paths at the most.
+	buffer, control := make([]byte, 4*unix.PathMax), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	var n, oobn int
+	readErr := conn.Read(func(fd uintptr) (done bool) {
+		n, oobn, _, _, err = unix.Recvmsg(int(fd), buffer, control, unix.MSG_CMSG_CLOEXEC)
+		return err != unix.EAGAIN && err != unix.EINTR
+	})
+	if err := errors.Join(readErr, err); err != nil {
+		return "", 0, err
+	}
+	if n == 0 {
+		return "", 0, ErrNoReport
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:oobn])
+	if err != nil || len(messages) != 1 {
+		return "", 0, fmt.Errorf("report without credentials: %w", errors.Join(err, ErrNoReport))
+	}
+	credentials, err := unix.ParseUnixCredentials(&messages[0])
+	if err != nil {
+		return "", 0, err
+	}
+	return string(buffer[:n]), int(credentials.Pid), nil
+}
+
+// newJoinError makes an error of a report of failure.
+func newJoinError(report string, refs []Ref) *JoinError {
+	number, text, _ := strings.Cut(report, " ")
+	e := &JoinError{Text: text}
+	if errno, err := strconv.Atoi(number); err == nil && errno > 0 {
+		e.Err = syscall.Errno(errno)
+	} else {
+		e.Err = errors.New(text)
+	}
+	_, named, _ := strings.Cut(text, " gons_")
+	e.Kind, _, _ = strings.Cut(named, " ")
+	for _, ref := range refs {
+		if ref.Kind() == e.Kind {
+			e.Path = ref.Path
+		}
+	}
+	e.Text += Hint(e.Err, e.Kind, e.Path)
+	return e
+}
+
+// errNoChild says that a process is no child of this one.
+var errNoChild = errors.New("no child")
+
+// isChild returns nil if a process is a child of this one, alive or waiting to be
+// reaped, and errNoChild if it is the child of another process. If it is gone it can
+// have been either.
+func isChild(pid int) error {
+	var info unix.Siginfo
+	for {
+		switch err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); {
+		case err == nil:
+			return nil
+		case err == unix.EINTR:
+		case unix.Kill(pid, 0) == unix.ESRCH:
+			return unix.ECHILD
+		default:
+			return errNoChild
+		}
+	}
+}
+
+// adopt takes over a clone from the first process, which it reaps. The command has
+// no process if somebody else, who waits for any child (wait4(2) with -1), has
+// reaped the clone: its PID must not be signalled any more.
+func adopt(first *exec.Cmd, pid int, err error) (*exec.Cmd, error) {
+	clone := &exec.Cmd{Path: first.Path, Args: first.Args}
+	// It is held, by a pidfd, before it is looked at; so it is the one that is seen.
+	process, findErr := os.FindProcess(pid)
+	if findErr == nil && isChild(pid) == nil {
+		clone.Process = process
+	} else if process != nil {
+		_ = process.Release()
+	}
+	_ = first.Wait() // it ends by itself, and its status says nothing
+	return clone, err
+}

@@ -1,0 +1,118 @@
+// Package orders is what a parent tells its child through the environment, but for
+// the namespaces, which are package birth's. Writing and taking stand side by side.
+package orders
+
+import (
+	"os"
+	"strconv"
+	"strings"
+)
+
+// All variables of this package, and of package gons, start with this prefix. They
+// are for one process only: children do not inherit them.
+const prefix = "gons_"
+
+const (
+	childVar   = prefix + "reexec_child"   // 1 in a child of this package, and of no other; see internal/birth/constructor.c
+	actionVar  = prefix + "reexec_action"  // name of the action
+	answersVar = prefix + "reexec_answers" // number of the file for the answers of a function
+	readyVar   = prefix + "reexec_ready"   // 1 if a function is to tell that it is ready
+	deathVar   = prefix + "reexec_pdeath"  // number of the signal at the parent's death
+	parentVar  = prefix + "reexec_parent"  // number of the parent's pidfd, for the same purpose
+)
+
+// Orders are what a child is to do. They are zero in a process that is no child.
+type Orders struct {
+	Action  string // name of the action
+	Answers int    // number of the file for the answers of a function; 0: it is none
+	Ready   bool   // the parent waits until the function is ready
+	Death   int    // number of the signal at the parent's death; 0: none
+	Parent  int    // number of the parent's pidfd, if there is such a signal; 0: there is none
+}
+
+// Vars returns the variables that tell these orders.
+func (o Orders) Vars() []string {
+	vars := []string{childVar + "=1", actionVar + "=" + o.Action}
+	for _, v := range []struct {
+		name   string
+		number int
+	}{{answersVar, o.Answers}, {deathVar, o.Death}, {parentVar, o.Parent}} {
+		if v.number != 0 {
+			vars = append(vars, v.name+"="+strconv.Itoa(v.number))
+		}
+	}
+	if o.Ready {
+		vars = append(vars, readyVar+"=1")
+	}
+	return vars
+}
+
+// Take returns the orders of this process, and removes them, and whatever else is
+// gons', from the environment: then neither the action nor anything that it starts
+// sees them. A process that is no child of this package has its environment left
+// alone, as it may be a child of the package that this one succeeds.
+func Take() (o Orders) {
+	if os.Getenv(childVar) == "" {
+		return o
+	}
+	number := func(name string) int {
+		n, _ := strconv.Atoi(os.Getenv(name)) // 0 without
+		return n
+	}
+	o = Orders{
+		Action:  os.Getenv(actionVar),
+		Answers: number(answersVar),
+		Ready:   os.Getenv(readyVar) != "",
+		Death:   number(deathVar),
+		Parent:  number(parentVar),
+	}
+	remove()
+	return o
+}
+
+// ByHand returns the name of the action of a process that was started by hand, or by
+// the package that this one succeeds.
+func ByHand() (action string) { return os.Getenv(actionVar) }
+
+// TakeByHand removes the orders of such a process, once it is known to be meant.
+func TakeByHand() { remove() }
+
+func remove() {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, prefix) {
+			_ = os.Unsetenv(name) // fails only for names that cannot be
+		}
+	}
+}
+
+// Clean returns a copy of an environment without any orders, with room for new
+// ones.
+func Clean(env []string) []string {
+	clean := make([]string, 0, len(env)+16)
+	for _, variable := range env {
+		if !strings.HasPrefix(variable, prefix) {
+			clean = append(clean, variable)
+		}
+	}
+	if raceEnabled {
+		clean = withoutRaceSleep(clean)
+	}
+	return clean
+}
+
+// withoutRaceSleep spares a child the second that the race detector sleeps at a
+// program's end (https://go.dev/doc/articles/race_detector, atexit_sleep_ms),
+// unless the user wants that.
+func withoutRaceSleep(env []string) []string {
+	const variable, option = "GORACE=", "atexit_sleep_ms="
+	options := ""
+	for _, v := range env {
+		if strings.HasPrefix(v, variable) {
+			options = strings.TrimPrefix(v, variable)
+		}
+	}
+	if strings.Contains(options, option) {
+		return env
+	}
+	return append(env, strings.TrimSuffix(variable+option+"0 "+options, " "))
+}
