@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os/exec"
-	"sync"
+	"reflect"
 	"time"
+
+	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/process"
 )
 
 // A ReexecAction says which action a child is to run, where, with what, and
@@ -21,11 +25,11 @@ type ReexecAction struct {
 	Result      interface{} // pointer to where the action's answer goes; see [Result]
 	Environment []string    // in addition to the parent's; see [Environment]
 
-	targets []target        // whose namespaces are joined before those of Namespaces
-	grace   *time.Duration  // how long a child may linger, nil: defaultGrace
-	stderr  io.Writer       // where the child's stderr goes, nil: is a failure
-	tune    func(*exec.Cmd) // last word on the child, may be nil
-	isFunc  bool            // the answers come on a pipe of their own; see Func
+	targets     []birth.Target  // whose namespaces are joined before those of Namespaces
+	grace       *time.Duration  // how long a child may linger, nil: defaultGrace
+	stderr      io.Writer       // where the child's stderr goes, nil: is a failure
+	tune        func(*exec.Cmd) // last word on the child, may be nil
+	concurrency int             // how many calls a worker serves at a time, 0: the option was not used
 }
 
 // NewReexecAction returns the named action with these options. It panics if an
@@ -77,57 +81,77 @@ func (a *ReexecAction) Run() (err error) {
 // anything to its stderr has failed. If an action fails, its Result may have
 // been written to all the same.
 //
-// RunContext panics if ctx is nil, if the action is not registered, if
-// [CheckAction] has not been called yet, and in a child: a child cannot start
-// children of its own in this way. It is safe for concurrent use.
+// RunContext panics if ctx is nil, if Result is anything but a pointer that is not nil, if the
+// action is not registered, if [CheckAction] has not been called yet, and in a
+// child: a child cannot call functions or run actions of this package in turn. It
+// is safe for concurrent use.
 func (a *ReexecAction) RunContext(ctx context.Context) error {
 	if ctx == nil {
 		panic("nil Context")
 	}
 	mustBeAbleToRun(a.ActionName)
-	if err := a.notStarted(ctx); err != nil {
-		return err
+	a.mustMakeSense()
+	run := facts{name: a.ActionName}
+	if ctx.Err() != nil {
+		return run.notStarted(context.Cause(ctx))
 	}
-	var input []byte
+	spec := a.spec()
 	if a.Param != nil {
 		var param bytes.Buffer
 		if err := json.NewEncoder(&param).Encode(a.Param); err != nil {
-			return a.failure("cannot send parameter to child, reason: "+err.Error(), "", err)
+			return run.unsent(err)
 		}
-		input = param.Bytes()
+		spec.Input = param.Bytes()
 	}
-	p, err := a.start(ctx, input, false)
-	if err != nil {
-		return err
+	p, outcome, err := process.Start(ctx, spec)
+	switch {
+	case outcome != nil:
+		run.Outcome, run.unborn = *outcome, err
+		return run.explain()
+	case err != nil:
+		return run.cannotStart(err)
 	}
-	defer p.close()
-	stop := onDone(ctx, func() { p.abort(context.Cause(ctx)) })
-	defer stop() // also if decoding panics
+	defer p.Close() // which ends the child, should decoding panic
+	p.OnEnd(ctx, func() { p.Abort(context.Cause(ctx)) })
 
-	sent := p.send()
-	answer, decodeErr := p.decode(a.Result)
-	p.await()
-	stop()
-	return a.verdict(p, <-sent, decodeErr, answer)
+	sent := p.Send()
+	run.excerpt, run.decode = p.Decode(a.Result)
+	run.answered = run.decode == nil
+	run.Outcome = p.Wait()
+	run.send = <-sent
+	run.result = a.Result != nil
+	run.spoke = run.Outcome.Stderr != "" && a.stderr == nil
+	return run.explain()
 }
 
-// onDone calls f in a goroutine of its own once ctx is done. After stop, which
-// must be called, f neither runs nor will run; stop tells whether it ran, also when
-// it is called again.
-func onDone(ctx context.Context, f func()) (stop func() (ran bool)) {
-	if ctx.Done() == nil { // as for the background context
-		return func() bool { return false }
+// mustMakeSense panics where an option is a programming mistake.
+func (a *ReexecAction) mustMakeSense() {
+	if a.concurrency != 0 {
+		panic("gons/reexec: ReexecAction.Run: option Concurrency is for Func.Start only")
 	}
-	done := make(chan struct{})
-	stopped := context.AfterFunc(ctx, func() {
-		defer close(done)
-		f()
-	})
-	return sync.OnceValue(func() bool {
-		if stopped() {
-			return false
-		}
-		<-done
-		return true
-	})
+	if a.Result == nil {
+		return
+	}
+	if v := reflect.ValueOf(a.Result); v.Kind() != reflect.Pointer || v.IsNil() {
+		panic(fmt.Sprintf("gons/reexec: ReexecAction.Run: option Result needs a pointer that is not nil, but got a %T", a.Result))
+	}
+}
+
+// spec returns what the child is to be.
+func (a *ReexecAction) spec() process.Spec {
+	spec := process.Spec{
+		Action: a.ActionName,
+		Joins:  birth.Joins{Targets: a.targets},
+		Env:    a.Environment,
+		Tune:   a.tune,
+		Stderr: a.stderr,
+		Grace:  defaultGrace,
+	}
+	for _, ns := range a.Namespaces {
+		spec.Joins.Refs = append(spec.Joins.Refs, birth.Ref{Type: ns.Type, Path: ns.Path})
+	}
+	if a.grace != nil {
+		spec.Grace = *a.grace
+	}
+	return spec
 }

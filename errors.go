@@ -1,13 +1,18 @@
 package reexec
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/process"
 )
 
 // An ActionError says why the run of an action failed. Its text is one line and
@@ -33,34 +38,6 @@ func (e *ActionError) Error() string {
 // Unwrap returns Err.
 func (e *ActionError) Unwrap() error { return e.Err }
 
-// errSpoke is the failure of a child that wrote to its stderr.
-var errSpoke = errors.New("child wrote to stderr")
-
-// failure returns the error of a run: what happened, what the child wrote to
-// stderr, and the causes, of which nil ones are left out.
-func (a *ReexecAction) failure(what, stderr string, causes ...error) error {
-	prefix := "gons/reexec: ReexecAction.Run: "
-	if a.isFunc {
-		prefix = fmt.Sprintf("gons/reexec: function %q: ", a.ActionName)
-	}
-	return a.failed(prefix+what, stderr, causes...)
-}
-
-// failed is failure with the whole text.
-func (a *ReexecAction) failed(text, stderr string, causes ...error) error {
-	causes = slices.DeleteFunc(causes, func(err error) bool { return err == nil })
-	err := causes[0]
-	if len(causes) > 1 {
-		err = errors.Join(causes...)
-	}
-	return &ActionError{
-		Action: a.ActionName,
-		Stderr: stderr,
-		Err:    err,
-		text:   oneLine(text),
-	}
-}
-
 // A JoinError says which namespace a child could not join. It is in the chain of an
 // [*ActionError]; most callers want [errors.Is], for instance with [fs.ErrNotExist]
 // or [syscall.EPERM].
@@ -84,40 +61,201 @@ func (e *JoinError) Error() string {
 // Unwrap returns Err.
 func (e *JoinError) Unwrap() error { return e.Err }
 
-// unborn returns the error of a run whose child is not where it should be.
-func (a *ReexecAction) unborn(o outcome, err error) error {
-	var join *birth.JoinError
+// facts are what is known of a run that has failed, or may have. Method explain makes an
+// error of them, or none; the others are for what goes wrong before there is a child.
+type facts struct {
+	name     string
+	function bool // or else an action
+
+	process.Outcome
+	unborn    error // why the child was not where it should be
+	cancelled error // why the call was cancelled
+	answered  bool  // the answer is complete
+
+	result  bool   // of an action: an answer was wanted
+	spoke   bool   // it wrote to stderr, which is a failure
+	send    error  // why the parameter was not sent to its end
+	decode  error  // why the answer could not be decoded
+	excerpt string // of that answer
+
+	reply   error  // of a function: the error that it answered
+	refusal string // why the child did not serve it
+	fault   error  // why the child's words made no sense
+}
+
+var (
+	errSpoke   = errors.New("child wrote to stderr")
+	errRefused = errors.New("child does not serve the function")
+	errLost    = errors.New("child has ended without an answer")
+)
+
+// explain returns the error of a run that has ended. The first row that is true counts: the fact, the text,
+// and all causes, of which nil ones are left out.
+func (f facts) explain() error {
+	lingered := f.Killed == process.ErrLingers // which is no failure in itself
+	killed := f.Killed
 	switch {
-	case o.killed != nil:
-		return a.ended(o)
-	case errors.As(err, &join):
-		if join.Kind != "" {
-			err = &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: join.Text}
-		}
-		what := join.Text
-		if !a.isFunc { // as if the child itself had said so
-			what = fmt.Sprintf("child failed with stderr message %q", join.Text)
-		}
-		return a.failure(what, join.Text, err, o.status)
+	case lingered:
+		killed = nil
+	case killed == nil && f.Cut != nil && (errors.Is(f.decode, process.ErrHeld) || f.function && !f.answered):
+		killed = f.Cut // there was nobody left to be killed, but the wait was cut short
+	case killed == nil && f.function:
+		killed = f.cancelled
 	}
-	what := err.Error()
-	if o.status != nil {
-		what += ", " + o.status.Error()
+	status := f.Status
+	if lingered && f.answered && process.EndedByKill(status) || f.answered && !f.spoke && errors.Is(status, syscall.ECHILD) {
+		status = nil
 	}
-	if o.stderr != "" {
-		what += fmt.Sprintf(", stderr: %q", o.stderr)
+	send := f.send
+	// Whether a child reads its parameter is its own affair, as long as it does what it is asked for.
+	if f.answered && (f.result || !f.spoke && status == nil) {
+		send = nil
 	}
-	return a.failure(what, o.stderr, err, o.status)
+
+	var join *birth.JoinError
+	var unsent, spoke, ends string
+	if send != nil {
+		unsent = fmt.Sprintf("cannot send parameter to child, reason: %v, ", send)
+	}
+	if status != nil {
+		ends = ", " + status.Error()
+	}
+	if f.spoke {
+		spoke = fmt.Sprintf("child failed with stderr message %q", f.Stderr)
+	}
+	switch {
+	case errors.As(f.unborn, &join):
+		return f.joinFailure(join)
+	case killed != nil:
+		return f.failure("child was killed, reason: "+killed.Error(), killed, f.reply, f.Status)
+	case f.unborn != nil:
+		return f.failure(f.unborn.Error()+ends+f.quoted(), f.unborn, status)
+
+	case f.spoke:
+		return f.failure(unsent+spoke, send, errSpoke, f.decode, status, f.Relay)
+	case f.decode != nil && !f.function:
+		return f.failure(fmt.Sprintf("%scannot decode child result, reason: %v, child wrote %q%s", unsent, f.decode, f.excerpt, ends),
+			send, f.decode, status, f.Relay)
+	case send != nil:
+		return f.failure(strings.TrimSuffix(unsent+strings.TrimPrefix(ends, ", "), ", "), send, status, f.Relay)
+
+	case f.reply != nil:
+		return f.reply
+	case f.decode != nil:
+		return f.failure("cannot decode child result, reason: "+f.decode.Error(), f.decode)
+	case f.refusal != "":
+		return f.bare(f.refusal, errRefused, status)
+	case f.fault != nil:
+		return f.failure("cannot understand child: "+f.fault.Error(), f.fault, status)
+	case f.function && !f.answered:
+		return f.failure(fmt.Sprintf("%v, reason: %v%s", errLost, f.exit(), f.quoted()), errLost, f.exit())
+
+	case status != nil:
+		return f.failure("child failed, reason: "+status.Error(), status)
+	case f.Relay != nil:
+		return f.failure("cannot pass on stderr of child, reason: "+f.Relay.Error(), f.Relay)
+	}
+	return nil
 }
 
-// notStarted returns an error if the context is done before a child is started.
-func (a *ReexecAction) notStarted(ctx context.Context) error {
-	if ctx.Err() == nil {
-		return nil
+// exit is how a child has ended when this was no time to end, not even well.
+func (f facts) exit() error {
+	if f.Status == nil {
+		return &exec.ExitError{ProcessState: f.State}
 	}
-	cause := context.Cause(ctx)
-	return a.failure("child was not started, reason: "+cause.Error(), "", cause)
+	return f.Status
 }
 
-// oneLine makes one line of a text.
-func oneLine(text string) string { return strings.ReplaceAll(text, "\n", " ") }
+// quoted quotes what a child wrote to stderr, in short.
+func (f facts) quoted() string {
+	if f.Stderr == "" && f.unborn != nil {
+		return ""
+	}
+	return fmt.Sprintf(", stderr: %q", process.Excerpt(f.Stderr, maxQuoted))
+}
+
+// maxQuoted is how many bytes of each the beginning and the end of a stderr are in the text of a
+// function's error.
+const maxQuoted = 512
+
+// joinFailure is the error of a child that could not join a namespace.
+func (f facts) joinFailure(join *birth.JoinError) error {
+	f.Stderr = join.Text
+	var cause error = join
+	if join.Kind != "" {
+		cause = &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: oneLine(join.Text)}
+	}
+	if f.function {
+		return f.failure(join.Text, cause, f.Status)
+	}
+	// as if the child itself had said so
+	return f.failure(fmt.Sprintf("child failed with stderr message %q", join.Text), cause, f.Status)
+}
+
+// notStarted is the error of a context that is done before there is a child.
+func (f facts) notStarted(cause error) error {
+	return f.failure("child was not started, reason: "+cause.Error(), cause)
+}
+
+// unsent is the error of a parameter that cannot be sent.
+func (f facts) unsent(cause error) error {
+	return f.failure("cannot send parameter to child, reason: "+cause.Error(), cause)
+}
+
+// cannotStart is the error of a child that cannot be started.
+func (f facts) cannotStart(cause error) error {
+	return f.failure("cannot start child, reason: "+cause.Error(), cause)
+}
+
+// failure returns an ActionError: what happened, and the causes.
+func (f facts) failure(what string, causes ...error) error {
+	if f.function {
+		return f.bare(fmt.Sprintf("gons/reexec: function %q: %s", f.name, what), causes...)
+	}
+	return f.bare("gons/reexec: ReexecAction.Run: "+what, causes...)
+}
+
+// bare is failure with the whole text.
+func (f facts) bare(text string, causes ...error) error {
+	causes = slices.DeleteFunc(causes, func(err error) bool { return err == nil })
+	err := causes[0]
+	if len(causes) > 1 {
+		err = causeList(causes)
+	}
+	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, text: oneLine(text)}
+}
+
+// A causeList is several errors as one, in one line.
+type causeList []error
+
+func (l causeList) Error() string {
+	texts := make([]string, len(l))
+	for i, err := range l {
+		texts[i] = err.Error()
+	}
+	return oneLine(strings.Join(texts, "; "))
+}
+
+func (l causeList) Unwrap() []error { return l }
+
+// oneLine makes one line of a text, without anything that a terminal would obey to: a text may be a
+// child's.
+func oneLine(text string) string {
+	harmless := func(r rune) bool { return unicode.IsPrint(r) && r != utf8.RuneError }
+	if strings.IndexFunc(text, func(r rune) bool { return !harmless(r) }) < 0 {
+		return text
+	}
+	var line strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '\n':
+			line.WriteByte(' ')
+		case harmless(r):
+			line.WriteRune(r)
+		default:
+			quoted := strconv.QuoteRune(r)
+			line.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return line.String()
+}

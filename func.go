@@ -1,28 +1,42 @@
 package reexec
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"runtime/debug"
+	"reflect"
 	"syscall"
 
-	"example.com/gons/reexec/internal/testsupport"
+	"example.com/gons/reexec/internal/conversation"
+	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/serve"
 )
 
 // A Func is a function that runs in a child, in other namespaces, and is called
 // like any other: [RegisterFunc] makes one. Parameters and results travel as
-// JSON, so only what JSON carries arrives.
+// JSON, so only what JSON carries arrives, and open files.
+//
+// An [*os.File] in a parameter or a result arrives as an open file: itself, or in exported
+// fields, slices, arrays, maps and pointers. Both sides then share one open file: its
+// offset and its flags, O_NONBLOCK among them. Who sends a parameter keeps its files; those
+// of a result are closed in the child, and belong to the caller. What is in an interface, or in
+// types that encode themselves, does not travel as a file. On Windows no file travels.
 //
 // The function may print what it likes: stdout of the child is that of the parent,
 // and its stderr is copied to the parent's, or to where [Stderr] sends it. Neither
 // tells anything about success. Its stdin is empty. A Func is safe for concurrent
 // use.
 type Func[P, R any] struct {
-	name string
+	shape
+}
+
+// A shape is what is known of a registered function or stream beside its types.
+type shape struct {
+	name    string
+	context bool // it obeys to its context
+	files   bool // its parameter may hold open files
+	opens   bool // its answers may
 }
 
 // RegisterFunc makes a function callable in children, under a name that it
@@ -31,31 +45,63 @@ type Func[P, R any] struct {
 //	var hostname = reexec.RegisterFunc("hostname",
 //		func(struct{}) (string, error) { return os.Hostname() })
 //
-// It panics as [Register] does.
+// It panics as [Register] does, and for types that can never travel, such as channels. When
+// the context of a call ends, the function is killed together with its child; see
+// [RegisterFuncContext] for one that is asked to return.
 func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 	if fn == nil {
 		Register(name, nil) // panics
 	}
-	Register(name, func() {
-		serve(name, func(body []byte, decoded func()) ([]byte, error) {
-			var param P
-			err := json.Unmarshal(body, &param)
-			decoded()
-			if err != nil {
-				return newFrame(badFrame, "cannot decode parameter in child, reason: "+err.Error())
-			}
-			result, err := fn(param)
-			if err != nil {
-				return newFrame(errorFrame, newFuncError(name, err))
-			}
-			frame, err := newFrame(resultFrame, result)
-			if err != nil {
-				return newFrame(badFrame, "cannot encode result in child, reason: "+err.Error())
-			}
-			return frame, nil
-		})
+	s := newShape[P, R](name, false)
+	s.register(func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+		var param P
+		if err := decode(&param); err != nil {
+			return nil, err
+		}
+		return fn(param)
 	})
-	return Func[P, R]{name: name}
+	return Func[P, R]{s}
+}
+
+// RegisterFuncContext is [RegisterFunc] for a function that obeys to its context: the
+// deadline of the caller's context is known there, and its end, with Err and cause, arrives there. Then
+// the function has the grace period (see [GracePeriod]) to return.
+func RegisterFuncContext[P, R any](name string, fn func(ctx context.Context, param P) (R, error)) Func[P, R] {
+	if fn == nil {
+		Register(name, nil) // panics
+	}
+	s := newShape[P, R](name, true)
+	s.register(func(ctx context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+		var param P
+		if err := decode(&param); err != nil {
+			return nil, err
+		}
+		return fn(ctx, param)
+	})
+	return Func[P, R]{s}
+}
+
+// newShape panics if values of the types can never travel.
+func newShape[P, A any](name string, context bool) shape {
+	s := shape{name: name, context: context}
+	s.files, s.opens = mustTravel[P](name, "parameter"), mustTravel[A](name, "answer")
+	return s
+}
+
+// mustTravel tells whether values of a type may hold open files.
+func mustTravel[T any](name, what string) (files bool) {
+	files, err := frame.CheckType(reflect.TypeFor[T]())
+	if err != nil {
+		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", name, what, err))
+	}
+	return files
+}
+
+// register registers the action of a function.
+func (s shape) register(call func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error)) {
+	Register(s.name, func() {
+		serve.Serve(order, serve.Function{Name: s.name, Context: s.context, Files: s.opens, Call: call})
+	})
 }
 
 // Call runs the function in a child of its own and blocks until that child has
@@ -64,154 +110,146 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 // With an error the result is the zero value. An error that the function returns
 // arrives as a [*FuncError]. A panic arrives as a [*PanicError], and so does
 // [runtime.Goexit]. Everything else that goes wrong is an [*ActionError], also the
-// end of the child before it has answered. When ctx is done, the child is killed.
+// end of the child before it has answered.
+//
+// When ctx is done, the error wraps [context.Cause](ctx). The child is killed; only a function of
+// [RegisterFuncContext] first has the grace period to return, and if it returns an error, that is
+// wrapped, too.
 //
 // Call panics where RunContext does, if f is the zero Func, and if there is a
-// [Param] or a [Result] among the options.
+// [Param], a [Result] or a [Concurrency] among the options.
 func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOption) (result R, err error) {
-	a := newFuncAction(ctx, f.name, options)
-	if err := a.notStarted(ctx); err != nil {
-		return result, err
-	}
-	frame, err := a.paramFrame(param)
+	alone, err := f.alone(ctx, param, options)
 	if err != nil {
 		return result, err
 	}
-	l, err := a.dial(ctx, frame, false)
-	if err != nil {
-		return result, err
+	defer alone.talk.Kill(errDecoder) // should decoding panic
+	answer, err := alone.talk.Next(alone.call)
+	run := alone.facts
+	if err == nil {
+		run.hear(answer, &result)
 	}
-	if err := l.hangUp(l.receive(&result)); err != nil {
+	if err := run.ended(alone.talk.Finish()); err != nil {
+		f.discard(result)
 		return *new(R), err
 	}
 	return result, nil
 }
 
-// Start starts a child that serves any number of calls, one at a time, and
-// returns once it is in its namespaces and ready. When ctx is done, the child is
-// killed. The worker must be closed.
-//
-// Errors and panics are those of [Func.Call].
-func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*Worker[P, R], error) {
-	a := newFuncAction(ctx, f.name, options)
-	if err := a.notStarted(ctx); err != nil {
-		return nil, err
-	}
-	l, err := a.dial(ctx, nil, true)
-	if err != nil {
-		return nil, err
-	}
-	return &Worker[P, R]{line: l}, nil
+// errDecoder is why a child is killed whose result made the parent's decoder panic.
+var errDecoder = errors.New("decoder of the result panicked")
+
+// A single is a child that serves a single call.
+type single struct {
+	talk  *conversation.Conversation
+	call  *conversation.Call
+	facts facts
 }
 
-// newFuncAction returns the action that serves a function.
-func newFuncAction(ctx context.Context, name string, options []ReexecActionOption) *ReexecAction {
-	if name == "" {
-		panic("gons/reexec: Func: zero Func, use RegisterFunc")
+// alone starts a child for a single call.
+func (s shape) alone(ctx context.Context, param any, options []ReexecActionOption) (*single, error) {
+	a := s.action(ctx, options)
+	a.mustMakeSense()
+	run := facts{name: s.name, function: true}
+	if ctx.Err() != nil {
+		return nil, run.notStarted(context.Cause(ctx))
+	}
+	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files}
+	encoded, err := spec.NewParam(ctx, param)
+	if err != nil {
+		return nil, run.unsent(err)
+	}
+	talk, call, err := conversation.Alone(ctx, spec, encoded)
+	if err != nil {
+		return nil, run.unstarted(err)
+	}
+	return &single{talk, call, run}, nil
+}
+
+// action returns the action that serves a function, whose options must make sense.
+func (s shape) action(ctx context.Context, options []ReexecActionOption) *ReexecAction {
+	if s.name == "" {
+		panic("gons/reexec: Func: zero Func or Stream, use RegisterFunc or RegisterStream")
 	}
 	if ctx == nil {
 		panic("nil Context")
 	}
-	a := NewReexecAction(name, options...)
+	a := NewReexecAction(s.name, options...)
 	if a.Param != nil || a.Result != nil {
-		panic(fmt.Sprintf("gons/reexec: Func: function %q takes neither the option Param nor the option Result", name))
+		panic(fmt.Sprintf("gons/reexec: Func: function %q takes neither the option Param nor the option Result", s.name))
 	}
-	mustBeAbleToRun(name)
-	a.isFunc = true
+	mustBeAbleToRun(s.name)
 	if a.stderr == nil {
-		a.stderr = parentStderr{}
+		a.stderr = process.Parent{}
 	}
 	return a
 }
 
-// parentStderr is where stderr goes by default. As it says nothing about the
-// function's success, neither does what cannot be written there.
-type parentStderr struct{}
-
-func (parentStderr) Write(b []byte) (int, error) {
-	_, _ = os.Stderr.Write(b)
-	return len(b), nil
-}
-
-// paramFrame encodes a parameter.
-func (a *ReexecAction) paramFrame(param any) ([]byte, error) {
-	frame, err := newFrame(paramFrame, param)
-	if err != nil {
-		return nil, a.failure("cannot send parameter to child, reason: "+err.Error(), "", err)
-	}
-	return frame, nil
-}
-
-// serve is the action of a function: it answers frame by frame, until the parent
-// has no more parameters. To make an answer, call decodes the parameter, says so, and
-// calls the function.
-func serve(name string, call func(param []byte, decoded func()) (answer []byte, err error)) {
-	if order.answers == nil {
-		fmt.Fprintf(os.Stderr, "gons/reexec: function %q must be called with Func.Call", name)
-		testsupport.Exit(1)
-	}
-	params, err := takeStdin()
-	if err != nil {
-		tellParent(switchFrame, "gons/reexec: cannot take parameters: "+err.Error())
-		testsupport.Exit(1)
-	}
-	done := false
-	defer func() {
-		value := recover()
-		if value == nil && !done {
-			value = "runtime.Goexit was called"
+// discard closes the files of a result that nobody receives.
+func (s shape) discard(result any) {
+	if s.opens {
+		for _, f := range frame.FilesOf(result) {
+			_ = f.Close()
 		}
-		if value != nil {
-			tellParent(panicFrame, &PanicError{Func: name, Value: fmt.Sprint(value), Stack: debug.Stack()})
-			testsupport.Exit(2)
-		}
-	}()
-	if order.ready {
-		tellParent(readyFrame, nil)
-	}
-	buffered := bufio.NewReader(params)
-	for {
-		resume := pauseGC(buffered)
-		_, param, err := readFrame(buffered)
-		if err != nil {
-			done = true // the parent has no more parameters, or is no more
-			return
-		}
-		answer, err := call(param, resume)
-		if err != nil {
-			panic(err)
-		}
-		answerParent(answer)
 	}
 }
 
-// pauseGC pauses garbage collection while a large parameter is read and decoded,
-// until resume is called: the heap of a fresh child is so small that it would be
-// collected over and over, which takes longer than all the rest. A memory limit
-// (GOMEMLIMIT) still holds.
-func pauseGC(params *bufio.Reader) (resume func()) {
-	if header, _ := params.Peek(frameHeader); frameLength(header) <= maxPipe {
-		return func() {}
+// unstarted is the error of a child that was not started, or has ended without being where it should be.
+func (f facts) unstarted(err error) error {
+	var end *conversation.End
+	var unsent *conversation.UnsentError
+	switch {
+	case errors.As(err, &end):
+		return f.ended(end)
+	case errors.As(err, &unsent):
+		return f.unsent(unsent.Err)
 	}
-	percent := debug.SetGCPercent(-1)
-	return func() { debug.SetGCPercent(percent) }
+	return f.cannotStart(err)
 }
 
-// tellParent sends an answer made of something that can be encoded for sure.
-func tellParent(kind byte, value any) {
-	frame, err := newFrame(kind, value)
-	if err != nil {
-		panic(err)
+// ended is the error of a child that has ended.
+func (f facts) ended(end *conversation.End) error {
+	f.Outcome, f.unborn, f.fault, f.cancelled = end.Outcome, end.Unborn, end.Fault, end.Cancelled
+	if f.answered {
+		f.fault = nil
 	}
-	answerParent(frame)
+	if w := end.Word; w != nil && w.Kind == frame.Refusal {
+		f.refusal = text(*w)
+	}
+	return f.explain()
 }
 
-// answerParent sends an answer. Where nobody listens any more, the child ends.
-func answerParent(frame []byte) {
-	growPipe(order.answers, len(frame))
-	if _, err := order.answers.Write(frame); err != nil {
-		testsupport.Exit(1)
+// hear notes what a child has answered to a call.
+func (f *facts) hear(answer frame.Frame, result any) {
+	defer answer.CloseFiles()
+	f.answered = true
+	switch answer.Kind {
+	case frame.Result:
+		f.decode = answer.Unmarshal(result)
+	case frame.Failed:
+		f.reply = newFuncError(f.name, answer)
+	case frame.Panicked:
+		f.reply = newPanicError(f.name, answer)
+	default:
+		failure := failureOf(answer)
+		f.reply = f.failure(failure.Message, append([]error{errors.New(failure.Message)}, failure.Causes()...)...)
 	}
+}
+
+// failureOf returns what has travelled of an error.
+func failureOf(answer frame.Frame) (failure frame.Failure) {
+	if err := answer.Unmarshal(&failure); err != nil {
+		failure.Message = "an error that cannot be understood: " + err.Error()
+	}
+	return failure
+}
+
+// text is what a frame says.
+func text(f frame.Frame) (text string) {
+	if err := f.Unmarshal(&text); err != nil {
+		return "what the child says cannot be understood: " + err.Error()
+	}
+	return text
 }
 
 // A FuncError is an error that a function has returned in a child.
@@ -219,25 +257,31 @@ type FuncError struct {
 	Func    string        // name of the function
 	Message string        // text of the error it returned
 	Errno   syscall.Errno // the first one in the chain of that error, or 0
+
+	causes []error // what has travelled of that chain
 }
 
-// newFuncError keeps of an error what is understood elsewhere.
-func newFuncError(name string, err error) *FuncError {
-	e := &FuncError{Func: name, Message: err.Error()}
-	errors.As(err, &e.Errno)
-	return e
+func newFuncError(name string, answer frame.Frame) error {
+	failure := failureOf(answer)
+	return &FuncError{Func: name, Message: failure.Message, Errno: syscall.Errno(failure.Errno), causes: failure.Causes()}
 }
 
 // Error returns the text of the error that the function returned, as one line.
 func (e *FuncError) Error() string { return oneLine(e.Message) }
 
 // Unwrap returns the system call's error, so that [errors.Is] finds for instance
-// [fs.ErrNotExist] on both sides.
+// [fs.ErrNotExist] on both sides, and [context.Canceled], [context.DeadlineExceeded] and [os.ErrClosed], if they were in
+// the chain.
 func (e *FuncError) Unwrap() error {
-	if e.Errno == 0 {
-		return nil
+	switch {
+	case len(e.causes) == 1:
+		return e.causes[0]
+	case len(e.causes) > 1:
+		return causeList(e.causes)
+	case e.Errno != 0: // made by a client
+		return e.Errno
 	}
-	return e.Errno
+	return nil
 }
 
 // A PanicError is a panic of a function in a child.
@@ -245,6 +289,14 @@ type PanicError struct {
 	Func  string // name of the function
 	Value string // the panic value, printed
 	Stack []byte // the child's stack
+}
+
+func newPanicError(name string, answer frame.Frame) error {
+	var panicked frame.Panic
+	if err := answer.Unmarshal(&panicked); err != nil {
+		panicked.Value = "a panic that cannot be understood: " + err.Error()
+	}
+	return &PanicError{Func: name, Value: panicked.Value, Stack: panicked.Stack}
 }
 
 // Error returns the panic value; the stack is left to those who want it.

@@ -53,7 +53,7 @@ func namespacesOf(pid int, types []string) (namespaces []Namespace, err error) {
 	opened, err := process.Open()
 	defer birth.Close(opened)
 	for _, ns := range opened {
-		namespaces = append(namespaces, Namespace{Type: "!" + ns.Kind, Path: fmt.Sprintf("/proc/%d/ns/%s", pid, ns.Kind)})
+		namespaces = append(namespaces, Namespace{Type: ns.Type, Path: ns.Path})
 	}
 	return namespaces, err
 }
@@ -71,40 +71,5 @@ func NamespaceFile(f *os.File) (Namespace, error) {
 	if err != nil {
 		return Namespace{}, fmt.Errorf("gons/reexec: NamespaceFile: %w", err)
 	}
-	return Namespace(ref), nil
-}
-
-// A target is a process whose namespaces are to be joined.
-type target struct {
-	process *birth.Process
-	err     error // why there is no such process
-}
-
-// references returns all namespaces that a child is to join: those of the targets,
-// which stay open until they are closed, and then those given by reference.
-func (a *ReexecAction) references() (refs []birth.Ref, opened []birth.Opened, err error) {
-	for _, t := range a.targets {
-		if err = t.err; err != nil {
-			return nil, opened, err
-		}
-		namespaces, err := t.process.Open()
-		if err != nil {
-			return nil, opened, err
-		}
-		opened = append(opened, namespaces...)
-	}
-	if len(opened) > 0 {
-		if refs, err = birth.Refs(opened); err != nil {
-			return nil, opened, err
-		}
-	}
-	for _, ns := range a.Namespaces {
-		refs = append(refs, birth.Ref(ns))
-	}
-	if len(refs) > 0 {
-		if err := birth.CannotJoin(); err != nil {
-			return nil, opened, err
-		}
-	}
-	return refs, opened, birth.Check(refs)
+	return Namespace{Type: ref.Type, Path: ref.Path}, nil
 }

@@ -27,7 +27,7 @@ func Namespaces(namespaces []Namespace) ReexecActionOption {
 // in use. If it has ended when the run begins, or if there is no such process, then that is the run's error.
 func Target(pid int, types ...string) ReexecActionOption {
 	process, err := birth.Hold(pid, slices.Clone(types))
-	return func(a *ReexecAction) { a.targets = append(a.targets, target{process, err}) }
+	return func(a *ReexecAction) { a.targets = append(a.targets, birth.Target{Process: process, Err: err}) }
 }
 
 // Param sends the action a parameter, as JSON, on its stdin; after it comes end
@@ -93,4 +93,16 @@ func Stderr(w io.Writer) ReexecActionOption {
 // itself ([runtime.LockOSThread]), depends on that goroutine's thread.
 func Cmd(tune func(*exec.Cmd)) ReexecActionOption {
 	return func(a *ReexecAction) { a.tune = tune }
+}
+
+// Concurrency has a [Worker] serve up to n calls at a time, each in a goroutine of its one child.
+// Without it, it is one. It is for [Func.Start] only; other uses panic, and so does an n less than 1.
+//
+// A panic of one call ends the worker, and so the other calls. So does the end of a call's context, if
+// the function does not obey to it; see [RegisterFuncContext].
+func Concurrency(n int) ReexecActionOption {
+	if n < 1 {
+		panic("gons/reexec: Concurrency: there must be at least one call at a time")
+	}
+	return func(a *ReexecAction) { a.concurrency = n }
 }

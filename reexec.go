@@ -7,6 +7,7 @@ import (
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/serve"
 	"example.com/gons/reexec/internal/testsupport"
 )
 
@@ -15,9 +16,16 @@ import (
 // whole program again instead of an action, its own children included.
 var enabled atomic.Bool
 
+// order is what the parent has told this process to do. It is zero in a process
+// that is no child.
+var order orders.Orders
+
+// A child takes its orders before any package that uses this one is initialised.
+//
 // Package testing cannot import this package, since then the tests inside this
 // package could not import package testing.
 func init() {
+	order = orders.Take()
 	testsupport.CheckAction = CheckAction
 }
 
@@ -75,9 +83,8 @@ func RunAction() (action bool) {
 // run it tells its parent on the pipe for answers, and ends here.
 func pending() (Action, error) {
 	action, err := findAction()
-	if err != nil && order.answers != nil {
-		tellParent(switchFrame, err.Error())
-		testsupport.Exit(1)
+	if err != nil {
+		serve.Refuse(order, err.Error())
 	}
 	return action, err
 }
@@ -86,7 +93,7 @@ func findAction() (Action, error) {
 	if err := birth.Status(); err != nil {
 		return nil, err
 	}
-	name := order.action
+	name := order.Action
 	if name == "" {
 		name = orders.ByHand()
 	}
@@ -101,9 +108,9 @@ func findAction() (Action, error) {
 	if !ok {
 		return nil, fmt.Errorf("unregistered gons/reexec re-execution action %q", name)
 	}
-	if order.action == "" {
+	if order.Action == "" {
 		orders.TakeByHand()
-		order.action = name
+		order.Action = name
 	}
 	if err := testsupport.Return(); err != nil {
 		return nil, err
@@ -114,7 +121,7 @@ func findAction() (Action, error) {
 // mustBeAbleToRun panics where a call of Run is a programming mistake.
 func mustBeAbleToRun(actionname string) {
 	const run = "gons/reexec: ReexecAction.Run: "
-	if order.action != "" {
+	if order.Action != "" {
 		panic(run + "tried to re-execute in already re-executing child process")
 	}
 	if !enabled.Load() {

@@ -1,264 +1,218 @@
 package reexec
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"example.com/gons/reexec/internal/conversation"
+	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/process"
 )
 
-// A Worker is a child that serves calls of a function, one after the other, and
-// so spares each of them the start of a process. [Func.Start] makes one.
+// A Worker is a child that serves calls of a function, one at a time or, with [Concurrency],
+// several, and so spares each of them the start of a process. [Func.Start] makes
+// one.
 //
-// After a panic of the function, the end of the child, or a cancelled call, the
-// worker is gone, and every later call returns that error.
+// After a panic of the function, or the end of the child, the worker is gone, and every later call
+// returns that error. So it is after a call that was cancelled while it was being served, unless its
+// function obeys to its context; see [RegisterFuncContext].
 //
-// A Worker is safe for concurrent use. It ends by itself when its parent ends.
+// A Worker is safe for concurrent use. It ends by itself when its parent ends; calls that are being served
+// then have the grace period.
 type Worker[P, R any] struct {
-	line *line
+	shape shape
+	spec  conversation.Spec
+	talk  *conversation.Conversation
+	told  atomic.Bool // a call has returned why the worker is gone
+	close func() error
 }
 
-// Call calls the function in the child, once all calls that came before are
-// done, and blocks until it has answered.
+// Start starts a child that serves any number of calls, and returns once it is in its namespaces and
+// ready. When ctx is done, the child is killed: ctx bounds the worker's life, not just its
+// start. The worker must be closed.
 //
-// When ctx is done before the call's turn has come, the worker is left alone;
-// after that its child is killed. Errors are those of [Func.Call], and
+// Errors and panics are those of [Func.Call], but that the option [Concurrency] is allowed.
+func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*Worker[P, R], error) {
+	a := f.action(ctx, options)
+	concurrency := max(a.concurrency, 1)
+	run := facts{name: f.name, function: true}
+	if ctx.Err() != nil {
+		return nil, run.notStarted(context.Cause(ctx))
+	}
+	w := &Worker[P, R]{shape: f.shape}
+	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files}
+	w.spec.Open, w.spec.Ready, w.spec.Concurrency = true, true, concurrency
+	talk, err := conversation.Start(ctx, w.spec)
+	if err != nil {
+		return nil, run.unstarted(err)
+	}
+	w.talk = talk
+	w.close = sync.OnceValue(w.end)
+	return w, nil
+}
+
+func (w *Worker[P, R]) mustBeStarted() {
+	if w == nil || w.talk == nil {
+		panic("gons/reexec: Worker: zero Worker, use Func.Start")
+	}
+}
+
+// facts returns what is known of each run.
+func (w *Worker[P, R]) facts() facts { return facts{name: w.shape.name, function: true} }
+
+// Call calls the function in the child, and blocks until it has answered. Calls begin in the
+// order in which they come, each as soon as the child is free.
+//
+// When ctx is done before the call has begun, the call never runs, and the worker is left alone. When
+// it is done later, a function of [RegisterFuncContext] has the grace period to return, for which
+// Call does not wait; if the function does not, and for other functions at once, the child is killed. In each
+// case the error wraps [context.Cause](ctx).
+//
+// Other errors are those of [Func.Call], and
 // [os.ErrClosed] after Close. Call panics if ctx is nil or w is the zero Worker.
 func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) {
-	l := w.mustBeStarted()
+	w.mustBeStarted()
 	if ctx == nil {
 		panic("nil Context")
 	}
-	if err := l.call(ctx, param, &result); err != nil {
+	run := w.facts()
+	if err := w.refuses(ctx); err != nil {
+		return result, err
+	}
+	encoded, err := w.spec.NewParam(ctx, param)
+	if err != nil {
+		return result, run.unsent(err)
+	}
+	answer, err := w.talk.Call(ctx, encoded)
+	if err != nil {
+		return result, w.explain(err)
+	}
+	heard := false
+	defer func() {
+		if !heard { // decoding has panicked
+			w.talk.Kill(errDecoder)
+		}
+	}()
+	run.hear(answer, &result)
+	heard = true
+	if answer.Kind == frame.Panicked {
+		w.told.Store(true)
+		_ = w.talk.Finish() // so that nothing is left when Call returns
+	}
+	if err := run.explain(); err != nil {
+		w.shape.discard(result)
 		return *new(R), err
 	}
 	return result, nil
 }
 
-// Close ends the worker and blocks until its child is reaped. A call that is
-// being served, and then the child, have the grace period (see [GracePeriod]) to
-// end by themselves. Calls that wait for their turn return [os.ErrClosed].
+// refuses returns why no call can begin any more.
+func (w *Worker[P, R]) refuses(ctx context.Context) error {
+	switch {
+	case w.talk.IsClosed():
+		return w.explain(conversation.ErrClosed)
+	case ctx.Err() != nil:
+		return w.explain(&conversation.Cancelled{Cause: context.Cause(ctx)})
+	}
+	return nil
+}
+
+// explain returns the error of a call that was not answered.
+func (w *Worker[P, R]) explain(err error) error {
+	run := w.facts()
+	var cancelled *conversation.Cancelled
+	var end *conversation.End
+	var unsent *conversation.UnsentError
+	switch {
+	case err == conversation.ErrClosed:
+		return run.failure(err.Error(), err)
+	case errors.As(err, &cancelled) && cancelled.Begun:
+		return run.failure("call was cancelled, reason: "+cancelled.Cause.Error(), cancelled.Cause)
+	case errors.As(err, &cancelled):
+		return run.failure("call was not started, reason: "+cancelled.Cause.Error(), cancelled.Cause)
+	case errors.As(err, &unsent):
+		return run.unsent(unsent.Err)
+	case errors.As(err, &end):
+		w.told.Store(true)
+		return w.gone(end)
+	}
+	return run.unsent(err)
+}
+
+// gone is why there is no child any more.
+func (w *Worker[P, R]) gone(end *conversation.End) error {
+	run := w.facts()
+	if end.Word != nil && end.Word.Kind == frame.Panicked {
+		panicked := newPanicError(run.name, *end.Word)
+		return run.failure("worker is gone, reason: "+panicked.Error(), panicked)
+	}
+	if end.Closed && end.Idle && w.badEnd(end) == nil {
+		return w.explain(conversation.ErrClosed)
+	}
+	return run.ended(end)
+}
+
+// Close ends the worker and blocks until its child is reaped. Calls that are being
+// served, and then the child, have the grace period (see [GracePeriod]) to end by themselves. Calls
+// that have not begun return [os.ErrClosed].
 //
 // The error tells that the child has ended badly by itself, or that the context of
 // Start has ended, unless a call has told so already. Closing again returns the same.
 func (w *Worker[P, R]) Close() error {
-	return w.mustBeStarted().close()
+	w.mustBeStarted()
+	return w.close()
 }
 
-func (w *Worker[P, R]) mustBeStarted() *line {
-	if w == nil || w.line == nil {
-		panic("gons/reexec: Worker: zero Worker, use Func.Start")
+// end is what Close does the first time.
+func (w *Worker[P, R]) end() error {
+	end := w.talk.Close()
+	if w.told.Load() || !end.Idle {
+		return nil // a call has told, or is about to
 	}
-	return w.line
+	return w.badEnd(end)
 }
 
-// A line connects the parent with a child that serves a function. Its methods are
-// for one goroutine at a time, but for call and close.
-type line struct {
-	action  *ReexecAction
-	p       *process
-	answers *bufio.Reader
-	sent    <-chan error  // how sending the parameter of a single call went
-	stop    func() bool   // ends the watch over the context
-	turn    chan struct{} // held by the call that is being served
-	closing chan struct{} // closed by the first close
-	close   func() error  // ends the child, once
-	gone    error         // why there is no child any more; guarded by turn
-}
-
-// dial starts a child for a function. It serves a single parameter, or stays open
-// for more; then dial waits until it is ready.
-func (a *ReexecAction) dial(ctx context.Context, frame []byte, open bool) (*line, error) {
-	p, err := a.start(ctx, frame, open)
-	if err != nil {
-		return nil, err
-	}
-	l := &line{
-		action:  a,
-		p:       p,
-		answers: bufio.NewReader(&p.answer),
-		stop:    onDone(ctx, func() { p.abort(context.Cause(ctx)) }),
-		turn:    make(chan struct{}, 1),
-		closing: make(chan struct{}),
-	}
-	l.close = sync.OnceValue(l.end)
-	if !open {
-		l.sent = p.send()
-		return l, nil
-	}
-	if err := l.receive(nil); err != nil {
-		return nil, l.hangUp(err)
-	}
-	return l, nil
-}
-
-// errLost is why a child is not heard of any more.
-var errLost = errors.New("child has ended without an answer")
-
-// A lineError is an error that leaves nothing to say to the child.
-type lineError struct{ error }
-
-func (e *lineError) Unwrap() error { return e.error }
-
-// A refusal says why a child does not serve its function.
-type refusal struct{ text string }
-
-func (e *refusal) Error() string { return e.text }
-
-// receive receives an answer: the result, or the news that the child is ready.
-func (l *line) receive(result any) error {
-	kind, body, err := readFrame(l.answers)
-	if err != nil {
-		return &lineError{errLost}
-	}
-	switch kind {
-	case readyFrame:
-		if result == nil {
-			return nil
-		}
-		err = errors.New("child is ready once more")
-	case resultFrame:
-		if result == nil {
-			err = errors.New("child answers before it is ready")
-			break
-		}
-		if err := json.Unmarshal(body, result); err != nil {
-			return l.action.failure("cannot decode child result, reason: "+err.Error(), "", err)
-		}
-		return nil
-	case badFrame:
-		var text string
-		if err = json.Unmarshal(body, &text); err == nil {
-			return l.action.failure(text, "", errors.New(text))
-		}
-	case errorFrame:
-		var failed FuncError
-		if err = json.Unmarshal(body, &failed); err == nil {
-			return &failed
-		}
-	case panicFrame:
-		var panicked PanicError
-		if err = json.Unmarshal(body, &panicked); err == nil {
-			return &lineError{&panicked}
-		}
-	case switchFrame:
-		var text string
-		if err = json.Unmarshal(body, &text); err == nil {
-			return &lineError{&refusal{text}}
-		}
-	default:
-		err = fmt.Errorf("frame of unknown kind %q", kind)
-	}
-	return &lineError{fmt.Errorf("cannot understand child: %w", err)}
-}
-
-// call waits for its turn and then has the child serve a parameter.
-func (l *line) call(ctx context.Context, param, result any) error {
-	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
-	case <-ctx.Done():
-	case <-l.closing:
-	}
-	select {
-	case <-l.closing:
-		return l.closed()
-	default:
-	}
-	if ctx.Err() != nil {
-		cause := context.Cause(ctx)
-		return l.action.failure("call was not started, reason: "+cause.Error(), "", cause)
-	}
-	if l.gone != nil {
-		return l.gone
-	}
-	frame, err := l.action.paramFrame(param)
-	if err != nil {
-		return err
-	}
-	stop := onDone(ctx, func() { l.p.abort(context.Cause(ctx)) })
-	growPipe(l.p.stdin, len(frame))
-	_, _ = l.p.stdin.Write(frame) // a child that does not take it does not answer either
-	err = l.receive(result)
-	cancelled := stop()
-	if cancelled && err == nil {
-		err = &lineError{errLost}
-	}
-	if lost := (*lineError)(nil); cancelled || errors.As(err, &lost) {
-		l.gone = l.hangUp(err)
-		return l.gone
-	}
-	return err
-}
-
-// closed is the error of calls after Close.
-func (l *line) closed() error {
-	return l.action.failure("worker is closed", "", os.ErrClosed)
-}
-
-// end is what close does the first time.
-func (l *line) end() error {
-	close(l.closing)
-	grace, cancel := context.WithTimeout(context.Background(), l.p.grace)
-	defer cancel()
-	stop := onDone(grace, func() { l.p.abort(os.ErrClosed) })
-	l.turn <- struct{}{}
-	stop()
-	if l.gone != nil {
-		return nil
-	}
-	l.gone = l.closed()
-	return l.hangUp(nil)
-}
-
-// hangUp ends the child, which has the grace period to do so by itself, and
-// returns the error of the call: usually err, the outcome of receive, but a child
-// that was killed, or died, tells more.
-func (l *line) hangUp(err error) error {
-	p := l.p
-	if l.sent == nil {
-		_ = p.stdin.Close()
-	}
-	p.linger()
-	_, _ = io.Copy(io.Discard, &p.answer)
-	p.await()
-	l.stop()
-	if l.sent != nil {
-		<-l.sent
-	}
-	p.close()
-
-	o := p.outcome()
-	var lost *lineError
-	var panicked *PanicError
-	var refused *refusal
-	isLost := errors.As(err, &lost)
-	o.forgive(errLingers, !isLost)
-	if isLost && lost.error == errLost && o.killed == nil && o.cut != os.ErrClosed {
-		o.killed = o.cut
-	}
-	if err == nil {
-		o.forgive(os.ErrClosed, true) // there was no call any more
-	}
+// badEnd returns why the end of a worker was none that Close has asked for.
+func (w *Worker[P, R]) badEnd(end *conversation.End) error {
+	run := w.facts()
+	run.answered = true // nothing was asked
 	switch {
-	case o.killed != nil || err == nil:
-		return l.action.ended(o)
-	case !isLost:
-		return err
-	case errors.As(err, &panicked):
-		return panicked
-	case errors.As(err, &refused):
-		return l.action.failed(refused.text, o.stderr, refused, o.status)
-	case lost.error != errLost:
-		return l.action.failure(lost.Error(), o.stderr, lost, o.status)
+	case end.Killed == conversation.ErrClosed, end.Killed == process.ErrLingers:
+		return nil
+	case end.Idle && process.EndedBy(end.Status, syscall.SIGINT):
+		return nil // Ctrl-C at the terminal is for parent and child; this one had nothing to do
 	}
-	if o.status == nil {
-		o.status = &exec.ExitError{ProcessState: p.cmd.ProcessState} // this was no time to end well
+	return run.ended(end)
+}
+
+// Done returns a channel that is closed when the child has ended.
+func (w *Worker[P, R]) Done() <-chan struct{} {
+	w.mustBeStarted()
+	return w.talk.Exited()
+}
+
+// Err returns nil as long as the child lives, and after a Close that went well; later why the worker is
+// gone, as calls would say.
+func (w *Worker[P, R]) Err() error {
+	w.mustBeStarted()
+	select {
+	case <-w.talk.Exited():
+	default:
+		return nil
 	}
-	return l.action.failure(fmt.Sprintf("%v, reason: %v, stderr: %q", errLost, o.status, o.stderr), o.stderr, o.status)
+	end := w.talk.Finish()
+	if end.Closed && w.badEnd(end) == nil {
+		return nil
+	}
+	return w.gone(end)
+}
+
+// PID returns the process ID of the child, as the parent sees it. After the child's end another process
+// may have it.
+func (w *Worker[P, R]) PID() int {
+	w.mustBeStarted()
+	return w.talk.PID()
 }

@@ -21,6 +21,8 @@ import (
 type Ref struct {
 	Type string // with or without bang
 	Path string
+	File *os.File // the namespace itself, if it is open already
+	sent string   // its path for the child, then
 }
 
 // Kind returns the type without bang.
@@ -30,16 +32,10 @@ func (r Ref) Kind() string { return strings.TrimPrefix(r.Type, "!") }
 // Package gons knows all but the last.
 var kinds = []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
 
-// An Opened namespace cannot vanish.
-type Opened struct {
-	Kind string
-	File *os.File
-}
-
 // Close closes open namespaces.
-func Close(namespaces []Opened) {
-	for _, ns := range namespaces {
-		_ = ns.File.Close()
+func Close(refs []Ref) {
+	for _, ref := range refs {
+		_ = ref.File.Close()
 	}
 }
 

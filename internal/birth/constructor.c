@@ -34,8 +34,9 @@
 
 /* What a parent tells this file in the environment; see vars in start_linux.go. */
 #define CHILD_VAR "gons_reexec_child"   /* set in each child of this package */
-#define SOCKET_VAR "gons_reexec_socket" /* where to report; only if there are namespaces to be joined */
+#define SOCKET_VAR "gons_reexec_socket" /* FIRST-LAST: where to report, and more files; only if there are namespaces to be joined */
 #define TIME_VAR "gons_reexec_time"     /* '!' or '=', then the time namespace's reference */
+#define DEATH_VAR "gons_reexec_pdeath"  /* number of a signal, see package orders */
 
 int birth_state = BIRTH_UNSEEN;
 
@@ -51,6 +52,7 @@ extern char *gonsmsg __attribute__((weak));
 extern const ElfW(Ehdr) __ehdr_start __attribute__((weak, visibility("hidden")));
 
 static int parent = -1; /* the socket to the parent */
+static int last = -1;   /* the last of the files behind it that are for the constructor alone */
 
 /* tell sends a report. A child whose parent listens no more has no purpose. */
 static void tell(const char *format, ...)
@@ -157,8 +159,9 @@ static long clone_sibling(void)
 static void blank(int ours)
 {
 	for (char **variable = environ; variable && *variable; variable++)
-		if (!strncmp(*variable, "gons_", 5) && (ours || strncmp(*variable, "gons_reexec_", 12)))
-			strchr(*variable, '=')[1] = '\0';
+		if (!strncmp(*variable, "gons_", 5) && (ours || strncmp(*variable, "gons_reexec_", 12))) /* a wicked parent leaves '=' out */
+			if (strchr(*variable, '='))
+				strchr(*variable, '=')[1] = '\0';
 }
 
 /*
@@ -178,25 +181,30 @@ static void undumpable(void)
 /* join joins the namespaces of a child, and reports to the parent. */
 static void join(void)
 {
-	const char *pid = getenv("gons_pid"), *time = getenv(TIME_VAR);
+	const char *pid = getenv("gons_pid"), *time = getenv(TIME_VAR), *death = getenv(DEATH_VAR);
 	int time_fd = -1;
 
 	/* 1. Its end must be seen by the parent, so nothing that is executed may hold the socket. */
-	fcntl(parent, F_SETFD, FD_CLOEXEC);
+	for (int fd = parent; fd <= last; fd++)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
 
 	/* 2. A library that is loaded late comes too late: unshare(2) with CLONE_THREAD tells threads, and does nothing else. */
 	if (birth_state == BIRTH_LIBRARY || (unshare(CLONE_THREAD) < 0 && errno == EINVAL))
 		fail(EINVAL, "cannot join namespaces, since the constructor of package reexec ran too late in this process: Invalid argument");
 
-	/* 3. From here on this process is to be joined by nobody. */
+	/* 3. An orphan shall not wait for ever for a reference to open. Joining takes this away, so Go asks again (prctl(2)). */
+	if (death)
+		prctl(PR_SET_PDEATHSIG, atoi(death), 0, 0, 0);
+
+	/* 4. From here on nobody in the namespaces may look at this process. */
 	undumpable();
 
-	/* 4. With the rights of before. */
+	/* 5. With the rights of before. */
 	enter_time_for_children();
 	if (time && *time == '!')
 		time_fd = open_time(time + 1);
 
-	/* 5. Package gons joins all that it knows, "pid" for the children of this process. */
+	/* 6. Package gons joins all that it knows, "pid" for the children of this process. */
 	if (!gonamespaces || !&gonsmsg)
 		fail(ENOSYS, "cannot join namespaces with this version of package gons, which lacks gonamespaces or gonsmsg: Function not implemented");
 	errno = 0;
@@ -204,14 +212,14 @@ static void join(void)
 	if (gonsmsg)
 		fail(errno, gonsmsg);
 
-	/* 6. What gons does not know, plain references looked up where the others have led to. */
+	/* 7. What gons does not know, plain references looked up where the others have led to. */
 	if (time)
 		join_time(time_fd >= 0 ? time_fd : open_time(time + 1), time + 1);
 
-	/* 7. New credentials have made the process what fs.suid_dumpable says. */
+	/* 8. New credentials have made the process what fs.suid_dumpable says. */
 	undumpable();
 
-	/* 8. In a PID namespace there can be children, but no threads (pid_namespaces(7)): a sibling takes over. */
+	/* 9. In a PID namespace there can be children, but no threads (pid_namespaces(7)): a sibling takes over. */
 	if (pid && *pid) {
 		long clone = clone_sibling();
 
@@ -223,12 +231,13 @@ static void join(void)
 		}
 	}
 
-	/* 9. The constructor of gons comes next, and skips what is empty. */
+	/* 10. The constructor of gons comes next, and skips what is empty. */
 	blank(0);
 
-	/* 10. Only this report makes the run a success. */
+	/* 11. Only this report makes the run a success. */
 	tell("joined");
-	close(parent);
+	for (int fd = parent; fd <= last; fd++)
+		close(fd);
 }
 
 /*
@@ -259,7 +268,8 @@ __attribute__((constructor(101))) static void birth_constructor(void)
 		return;
 	}
 	if (child && *child && socket && *socket) {
-		parent = atoi(socket);
+		if (sscanf(socket, "%d-%d", &parent, &last) != 2)
+			_exit(1);
 		join();
 	}
 }

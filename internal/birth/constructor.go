@@ -26,7 +26,9 @@ func CannotStart() error {
 	case C.BIRTH_SECURE:
 		return errSecure
 	case C.BIRTH_LIBRARY:
-		return fmt.Errorf("this code is in a library, so that /proc/self/exe is another program: %w", errors.ErrUnsupported)
+		return fmt.Errorf("this code is in a library, and /proc/self/exe may be a program without it: %w", errors.ErrUnsupported)
+	case C.BIRTH_UNSEEN:
+		return cannotObey()
 	}
 	return nil
 }
@@ -35,7 +37,7 @@ func CannotStart() error {
 func CannotJoin() error {
 	if C.birth_state == C.BIRTH_UNSEEN {
 		return fmt.Errorf("cannot join namespaces, since the C constructor of this package did not run "+
-			"when this program started: link it externally (-linkmode=external), and not into a C archive: %w", errors.ErrUnsupported)
+			"when this program started: link it externally (-linkmode=external): %w", errors.ErrUnsupported)
 	}
 	return nil
 }

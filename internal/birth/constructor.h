@@ -6,4 +6,5 @@ enum {
 	BIRTH_SECURE,  /* set-user-ID, set-group-ID, or with file capabilities */
 };
 
-extern int birth_state;
+/* Hidden, or that of a program would be taken for that of a plugin. */
+extern int birth_state __attribute__((visibility("hidden")));

@@ -5,21 +5,14 @@ package birth
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 )
 
 // Status returns nil, since no process joins namespaces at its start.
 func Status() error { return nil }
 
-// CannotStart returns why this process may start no children, or nil. Without the
-// constructor, file capabilities go unseen.
-func CannotStart() error {
-	if os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() {
-		return errSecure
-	}
-	return nil
-}
+// CannotStart returns why this process may start no children, or nil.
+func CannotStart() error { return cannotObey() }
 
 // CannotJoin returns why children of this process cannot join namespaces.
 func CannotJoin() error {

@@ -20,8 +20,12 @@ var (
 		unix.CLONE_NEWUSER, unix.CLONE_NEWNS, unix.CLONE_NEWCGROUP, unix.CLONE_NEWIPC,
 		unix.CLONE_NEWNET, unix.CLONE_NEWPID, unix.CLONE_NEWUTS, unix.CLONE_NEWTIME,
 	}
-	pidfdGet = []uint{0xff09, 0xff03, 0xff01, 0xff02, 0xff04, 0xff06, 0xff0a, 0xff08} // PIDFD_GET_USER_NAMESPACE, …; Linux 6.11
+	pidfdGet = []uint{9, 3, 1, 2, 4, 6, 10, 8} // PIDFD_GET_USER_NAMESPACE, …; Linux 6.11
 )
+
+// pidfdMagic is the type of the ioctls of a pidfd. What else is in their numbers depends on the
+// architecture, and is what those of namespaces have.
+const pidfdMagic = 0xff00
 
 // A Process is held by its directory in /proc, so that no other one with the same
 // PID is ever mistaken for it.
@@ -41,7 +45,7 @@ func Hold(pid int, types []string) (*Process, error) {
 	}
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, notFound(pid, append(types, kinds...)[0], err)
+		return nil, notFound(pid, append(slices.Clone(types), kinds...)[0], err)
 	}
 	return &Process{pid: pid, dir: os.NewFile(uintptr(fd), "process"), types: types}, nil
 }
@@ -75,7 +79,7 @@ func (p *Process) open(kind string) (*os.File, error) {
 
 // Open opens the namespaces that are wanted, but for those that the calling thread's
 // children are in anyway.
-func (p *Process) Open() (namespaces []Opened, err error) {
+func (p *Process) Open() (namespaces []Ref, err error) {
 	runtime.LockOSThread() // the answer is about one thread
 	defer runtime.UnlockOSThread()
 	defer func() {
@@ -106,7 +110,7 @@ func (p *Process) Open() (namespaces []Opened, err error) {
 			_ = f.Close()
 			continue
 		}
-		namespaces = append(namespaces, Opened{Kind: kind, File: f})
+		namespaces = append(namespaces, Ref{Type: "!" + kind, Path: path(p.pid, kind), File: f})
 	}
 	return namespaces, nil
 }
@@ -135,7 +139,7 @@ func own(kind string) fs.FileInfo {
 		return nil
 	}
 	defer unix.Close(pidfd)
-	fd, err := unix.IoctlRetInt(pidfd, pidfdGet[slices.Index(kinds, kind)])
+	fd, err := unix.IoctlRetInt(pidfd, unix.NS_GET_NSTYPE&^0xffff|pidfdMagic|pidfdGet[slices.Index(kinds, kind)])
 	if err != nil {
 		return nil
 	}
@@ -146,19 +150,6 @@ func own(kind string) fs.FileInfo {
 		return nil
 	}
 	return here
-}
-
-// Refs refers to open namespaces of this process by paths. They bear bangs, since
-// the paths may lead elsewhere once another namespace has been joined.
-func Refs(namespaces []Opened) (refs []Ref, err error) {
-	self, err := self()
-	if err != nil {
-		return nil, err
-	}
-	for _, ns := range namespaces {
-		refs = append(refs, Ref{Type: "!" + ns.Kind, Path: fmt.Sprintf("/proc/%s/fd/%d", self, ns.File.Fd())})
-	}
-	return refs, nil
 }
 
 // self is the PID in the view of /proc, which may be another one than os.Getpid.

@@ -29,10 +29,7 @@ func Hold(int, []string) (*Process, error) { return nil, CannotJoin() }
 func (*Process) Close() {}
 
 // Open is never called.
-func (*Process) Open() ([]Opened, error) { return nil, CannotJoin() }
-
-// Refs is never called.
-func Refs([]Opened) ([]Ref, error) { return nil, CannotJoin() }
+func (*Process) Open() ([]Ref, error) { return nil, CannotJoin() }
 
 // File returns an error that wraps [errors.ErrUnsupported].
 func File(*os.File) (Ref, error) { return Ref{}, CannotJoin() }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,27 +22,38 @@ import (
 //
 // The kernel tells the parent who has sent a report (SO_PASSCRED, unix(7)).
 const (
-	socketVar = "gons_reexec_socket" // number of the socket
+	socketVar = "gons_reexec_socket" // FIRST-LAST: number of the socket, which open namespaces follow
 	timeVar   = "gons_reexec_time"   // ! or =, then the reference of the time namespace
 )
 
-// vars returns the variables that have a child join these namespaces. Package gons
-// reads all but the last two, which are for constructor.c.
-func vars(refs []Ref, socket int) []string {
-	var vars, order []string
-	for _, ref := range refs {
+// order has a child join these namespaces. Package gons reads all variables but the last two, which are for
+// constructor.c, and so are the files.
+func order(cmd *exec.Cmd, refs []Ref, socket *os.File) {
+	add := func(f *os.File) (number string) {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+		return strconv.Itoa(2 + len(cmd.ExtraFiles))
+	}
+	first := add(socket)
+	last := first
+	var types []string
+	for i, ref := range refs {
+		if ref.File != nil {
+			last = add(ref.File)
+			refs[i].sent = "/proc/self/fd/" + last
+			ref.Path = refs[i].sent
+		}
 		if ref.Kind() == "time" {
 			bang := "="
 			if ref.Type != ref.Kind() {
 				bang = "!"
 			}
-			vars = append(vars, timeVar+"="+bang+ref.Path)
+			cmd.Env = append(cmd.Env, timeVar+"="+bang+ref.Path)
 			continue
 		}
-		vars = append(vars, "gons_"+ref.Kind()+"="+ref.Path)
-		order = append(order, ref.Type)
+		cmd.Env = append(cmd.Env, "gons_"+ref.Kind()+"="+ref.Path)
+		types = append(types, ref.Type)
 	}
-	return append(vars, "gons_order="+strings.Join(order, ","), socketVar+"="+strconv.Itoa(socket))
+	cmd.Env = append(cmd.Env, "gons_order="+strings.Join(types, ","), socketVar+"="+first+"-"+last)
 }
 
 // Start starts a child and returns once it is in these namespaces, if there are
@@ -68,24 +80,30 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err
 		return nil, err
 	}
 	defer ours.Close()
-	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
-	cmd.Env = append(cmd.Env, vars(refs, 2+len(cmd.ExtraFiles))...)
+	order(cmd, refs, theirs)
 	err = cmd.Start()
 	_ = theirs.Close() // so the end of the child is the end of the socket
 	if err != nil {
 		return nil, err
 	}
 
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	stop := context.AfterFunc(ctx, func() {
+		_ = cmd.Process.Kill()
+		_ = ours.SetReadDeadline(time.Now().Add(lastWords))
+	})
 	child, err = await(ours, cmd, refs)
 	if !stop() {
 		err = ErrKilled // even if it had joined already
 	}
-	if (err == ErrKilled || err == ErrNoReport) && child.Process != nil {
+	if (errors.Is(err, ErrKilled) || errors.Is(err, ErrNoReport)) && child.Process != nil {
 		_ = child.Process.Kill() // there may be a clone, or what has no constructor
 	}
 	return child, err
 }
+
+// lastWords is how long a clone may take to report after the first process was killed. Usually the
+// socket has its end much sooner; but whoever else has inherited it may keep it open.
+const lastWords = time.Second
 
 // socketPair returns both ends of a connection that keeps messages apart.
 func socketPair() (ours, theirs *os.File, err error) {
@@ -113,10 +131,13 @@ func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err e
 		if err != nil {
 			// A clone may have died before its report: the first process of its PID
 			// namespace had ended, and waits for the clone to be reaped.
-			if clone != 0 {
-				return adopt(first, clone, ErrNoReport)
+			if err != ErrNoReport {
+				err = fmt.Errorf("%w: %w", ErrNoReport, err)
 			}
-			return first, ErrNoReport
+			if clone != 0 {
+				return adopt(first, clone, err)
+			}
+			return first, err
 		}
 		word, rest, _ := strings.Cut(text, " ")
 		switch {
@@ -184,6 +205,9 @@ func newJoinError(report string, refs []Ref) *JoinError {
 	for _, ref := range refs {
 		if ref.Kind() == e.Kind {
 			e.Path = ref.Path
+			if ref.sent != "" {
+				e.Text = strings.ReplaceAll(e.Text, strconv.Quote(ref.sent), strconv.Quote(ref.Path))
+			}
 		}
 	}
 	e.Text += Hint(e.Err, e.Kind, e.Path)
@@ -223,6 +247,8 @@ func adopt(first *exec.Cmd, pid int, err error) (*exec.Cmd, error) {
 	} else if process != nil {
 		_ = process.Release()
 	}
-	_ = first.Wait() // it ends by itself, and its status says nothing
+	if first.Wait() != nil { // it ends by itself, and its status says nothing
+		_ = first.Process.Release() // somebody else has reaped it
+	}
 	return clone, err
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // All variables of this package, and of package gons, start with this prefix. They
@@ -13,21 +14,27 @@ import (
 const prefix = "gons_"
 
 const (
-	childVar   = prefix + "reexec_child"   // 1 in a child of this package, and of no other; see internal/birth/constructor.c
-	actionVar  = prefix + "reexec_action"  // name of the action
-	answersVar = prefix + "reexec_answers" // number of the file for the answers of a function
-	readyVar   = prefix + "reexec_ready"   // 1 if a function is to tell that it is ready
-	deathVar   = prefix + "reexec_pdeath"  // number of the signal at the parent's death
-	parentVar  = prefix + "reexec_parent"  // number of the parent's pidfd, for the same purpose
+	childVar       = prefix + "reexec_child"       // 1 in a child of this package, and of no other; see internal/birth/constructor.c
+	actionVar      = prefix + "reexec_action"      // name of the action
+	answersVar     = prefix + "reexec_answers"     // number of the file for the answers of a function
+	readyVar       = prefix + "reexec_ready"       // 1 if a function is to tell that it is ready
+	controlVar     = prefix + "reexec_control"     // number of the socket of a function
+	concurrencyVar = prefix + "reexec_concurrency" // how many calls a function serves at a time
+	graceVar       = prefix + "reexec_grace"       // grace period after the parent's end, in nanoseconds
+	deathVar       = prefix + "reexec_pdeath"      // number of the signal at the parent's death
+	parentVar      = prefix + "reexec_parent"      // number of the parent's pidfd, for the same purpose
 )
 
 // Orders are what a child is to do. They are zero in a process that is no child.
 type Orders struct {
-	Action  string // name of the action
-	Answers int    // number of the file for the answers of a function; 0: it is none
-	Ready   bool   // the parent waits until the function is ready
-	Death   int    // number of the signal at the parent's death; 0: none
-	Parent  int    // number of the parent's pidfd, if there is such a signal; 0: there is none
+	Action      string        // name of the action
+	Answers     int           // number of the file for the answers of a function; 0: it is none
+	Control     int           // number of the socket of a function; 0: there is none
+	Concurrency int           // how many calls a function serves at a time
+	Grace       time.Duration // how long calls may go on after the parent's end
+	Ready       bool          // the parent waits until the function is ready
+	Death       int           // number of the signal at the parent's death; 0: none
+	Parent      int           // number of the parent's pidfd, if there is such a signal; 0: there is none
 }
 
 // Vars returns the variables that tell these orders.
@@ -36,7 +43,10 @@ func (o Orders) Vars() []string {
 	for _, v := range []struct {
 		name   string
 		number int
-	}{{answersVar, o.Answers}, {deathVar, o.Death}, {parentVar, o.Parent}} {
+	}{
+		{answersVar, o.Answers}, {controlVar, o.Control}, {concurrencyVar, o.Concurrency}, {graceVar, int(o.Grace)},
+		{deathVar, o.Death}, {parentVar, o.Parent},
+	} {
 		if v.number != 0 {
 			vars = append(vars, v.name+"="+strconv.Itoa(v.number))
 		}
@@ -47,9 +57,13 @@ func (o Orders) Vars() []string {
 	return vars
 }
 
-// Take returns the orders of this process, and removes them, and whatever else is
-// gons', from the environment: then neither the action nor anything that it starts
-// sees them. A process that is no child of this package has its environment left
+// Take returns the orders of this process, and does what concerns the process as a
+// whole: it gets its name, a signal at its parent's death, and keeps its files from what it
+// starts. The orders, and whatever else is gons', are removed from the environment: then
+// neither the action nor anything that it starts sees them. It must be called before
+// anything that may look at them.
+//
+// A process that is no child of this package has its environment left
 // alone, as it may be a child of the package that this one succeeds.
 func Take() (o Orders) {
 	if os.Getenv(childVar) == "" {
@@ -60,13 +74,23 @@ func Take() (o Orders) {
 		return n
 	}
 	o = Orders{
-		Action:  os.Getenv(actionVar),
-		Answers: number(answersVar),
-		Ready:   os.Getenv(readyVar) != "",
-		Death:   number(deathVar),
-		Parent:  number(parentVar),
+		Action:      os.Getenv(actionVar),
+		Answers:     number(answersVar),
+		Control:     number(controlVar),
+		Concurrency: number(concurrencyVar),
+		Grace:       time.Duration(number(graceVar)),
+		Ready:       os.Getenv(readyVar) != "",
+		Death:       number(deathVar),
+		Parent:      number(parentVar),
 	}
 	remove()
+	takeName()
+	watchParent(o.Death, o.Parent)
+	for _, number := range []int{o.Answers, o.Control} {
+		if number != 0 {
+			closeOnExec(number)
+		}
+	}
 	return o
 }
 

@@ -13,6 +13,10 @@ import (
 // directory is where this child leaves its coverage data, nil if it leaves none.
 var directory *os.File
 
+// identity is that of the directory: an action may close all descriptors that it finds, and
+// open others.
+var identity os.FileInfo
+
 // home is the working directory to return to, nil if this child is there.
 var home *os.File
 
@@ -29,7 +33,8 @@ func takeDirectory(number string) {
 	unix.CloseOnExec(fd)
 	path, byNumber := os.Getenv(dirVar), fmt.Sprintf("/proc/self/fd/%d", fd)
 	directory = os.NewFile(uintptr(fd), path)
-	if !mayWrite() {
+	identity, err = directory.Stat()
+	if err != nil || !mayWrite() {
 		directory = nil
 		_ = os.Unsetenv(dirVar)
 		return
@@ -65,8 +70,7 @@ func leadsToDirectory(path string) bool {
 	if err != nil {
 		return false
 	}
-	want, err := directory.Stat()
-	return err == nil && os.SameFile(there, want)
+	return os.SameFile(there, identity)
 }
 
 // Return returns to the working directory in which the child was started. It must
@@ -95,7 +99,7 @@ func enterDirectory() {
 	if directory == nil {
 		return
 	}
-	if !mayWrite() {
+	if here, err := directory.Stat(); err != nil || !os.SameFile(here, identity) || !mayWrite() {
 		_ = os.Unsetenv(dirVar)
 		return
 	}

@@ -11,10 +11,11 @@
 package testsupport
 
 import (
+	"bytes"
 	"os"
 	"runtime/debug"
 	"slices"
-	"strings"
+	"sync"
 )
 
 const (
@@ -33,30 +34,59 @@ func init() {
 	if number, ok := os.LookupEnv(fileVar); ok {
 		covering = true
 		takeDirectory(number)
-	} else if path := os.Getenv(dirVar); path != "" && instrumented() {
+	} else if path := os.Getenv(dirVar); path != "" && Instrumented() {
 		// If this does not work then the runtime cannot write its data either,
 		// and says so.
 		_, _ = collect(path, path)
 	}
 }
 
-// instrumented tells whether this program was built with -cover.
-func instrumented() bool {
+// Instrumented tells whether this program was built with -cover.
+var Instrumented = sync.OnceValue(func() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-cover", Value: "true"})
+})
+
+// warnings are what the runtime of an instrumented program writes to stderr when nobody
+// wants its coverage data.
+var warnings = [][]byte{
+	[]byte("warning: GOCOVERDIR not set, no coverage data emitted\n"),
+	[]byte("program not built with -cover\n"),
 }
 
-// WithoutWarnings returns what a child wrote to stderr, without the two lines
-// that the runtime of an instrumented program writes there when nobody wants its
-// coverage data. All else stays as it is.
-func WithoutWarnings(stderr string) string {
-	var rest strings.Builder
-	for line := range strings.Lines(stderr) {
-		switch line {
-		case "warning: GOCOVERDIR not set, no coverage data emitted\n", "program not built with -cover\n":
-		default:
-			rest.WriteString(line)
-		}
-	}
-	return rest.String()
+// Warnings takes these lines out of what an instrumented child writes to stderr. All else,
+// and everything in a program that is not instrumented, stays as it is.
+type Warnings struct {
+	held   []byte // the beginning of a line that may become a warning
+	inLine bool   // the rest of the line is none
 }
+
+// Strip returns what is left of the next part of stderr.
+func (w *Warnings) Strip(b []byte) []byte {
+	if len(b) == 0 || !Instrumented() {
+		return b
+	}
+	var rest []byte
+	for line := range bytes.Lines(b) {
+		ends := line[len(line)-1] == '\n'
+		if !w.inLine {
+			w.held = append(w.held, line...)
+			if !ends && slices.ContainsFunc(warnings, w.isPrefix) {
+				continue
+			}
+			if !slices.ContainsFunc(warnings, func(warning []byte) bool { return bytes.Equal(warning, w.held) }) {
+				rest = append(rest, w.held...)
+			}
+			w.held = nil
+		} else {
+			rest = append(rest, line...)
+		}
+		w.inLine = !ends
+	}
+	return rest
+}
+
+func (w *Warnings) isPrefix(warning []byte) bool { return bytes.HasPrefix(warning, w.held) }
+
+// Rest returns what is left at the end of stderr.
+func (w *Warnings) Rest() []byte { return w.held }

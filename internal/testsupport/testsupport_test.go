@@ -1,12 +1,27 @@
 package testsupport
 
 import (
+	"slices"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
 
 var _ = DescribeTable("warnings of the runtime", func(stderr, rest string) {
-	Expect(WithoutWarnings(stderr)).To(Equal(rest))
+	defer func(before func() bool) { Instrumented = before }(Instrumented)
+	strip := func(size int) (out string) {
+		var warnings Warnings
+		for part := range slices.Chunk([]byte(stderr), size) {
+			out += string(warnings.Strip(part))
+		}
+		return out + string(warnings.Rest())
+	}
+	for _, size := range []int{1, 2, 7, 1000} {
+		Instrumented = func() bool { return true }
+		Expect(strip(size)).To(Equal(rest), "in parts of %d bytes", size)
+		Instrumented = func() bool { return false }
+		Expect(strip(size)).To(Equal(stderr), "in parts of %d bytes, not instrumented", size)
+	}
 },
 	Entry("nothing", "", ""),
 	Entry("first warning", "warning: GOCOVERDIR not set, no coverage data emitted\n", ""),

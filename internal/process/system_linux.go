@@ -1,4 +1,4 @@
-package reexec
+package process
 
 import (
 	"fmt"

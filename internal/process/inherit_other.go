@@ -1,11 +1,10 @@
 //go:build !windows
 
-package reexec
+package process
 
 import (
 	"os"
 	"os/exec"
-	"syscall"
 )
 
 // inherit has a child inherit a file, and returns the number under which the
@@ -14,6 +13,3 @@ func inherit(cmd *exec.Cmd, f *os.File) (number int, err error) {
 	cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 	return 2 + len(cmd.ExtraFiles), nil // behind stdin, stdout and stderr
 }
-
-// closeOnExec keeps a file from the programs that this process starts.
-func closeOnExec(number int) { syscall.CloseOnExec(number) }

@@ -1,4 +1,4 @@
-package reexec
+package process
 
 import "fmt"
 
@@ -45,4 +45,11 @@ func (e *excerpt) String() string {
 		return string(e.head) + string(e.tail)
 	}
 	return fmt.Sprintf("%s\n[... %d bytes left out ...]\n%s", e.head, e.dropped, e.tail)
+}
+
+// Excerpt returns the beginning and the end of a text, so many bytes of each.
+func Excerpt(text string, limit int) string {
+	e := excerpt{limit: limit}
+	_, _ = e.Write([]byte(text))
+	return e.String()
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package reexec
+package orders
 
 // takeName does nothing: the child is started under its program's name.
 func takeName() {}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package reexec
+package process
 
 import (
 	"os"

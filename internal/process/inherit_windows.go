@@ -1,4 +1,4 @@
-package reexec
+package process
 
 import (
 	"os"
@@ -22,6 +22,3 @@ func inherit(cmd *exec.Cmd, f *os.File) (number int, err error) {
 	cmd.SysProcAttr = &attr
 	return int(handle), nil
 }
-
-// closeOnExec keeps a file from the programs that this process starts.
-func closeOnExec(number int) { syscall.CloseOnExec(syscall.Handle(number)) }

@@ -1,4 +1,4 @@
-package reexec
+package serve
 
 import (
 	"os"
@@ -28,21 +28,3 @@ func takeStdin() (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), "parameters"), nil
 }
-
-// growPipe makes a pipe large enough for so many bytes, as far as the system
-// allows. It only serves speed: fewer switches between writer and reader.
-func growPipe(pipe *os.File, size int) {
-	if size <= defaultPipe {
-		return
-	}
-	conn, err := pipe.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = conn.Control(func(fd uintptr) {
-		_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, min(size, maxPipe))
-	})
-}
-
-// defaultPipe is the capacity, in bytes, of a new pipe (pipe(7)).
-const defaultPipe = 64 << 10

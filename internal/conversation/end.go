@@ -1,0 +1,100 @@
+package conversation
+
+import (
+	"context"
+
+	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/process"
+)
+
+// An End is what has become of a child that has ended, or that never was where it should be. It is
+// also the error of calls that can have no other.
+type End struct {
+	process.Outcome
+	Unborn    error        // why it was not where it should be
+	Word      *frame.Frame // its last word, if that says why it has ended
+	Fault     error        // why its words made no sense
+	Cancelled error        // why its single call was cancelled
+	Closed    bool         // it was Close that has ended it
+	Idle      bool         // no call was being served then
+}
+
+func (e *End) Error() string { return "child has ended" }
+
+// IsClosed tells whether Close has been called.
+func (c *Conversation) IsClosed() bool {
+	select {
+	case <-c.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close ends the child and blocks until it is reaped. Calls that have not begun return ErrClosed;
+// those that have, and then the child, have the grace period to end by themselves.
+func (c *Conversation) Close() *End {
+	c.close()
+	return c.end()
+}
+
+// Finish ends a child whose single call has been answered, or will never be.
+func (c *Conversation) Finish() *End { return c.end() }
+
+// Kill ends the child at once.
+func (c *Conversation) Kill(why error) *End {
+	c.p.Abort(why)
+	return c.end()
+}
+
+// hangUp lets the child end, but has it killed after the grace period. It is called once.
+func (c *Conversation) hangUp() *End {
+	e := &End{Closed: c.IsClosed()}
+	c.mu.Lock()
+	e.Idle = len(c.calls) == 0
+	if e.Closed {
+		c.withdraw()
+	}
+	c.mu.Unlock()
+
+	switch {
+	case e.Closed:
+		c.p.AbortAfterGrace(ErrClosed)
+	case c.spec.Ready:
+		c.p.AbortAfterGrace(process.ErrLingers)
+	default:
+		c.p.Linger()
+	}
+	if c.spec.Ready {
+		_ = c.p.Stdin.Close()
+	}
+	c.wait(newCall(), func() bool { return false }) // until all has been read
+	e.Outcome = c.p.Wait()
+	c.p.Close()
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.Word, e.Fault, e.Cancelled = c.word, c.fault, c.ended
+	return e
+}
+
+// withdraw ends the calls that have not begun. It needs mu.
+func (c *Conversation) withdraw() {
+	var never []*Call
+	for _, call := range c.calls {
+		if !c.begins(call) && !call.abandoned {
+			never = append(never, call)
+		}
+	}
+	if c.writer != nil {
+		never = append(never, c.writer)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, call := range never {
+		c.abandon(call, ErrClosed)
+		if call.number != 0 {
+			_ = frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), false) // or else it is served in vain
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package frame
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+)
+
+// A Message travels on the socket between a function and its caller, beside the
+// frames. It is either a cancellation, or a part of the open files of a value, which
+// are sent before its frame.
+type Message struct {
+	Call uint64 // which call it belongs to
+
+	Cancel bool
+	Err    byte   // of a cancellation: what the context's Err is, see ContextErr
+	Cause  string // and its cause, as text
+
+	Files []int // descriptors of the files; less than the sender says if they could not be received
+	Lost  bool  // files are missing
+}
+
+// What the Err of a context is.
+const (
+	errCanceled = 'c'
+	errDeadline = 'd'
+	errOther    = 'o'
+)
+
+// Cancellation is the message of a context's end.
+func Cancellation(call uint64, ctx context.Context) Message {
+	m := Message{Call: call, Cancel: true, Cause: context.Cause(ctx).Error()}
+	switch ctx.Err() {
+	case context.Canceled:
+		m.Err = errCanceled
+	case context.DeadlineExceeded:
+		m.Err = errDeadline
+	default:
+		m.Err = errOther
+	}
+	return m
+}
+
+// ContextErr returns what Err and Cause of the context in the child are.
+func (m Message) ContextErr() (err, cause error) {
+	cause = errors.New(m.Cause)
+	switch m.Err {
+	case errCanceled:
+		err = context.Canceled
+	case errDeadline:
+		err = context.DeadlineExceeded
+	default:
+		err = cause
+	}
+	if err.Error() == m.Cause {
+		cause = err
+	}
+	return err, cause
+}
+
+const (
+	cancelMessage = 'C' // call, Err, Cause
+	filesMessage  = 'F' // call, number of files
+	maxCause      = 4096
+)
+
+// bytes encodes a message but for its files.
+func (m Message) bytes() []byte {
+	b := make([]byte, 0, 64)
+	if m.Cancel {
+		b = append(b, cancelMessage)
+		b = binary.BigEndian.AppendUint64(b, m.Call)
+		b = append(b, m.Err)
+		return append(b, m.Cause[:min(len(m.Cause), maxCause)]...)
+	}
+	b = append(b, filesMessage)
+	b = binary.BigEndian.AppendUint64(b, m.Call)
+	return binary.BigEndian.AppendUint16(b, uint16(len(m.Files)))
+}
+
+// parseMessage decodes a message that came with these files.
+func parseMessage(b []byte, files []int) (Message, error) {
+	if len(b) < 10 {
+		CloseAll(files)
+		return Message{}, errMessage
+	}
+	m := Message{Call: binary.BigEndian.Uint64(b[1:])}
+	switch {
+	case b[0] == cancelMessage:
+		CloseAll(files) // nobody asked for them
+		m.Cancel, m.Err, m.Cause = true, b[9], string(b[10:])
+		return m, nil
+	case b[0] == filesMessage && len(b) >= 11:
+		m.Files = files
+		m.Lost = len(files) != int(binary.BigEndian.Uint16(b[9:]))
+		return m, nil
+	}
+	CloseAll(files)
+	return Message{}, errMessage
+}
+
+var (
+	errMessage = errors.New("message that makes no sense")
+
+	// ErrNone says that there is no message yet.
+	ErrNone = errors.New("no message")
+)
+
+// maxFiles is how many files the kernel takes in one message (SCM_MAX_FD, unix(7)).
+const maxFiles = 253
+
+// Duplicate returns descriptors of the same files, in the same order. So nobody who closes one of the files meanwhile
+// can have another one be sent in its place.
+func Duplicate(files []*os.File) (descriptors []int, err error) {
+	for _, f := range files {
+		fd, err := duplicate(f)
+		if err != nil {
+			CloseAll(descriptors)
+			return nil, err
+		}
+		descriptors = append(descriptors, fd)
+	}
+	return descriptors, nil
+}
+
+// SendFiles sends the descriptors for a call, and closes them.
+func SendFiles(socket *os.File, call uint64, descriptors []int) error {
+	defer func() { CloseAll(descriptors) }()
+	for len(descriptors) > 0 {
+		n := min(len(descriptors), maxFiles)
+		if err := Send(socket, Message{Call: call, Files: descriptors[:n]}, true); err != nil {
+			return err
+		}
+		CloseAll(descriptors[:n])
+		descriptors = descriptors[n:]
+	}
+	return nil
+}

@@ -1,0 +1,22 @@
+//go:build !unix
+
+package frame
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// CloseAll closes nothing, since nothing can be received.
+func CloseAll([]int) {}
+
+func duplicate(f *os.File) (fd int, err error) {
+	return 0, fmt.Errorf("cannot send file %s on this system: %w", f.Name(), errors.ErrUnsupported)
+}
+
+// Send is never called, since there is no socket.
+func Send(*os.File, Message, bool) error { return errors.ErrUnsupported }
+
+// Receive is never called, since there is no socket.
+func Receive(*os.File, bool) (Message, error) { return Message{}, errors.ErrUnsupported }

@@ -1,0 +1,22 @@
+//go:build unix
+
+package process
+
+import (
+	"errors"
+	"os/exec"
+	"syscall"
+)
+
+// EndedByKill tells whether a child ended because it was killed.
+func EndedByKill(status error) bool { return EndedBy(status, syscall.SIGKILL) }
+
+// EndedBy tells whether a signal has ended a child.
+func EndedBy(status error, signal syscall.Signal) bool {
+	var exit *exec.ExitError
+	if !errors.As(status, &exit) {
+		return false
+	}
+	how, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && how.Signaled() && how.Signal() == signal
+}

@@ -1,0 +1,149 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/orders"
+)
+
+// A control is the socket to the parent, which says what has become of calls, and that the parent
+// has ended. Without a socket, as on Windows, there is only the end of the child.
+type control struct {
+	socket *os.File
+	grace  time.Duration
+
+	contexts bool // calls have contexts that can be ended
+
+	mu        sync.Mutex
+	begun     uint64 // the last call that has begun, or has been withdrawn; they come in order
+	running   map[uint64]*callContext
+	cancelled map[uint64]frame.Message // calls that have not begun
+	files     map[uint64]received      // of parameters that have not been read
+	orphan    bool
+}
+
+// A received is what has come of the files of a parameter.
+type received struct {
+	descriptors []int
+	lost        bool // some could not be received
+}
+
+// errOrphan is the cause of contexts that end with the parent.
+var errOrphan = errors.New("parent process has ended")
+
+func newControl(o orders.Orders, contexts bool) *control {
+	c := &control{
+		grace:     o.Grace,
+		contexts:  contexts,
+		running:   map[uint64]*callContext{},
+		cancelled: map[uint64]frame.Message{},
+		files:     map[uint64]received{},
+	}
+	if o.Control != 0 {
+		c.socket = socket(o.Control)
+		go c.listen()
+	}
+	return c
+}
+
+// listen is the goroutine that waits for the parent's messages, and for its end.
+func (c *control) listen() {
+	for {
+		m, err := frame.Receive(c.socket, true)
+		c.mu.Lock()
+		if err != nil {
+			c.orphan = true
+			for _, ctx := range c.running {
+				ctx.end(context.Canceled, errOrphan)
+			}
+			c.mu.Unlock()
+			afterGrace(c.grace)
+			return
+		}
+		c.obey(m)
+		c.mu.Unlock()
+	}
+}
+
+// obey does what a message says. It needs mu.
+func (c *control) obey(m frame.Message) {
+	switch ctx := c.running[m.Call]; {
+	case m.Cancel && ctx != nil:
+		ctx.end(m.ContextErr())
+	case m.Call <= c.begun: // it is over
+		frame.CloseAll(m.Files)
+	case m.Cancel:
+		c.cancelled[m.Call] = m
+	default:
+		r := c.files[m.Call]
+		c.files[m.Call] = received{append(r.descriptors, m.Files...), r.lost || m.Lost}
+	}
+}
+
+// drain obeys all messages that have been sent already.
+func (c *control) drain() {
+	for {
+		m, err := frame.Receive(c.socket, false)
+		if err != nil {
+			return
+		}
+		c.obey(m)
+	}
+}
+
+// begin begins a call, which gets its files. It does not if the call has been withdrawn while others
+// came first.
+func (c *control) begin(param *frame.Frame) (ctx context.Context, begun bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.socket != nil && (param.Queued || param.Files > 0) {
+		c.drain()
+	}
+	c.begun = param.Call
+	m, cancelled := c.cancelled[param.Call]
+	delete(c.cancelled, param.Call)
+	if param.Files > 0 {
+		files := c.files[param.Call]
+		delete(c.files, param.Call)
+		param.Receive(files.descriptors, files.lost)
+	}
+	if cancelled && param.Queued {
+		return nil, false
+	}
+	if !c.contexts {
+		return context.Background(), true
+	}
+	running := newContext(param.Deadline)
+	c.running[param.Call] = running
+	if cancelled {
+		running.end(m.ContextErr())
+	}
+	if c.orphan {
+		running.end(context.Canceled, errOrphan)
+	}
+	return running, true
+}
+
+// end ends a call, and with it its context.
+func (c *control) end(call uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx := c.running[call]; ctx != nil {
+		delete(c.running, call)
+		ctx.end(context.Canceled, context.Canceled)
+	}
+}
+
+// sendFiles sends files to the parent.
+func (c *control) sendFiles(call uint64, descriptors []int) error {
+	if c.socket == nil {
+		frame.CloseAll(descriptors)
+		return errors.ErrUnsupported
+	}
+	return frame.SendFiles(c.socket, call, descriptors)
+}

@@ -1,0 +1,269 @@
+// Package serve is the child's side of a function: one loop takes calls from stdin, and
+// answers each on a pipe of its own, so that whatever else prints cannot damage an answer.
+// A call in a child of its own, a worker and a stream are the same to it. It is for the
+// functions that the root registers.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/pipe"
+	"example.com/gons/reexec/internal/testsupport"
+)
+
+// A Function is what a child serves.
+type Function struct {
+	Name    string
+	Context bool // it obeys to its context
+	Files   bool // what it answers may hold open files
+
+	// Call serves one call. It decodes the parameter; the result is encoded after it has
+	// returned. Where emit returns false, no more events are wanted.
+	Call func(ctx context.Context, decode func(any) error, emit func(event any) bool) (result any, err error)
+}
+
+// A decodeError is the error of a parameter that could not be decoded.
+type decodeError struct{ error }
+
+func (e *decodeError) Unwrap() error { return e.error }
+
+// A server serves the calls of one child.
+type server struct {
+	function Function
+	answers  *os.File
+	control  *control
+	params   *frame.Reader
+	slots    chan struct{} // one for each call that is being served
+	gc       pausedGC
+
+	answering sync.Mutex // held by who writes to answers
+}
+
+// Serve serves calls until the parent has no more. It does not return before all are
+// answered.
+func Serve(o orders.Orders, function Function) {
+	s := &server{function: function, answers: answers(o)}
+	if s.answers == nil {
+		fmt.Fprintf(os.Stderr, "gons/reexec: function %q must be called with Func.Call", function.Name)
+		testsupport.Exit(1)
+	}
+	stdin, err := takeStdin()
+	if err != nil {
+		s.tell(frame.Header{Kind: frame.Refusal}, "cannot take parameters: "+err.Error())
+		testsupport.Exit(1)
+	}
+	s.params = frame.NewReader(stdin)
+	s.params.Large = s.gc.pauseFor
+	s.slots = make(chan struct{}, max(o.Concurrency, 1))
+	s.control = newControl(o, function.Context)
+	if o.Ready {
+		s.tell(frame.Header{Kind: frame.Ready}, nil)
+	}
+	s.loop()
+}
+
+// Refuse tells the parent why this child does not serve its function, and ends the child. It
+// returns only if this child is not meant to serve a function.
+func Refuse(o orders.Orders, why string) {
+	if s := (&server{answers: answers(o)}); s.answers != nil {
+		s.tell(frame.Header{Kind: frame.Refusal}, why)
+		testsupport.Exit(1)
+	}
+}
+
+func answers(o orders.Orders) *os.File {
+	if o.Answers == 0 {
+		return nil
+	}
+	return os.NewFile(uintptr(o.Answers), "answers")
+}
+
+// loop takes calls. One at a time is served by the loop itself, which spares it two
+// switches of goroutines.
+func (s *server) loop() {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		param, err := s.params.Next()
+		if err != nil {
+			return // the parent has no more parameters, or is no more
+		}
+		s.slots <- struct{}{}
+		ctx, begun := s.control.begin(&param)
+		switch {
+		case !begun:
+			param.CloseFiles()
+			s.tell(frame.Header{Kind: frame.Withdrawn, Call: param.Call}, nil)
+			<-s.slots
+		case cap(s.slots) == 1:
+			s.serve(ctx, param)
+		default:
+			all.Go(func() { s.serve(ctx, param) })
+		}
+	}
+}
+
+// serve serves a call. A panic ends the child.
+func (s *server) serve(ctx context.Context, param frame.Frame) {
+	returned := false
+	defer func() {
+		value := recover()
+		if returned {
+			return
+		}
+		if value == nil {
+			value = "runtime.Goexit was called"
+		}
+		s.tell(frame.Header{Kind: frame.Panicked, Call: param.Call},
+			frame.Panic{Value: fmt.Sprint(value), Stack: debug.Stack()})
+		testsupport.Exit(2)
+	}()
+	decode := func(value any) error {
+		defer s.gc.resumeAfter(len(param.Value))
+		if err := param.Unmarshal(value); err != nil {
+			return &decodeError{err}
+		}
+		return nil
+	}
+	var unsent error
+	emit := func(event any) bool {
+		if ctx.Err() == nil && unsent == nil {
+			unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)
+		}
+		return ctx.Err() == nil && unsent == nil
+	}
+	result, err := s.function.Call(ctx, decode, emit)
+	if e := (*unsentError)(nil); errors.As(unsent, &e) {
+		e.what += " event"
+		err = e
+	}
+	s.control.end(param.Call)
+	s.conclude(param.Call, result, err)
+	<-s.slots
+	returned = true
+}
+
+// conclude answers with a result, or with the reason why there is none.
+func (s *server) conclude(call uint64, result any, err error) {
+	h := frame.Header{Kind: frame.Result, Call: call}
+	var undecoded *decodeError
+	var unsent *unsentError
+	if err == nil {
+		if err = s.answer(h, result); err == nil {
+			return
+		}
+		if errors.As(err, &unsent) {
+			unsent.what += " result"
+		}
+	}
+	h.Kind = frame.Bad
+	switch {
+	case errors.As(err, &undecoded):
+		s.tell(h, frame.NewFailure("cannot decode parameter in child, reason: ", err))
+	case errors.As(err, &unsent):
+		s.tell(h, frame.NewFailure(unsent.what+" in child, reason: ", err))
+	default:
+		h.Kind = frame.Failed
+		s.tell(h, frame.NewFailure("", err))
+	}
+}
+
+// An unsentError is the error of a value that could not be sent.
+type unsentError struct {
+	what string
+	error
+}
+
+func (e *unsentError) Unwrap() error { return e.error }
+
+// answer sends a value, open files included, which are closed then.
+func (s *server) answer(h frame.Header, value any) error {
+	var files []*os.File
+	if s.function.Files {
+		files = frame.FilesOf(value)
+		defer func() {
+			for _, f := range files {
+				_ = f.Close()
+			}
+		}()
+	}
+	encoded, err := frame.Encode(h, value, files)
+	if err != nil {
+		return &unsentError{"cannot encode", err}
+	}
+	descriptors, err := frame.Duplicate(files)
+	if err != nil {
+		return &unsentError{"cannot send", err}
+	}
+	s.answering.Lock()
+	defer s.answering.Unlock()
+	if len(descriptors) > 0 {
+		if err := s.control.sendFiles(h.Call, descriptors); err != nil {
+			return &unsentError{"cannot send", err}
+		}
+	}
+	s.write(encoded)
+	return nil
+}
+
+// tell sends what can be encoded for sure.
+func (s *server) tell(h frame.Header, value any) {
+	s.answering.Lock()
+	defer s.answering.Unlock()
+	s.write(frame.MustEncode(h, value))
+}
+
+// write writes an answer. Where nobody listens any more, the child ends.
+func (s *server) write(encoded []byte) {
+	pipe.Grow(s.answers, len(encoded))
+	if _, err := s.answers.Write(encoded); err != nil {
+		testsupport.Exit(1)
+	}
+}
+
+// A pausedGC pauses garbage collection while large parameters are read and decoded: the
+// heap of a fresh child is so small that it would be collected over and over, which takes
+// longer than all the rest (an 8 MiB call: 2.2 to 1.4 times encoding/json alone). A
+// memory limit (GOMEMLIMIT) still holds.
+type pausedGC struct {
+	mu      sync.Mutex
+	pauses  int
+	percent int
+}
+
+const largeParam = 1 << 20 // bytes
+
+func (gc *pausedGC) pauseFor(length uint64) {
+	if length <= largeParam {
+		return
+	}
+	gc.mu.Lock()
+	defer gc.mu.Unlock()
+	if gc.pauses++; gc.pauses == 1 {
+		gc.percent = debug.SetGCPercent(-1)
+	}
+}
+
+func (gc *pausedGC) resumeAfter(length int) {
+	if length <= largeParam {
+		return
+	}
+	gc.mu.Lock()
+	defer gc.mu.Unlock()
+	if gc.pauses--; gc.pauses == 0 {
+		debug.SetGCPercent(gc.percent)
+	}
+}
+
+// afterGrace ends the child when its parent is no more and the grace period is over.
+func afterGrace(grace time.Duration) {
+	time.AfterFunc(grace, func() { testsupport.Exit(1) })
+}
