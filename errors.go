@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/conversation"
 	"example.com/gons/reexec/internal/process"
 )
 
@@ -97,8 +98,8 @@ func (f facts) explain() error {
 	switch {
 	case lingered:
 		killed = nil
-	case killed == nil && f.Cut != nil && (errors.Is(f.decode, process.ErrHeld) || f.function && !f.answered):
-		killed = f.Cut // there was nobody left to be killed, but the wait was cut short
+	case killed == nil && f.cutShort() && (errors.Is(f.decode, process.ErrHeld) || f.function && !f.answered):
+		killed = f.Cut // there was nobody left to be killed
 	case killed == nil && f.function:
 		killed = f.cancelled
 	}
@@ -156,6 +157,11 @@ func (f facts) explain() error {
 		return f.failure("cannot pass on stderr of child, reason: "+f.Relay.Error(), f.Relay)
 	}
 	return nil
+}
+
+// cutShort tells whether a context's end cut short the wait for what the child's descendants hold.
+func (f facts) cutShort() bool {
+	return f.Cut != nil && f.Cut != process.ErrLingers && f.Cut != conversation.ErrClosed
 }
 
 // exit is how a child has ended when this was no time to end, not even well.
