@@ -70,9 +70,9 @@ others it inherits from the calling thread.
 The types are cgroup, ipc, mnt, net, pid, time, user, uts. A child joins one
 namespace of each type at the most. A time namespace comes after all others.
 
-The function runs only once the child has reported that it is in all of these
-namespaces. Otherwise the run fails, and in the chain of its [*ActionError] a
-[*JoinError] tells which one could not be joined, and why.
+No run succeeds whose child has not reported that it is in all of these namespaces.
+If one of them cannot be joined, then in the chain of the [*ActionError] there is a
+[*JoinError], which tells which one that was, and why.
 
 A child that joins namespaces is not dumpable (PR_SET_DUMPABLE in prctl(2)), so that
 nobody in there can trace it. A function that is hampered by that can make its
