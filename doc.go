@@ -6,8 +6,8 @@ one join a user namespace, and is nearly as picky about mount namespaces
 (setns(2)). So the way in is a detour:
 
   - the program starts a copy of itself, a child;
-  - a constructor in C (package [gons]) joins the namespaces there, before the Go
-    runtime starts its threads;
+  - a constructor in C joins the namespaces there (by package [gons]), before the Go
+    runtime starts its threads, and reports to the parent;
   - the child runs one registered function, sends its result back, and ends.
 
 The whole program below asks for the hostname in the UTS namespace of a process,
@@ -34,11 +34,7 @@ such as one in a container:
 		if err != nil {
 			log.Fatal(err)
 		}
-		namespaces, err := reexec.NamespacesOf(pid, "user", "uts")
-		if err != nil {
-			log.Fatal(err)
-		}
-		name, err := hostname.Call(context.Background(), struct{}{}, reexec.Namespaces(namespaces))
+		name, err := hostname.Call(context.Background(), struct{}{}, reexec.Target(pid, "user", "uts"))
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -66,17 +62,30 @@ main calls [CheckAction].
 
 # Namespaces
 
-The types are those of package gons: cgroup, ipc, mnt, net, pid, user, uts. See
-[Namespace] for when a reference is opened, [NamespacesOf] for the namespaces of
-a process, and [Cmd] for making new ones. The child inherits all others from the
-calling thread.
+[Target] has a child join the namespaces of a process. [Namespaces] takes a list
+of references instead; [NamespacesOf] and [NamespaceFile] make such references, and
+[Namespace] tells when they are opened. [Cmd] can give the child new namespaces. All
+others it inherits from the calling thread.
 
-Without cgo, or on other systems than Linux, everything works but for joining
-namespaces, which is an error that wraps [errors.ErrUnsupported].
+The types are cgroup, ipc, mnt, net, pid, time, user, uts. A child joins one
+namespace of each type at the most. A time namespace comes after all others.
+
+No run succeeds whose child has not reported that it is in all of these namespaces.
+If one of them cannot be joined, then in the chain of the [*ActionError] there is a
+[*JoinError], which tells which one that was, and why.
+
+A child that joins namespaces is not dumpable (PR_SET_DUMPABLE in prctl(2)), so that
+nobody in there can trace it. A function that is hampered by that can make its
+process dumpable again; docs/security.md tells when this is so.
+
+Without cgo, with internal linking (-linkmode=internal), or on other systems than
+Linux, everything works but for joining namespaces, which is an error that wraps
+[errors.ErrUnsupported].
 
 # Linux manual pages
 
-namespaces(7), setns(2), user_namespaces(7), pid_namespaces(7), nsenter(1)
+namespaces(7), setns(2), user_namespaces(7), pid_namespaces(7), time_namespaces(7),
+nsenter(1)
 
 [gons]: https://pkg.go.dev/github.com/thediveo/gons
 */

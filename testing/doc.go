@@ -63,7 +63,8 @@ Go writes coverage data in [os.Exit] only, and into files, so these are lost:
   - the data of an action that runs before package main is initialised, as
     reexec.CheckAction does when it is called from an init function;
   - the data of an action that calls os.Exit by itself, instead of returning, in a
-    mount namespace without /proc;
+    mount namespace without /proc, or whose /proc belongs to a PID namespace that
+    the child is not in;
   - the data of a child that may not write into the directory, since it has the
     credentials of another user. The action itself does not fail for that.
 

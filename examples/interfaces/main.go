@@ -55,15 +55,11 @@ func run(args []string) error {
 		return err
 	}
 	defer end()
-	namespaces, err := reexec.NamespacesOf(pid, "user", "net")
-	if err != nil {
-		return err
-	}
 	here, err := interfaces.Call(context.Background(), struct{}{})
 	if err != nil {
 		return err
 	}
-	there, err := interfaces.Call(context.Background(), struct{}{}, reexec.Namespaces(namespaces))
+	there, err := interfaces.Call(context.Background(), struct{}{}, reexec.Target(pid, "user", "net"))
 	if err != nil {
 		return err
 	}

@@ -85,11 +85,7 @@ func run(ctx context.Context, process string, rounds int, pause time.Duration) e
 			return err
 		}
 	}
-	namespaces, err := reexec.NamespacesOf(pid, "user", "net")
-	if err != nil {
-		return err
-	}
-	worker, err := counters.Start(ctx, reexec.Namespaces(namespaces), reexec.Cmd(alone))
+	worker, err := counters.Start(ctx, reexec.Target(pid, "user", "net"), reexec.Cmd(alone))
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"runtime/metrics"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -151,10 +152,14 @@ func JSON() error {
 // contender.
 const AloneVar = "BENCHMARK_ALONE"
 
-// Alone has to come first in main. It plays the child of Floor and PingPong.
+// Alone has to come first in main. It plays the child of Floor and PingPong, and
+// the Neighbour.
 func Alone() {
 	switch os.Getenv(AloneVar) {
 	case "exit":
+		os.Exit(0)
+	case "stay":
+		_, _ = os.Stdin.Read(make([]byte, 1)) // until the driver ends
 		os.Exit(0)
 	case "pong":
 		in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
@@ -179,6 +184,29 @@ func Floor() error {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	return cmd.Run()
 }
+
+// Neighbour starts a process to be visited, as an ordinary user can: one that is root
+// of a new user namespace, and in new namespaces of all types that belong to it. It
+// ends with this program.
+func Neighbour() (pid int, err error) {
+	cmd := alone("stay")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWCGROUP | syscall.CLONE_NEWIPC |
+			syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+	}
+	if neighbourStays, err = cmd.StdinPipe(); err != nil {
+		return 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("cannot start a process in new namespaces: %w", err)
+	}
+	return cmd.Process.Pid, nil
+}
+
+// neighbourStays is open for as long as the Neighbour is to stay.
+var neighbourStays io.Closer
 
 // PingPong sends a child, the same one each time, JSON and receives JSON.
 func PingPong() error { return pingPong()() }

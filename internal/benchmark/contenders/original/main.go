@@ -1,7 +1,5 @@
-// Program original runs actions by github.com/thediveo/gons/reexec. It must not
-// have anything to do with this module's package: that takes the orders out of
-// a child's environment, so that the child would run all of main, again and
-// again.
+// Program original runs actions by github.com/thediveo/gons/reexec. It has nothing
+// to do with this module's package, which would take part in its start.
 package main
 
 import (

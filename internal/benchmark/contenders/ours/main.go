@@ -24,6 +24,10 @@ func main() {
 	reexec.CheckAction()
 	ctx := context.Background()
 	trivials := sync.OnceValues(func() (*reexec.Worker[struct{}, string], error) { return trivial.Start(ctx) })
+	neighbour := sync.OnceValues(func() (reexec.ReexecActionOption, error) {
+		pid, err := driver.Neighbour()
+		return reexec.Target(pid), err
+	})
 	echos := sync.OnceValues(func() (*reexec.Worker[string, string], error) { return echo.Start(ctx) })
 	driver.Serve(driver.Kinds{
 		"trivial": func() error {
@@ -35,6 +39,15 @@ func main() {
 			var result string
 			err := reexec.RunReexecAction("classic echo", reexec.Param(driver.Large()), reexec.Result(&result))
 			return driver.Check(result, driver.Large(), err)
+		},
+		"inside": func() error {
+			there, err := neighbour()
+			if err != nil {
+				return err
+			}
+			var result string
+			err = reexec.RunReexecAction("classic trivial", there, reexec.Result(&result))
+			return driver.Check(result, driver.Done, err)
 		},
 		"call": func() error {
 			result, err := trivial.Call(ctx, struct{}{})
