@@ -100,8 +100,6 @@ func (f facts) explain() error {
 		killed = nil
 	case killed == nil && f.cutShort() && (errors.Is(f.decode, process.ErrHeld) || f.function && !f.answered):
 		killed = f.Cut // there was nobody left to be killed
-	case killed == nil && f.function:
-		killed = f.cancelled
 	}
 	status := f.Status
 	if lingered && f.answered && process.EndedByKill(status) || f.answered && !f.spoke && errors.Is(status, syscall.ECHILD) {
@@ -129,6 +127,8 @@ func (f facts) explain() error {
 		return f.joinFailure(join)
 	case killed != nil:
 		return f.failure("child was killed, reason: "+killed.Error(), killed, f.reply, f.Status)
+	case f.cancelled != nil: // the function has returned in time
+		return f.failure("call was cancelled, reason: "+f.cancelled.Error(), f.cancelled, f.reply, status)
 	case f.unborn != nil:
 		return f.failure(f.unborn.Error()+ends+f.quoted(), f.unborn, status)
 

@@ -427,7 +427,7 @@ func (c *Conversation) receive(f *frame.Frame) {
 	var descriptors []int
 	lost := false
 	for !lost && len(descriptors) < int(f.Files) {
-		m, err := frame.Receive(c.p.Control, false)
+		m, err := frame.Receive(c.p.Control)
 		if err != nil || m.Call != f.Call {
 			frame.CloseAll(m.Files)
 			lost = true

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 )
 
 // CloseAll closes nothing, since nothing can be received.
@@ -19,4 +20,7 @@ func duplicate(f *os.File) (fd int, err error) {
 func Send(*os.File, Message, bool) error { return errors.ErrUnsupported }
 
 // Receive is never called, since there is no socket.
-func Receive(*os.File, bool) (Message, error) { return Message{}, errors.ErrUnsupported }
+func Receive(*os.File) (Message, error) { return Message{}, errors.ErrUnsupported }
+
+// Listen is never called, since there is no socket.
+func Listen(*os.File, sync.Locker, func(Message)) error { return errors.ErrUnsupported }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -69,46 +70,68 @@ func Send(socket *os.File, m Message, wait bool) error {
 // maxPause is the longest time between two tries to send.
 const maxPause = time.Second
 
-// Receive receives a message. Unless it shall wait, it is [ErrNone] if there is none
-// yet. [io.EOF] says that the other end is closed.
-func Receive(socket *os.File, wait bool) (Message, error) {
+// Receive receives a message that has been sent already, or else returns [ErrNone]. [io.EOF] says
+// that the other end is closed.
+func Receive(socket *os.File) (m Message, err error) {
 	conn, err := socket.SyscallConn()
 	if err != nil {
-		return Message{}, err
+		return m, err
 	}
-	buffer, rights := make([]byte, 16+maxCause), make([]byte, unix.CmsgSpace(4*maxFiles))
-	var n, rightsLen int
-	receive := func(fd uintptr) (done bool) {
+	controlErr := conn.Control(func(fd uintptr) { m, err = receive(int(fd)) }) // whatever the deadline
+	if controlErr != nil {
+		return m, controlErr
+	}
+	return m, err
+}
+
+// Listen receives messages until the other end is closed. Each is received and handled under the lock, so
+// that who holds it may receive messages, too.
+func Listen(socket *os.File, lock sync.Locker, handle func(Message)) error {
+	conn, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	readErr := conn.Read(func(fd uintptr) (done bool) {
+		lock.Lock()
+		defer lock.Unlock()
 		for {
-			n, rightsLen, _, _, err = unix.Recvmsg(int(fd), buffer, rights, closeOnExec|unix.MSG_DONTWAIT)
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
+			var m Message
+			switch m, err = receive(int(fd)); err {
+			case nil:
+				handle(m)
+			case ErrNone:
+				return false
+			default:
+				return true
 			}
 		}
-	}
-	var readErr error
-	if wait {
-		readErr = conn.Read(receive)
-	} else { // whatever the deadline
-		readErr = conn.Control(func(fd uintptr) { receive(fd) })
-	}
-	switch {
-	case readErr != nil:
-		return Message{}, readErr
-	case err == unix.EAGAIN:
-		return Message{}, ErrNone
-	case err != nil:
-		return Message{}, os.NewSyscallError("recvmsg", err)
-	case n == 0:
-		return Message{}, io.EOF
-	}
-	files := descriptors(rights[:rightsLen])
-	if closeOnExec == 0 {
-		for _, fd := range files {
-			syscall.CloseOnExec(fd)
+	})
+	return errors.Join(readErr, err)
+}
+
+// receive receives a message, if there is one.
+func receive(fd int) (Message, error) {
+	buffer, rights := make([]byte, 16+maxCause), make([]byte, unix.CmsgSpace(4*maxFiles))
+	for {
+		n, rightsLen, _, _, err := unix.Recvmsg(fd, buffer, rights, closeOnExec|unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			return Message{}, ErrNone
+		case err != nil:
+			return Message{}, os.NewSyscallError("recvmsg", err)
+		case n == 0:
+			return Message{}, io.EOF
 		}
+		files := descriptors(rights[:rightsLen])
+		if closeOnExec == 0 {
+			for _, fd := range files {
+				syscall.CloseOnExec(fd)
+			}
+		}
+		return parseMessage(buffer[:n], files)
 	}
-	return parseMessage(buffer[:n], files)
 }
 
 // descriptors returns the files in control data.

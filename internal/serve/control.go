@@ -53,21 +53,14 @@ func newControl(o orders.Orders, contexts bool) *control {
 
 // listen is the goroutine that waits for the parent's messages, and for its end.
 func (c *control) listen() {
-	for {
-		m, err := frame.Receive(c.socket, true)
-		c.mu.Lock()
-		if err != nil {
-			c.orphan = true
-			for _, ctx := range c.running {
-				ctx.end(context.Canceled, errOrphan)
-			}
-			c.mu.Unlock()
-			afterGrace(c.grace)
-			return
-		}
-		c.obey(m)
-		c.mu.Unlock()
+	_ = frame.Listen(c.socket, &c.mu, c.obey) // whatever ends it: there is nobody to listen to any more
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.orphan = true
+	for _, ctx := range c.running {
+		ctx.end(context.Canceled, errOrphan)
 	}
+	afterGrace(c.grace)
 }
 
 // obey does what a message says. It needs mu.
@@ -88,7 +81,7 @@ func (c *control) obey(m frame.Message) {
 // drain obeys all messages that have been sent already.
 func (c *control) drain() {
 	for {
-		m, err := frame.Receive(c.socket, false)
+		m, err := frame.Receive(c.socket)
 		if err != nil {
 			return
 		}
