@@ -29,6 +29,8 @@ type ReexecAction struct {
 	grace       *time.Duration  // how long a child may linger, nil: defaultGrace
 	stderr      io.Writer       // where the child's stderr goes, nil: is a failure
 	tune        func(*exec.Cmd) // last word on the child, may be nil
+	unshared    []string        // types of new namespaces
+	sealed      bool            // the child runs from a sealed copy of the program
 	concurrency int             // how many calls a worker serves at a time, 0: the option was not used
 }
 
@@ -140,12 +142,14 @@ func (a *ReexecAction) mustMakeSense() {
 // spec returns what the child is to be.
 func (a *ReexecAction) spec() process.Spec {
 	spec := process.Spec{
-		Action: a.ActionName,
-		Joins:  birth.Joins{Targets: a.targets},
-		Env:    a.Environment,
-		Tune:   a.tune,
-		Stderr: a.stderr,
-		Grace:  defaultGrace,
+		Action:  a.ActionName,
+		Joins:   birth.Joins{Targets: a.targets},
+		Env:     a.Environment,
+		Tune:    a.tune,
+		Unshare: a.unshared,
+		Sealed:  a.sealed,
+		Stderr:  a.stderr,
+		Grace:   defaultGrace,
 	}
 	for _, ns := range a.Namespaces {
 		spec.Joins.Refs = append(spec.Joins.Refs, birth.Ref{Type: ns.Type, Path: ns.Path})

@@ -95,6 +95,25 @@ func Cmd(tune func(*exec.Cmd)) ReexecActionOption {
 	return func(a *ReexecAction) { a.tune = tune }
 }
 
+// Unshare gives the child new namespaces of these types, as "unshare --map-root-user" does: with "user" the
+// caller's IDs are root in there, and nobody else has any; with "mnt" all mounts are private, so that what the child
+// mounts is seen by nobody else. An ordinary user needs "user" among them.
+//
+// They are made before any namespace is joined, whose references are then opened with the rights that the
+// child has in the new ones. It applies after [Cmd], whose mappings of IDs are left alone.
+func Unshare(types ...string) ReexecActionOption {
+	types = slices.Clone(types)
+	return func(a *ReexecAction) { a.unshared = append(slices.Clip(a.unshared), types...) }
+}
+
+// Sealed has the child run from a sealed copy of the program in memory, so that no process in a container can
+// write to the program's file by way of the child (CVE-2019-5736). There is one copy for all children; it is made
+// when the first one is started, and takes as much memory as the program is large. Where the system forbids that, the
+// run's error says so.
+func Sealed() ReexecActionOption {
+	return func(a *ReexecAction) { a.sealed = true }
+}
+
 // Concurrency has a [Worker] serve up to n calls at a time, each in a goroutine of its one child.
 // Without it, it is one. It is for [Func.Start] only; other uses panic, and so does an n less than 1.
 //

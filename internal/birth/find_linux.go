@@ -23,6 +23,14 @@ var (
 	pidfdGet = []uint{9, 3, 1, 2, 4, 6, 10, 8} // PIDFD_GET_USER_NAMESPACE, …; Linux 6.11
 )
 
+// Flag returns the flag of a type of namespaces.
+func Flag(kind string) (flag int, err error) {
+	if err := CheckKind(kind); err != nil {
+		return 0, err
+	}
+	return flags[slices.Index(kinds, kind)], nil
+}
+
 // pidfdMagic is the type of the ioctls of a pidfd. What else is in their numbers depends on the
 // architecture, and is what those of namespaces have.
 const pidfdMagic = 0xff00

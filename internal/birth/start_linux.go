@@ -66,7 +66,7 @@ func order(cmd *exec.Cmd, refs []Ref, socket *os.File) {
 //
 // The end of ctx kills the child until Start returns.
 func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
-	if len(refs) == 0 {
+	if len(refs) == 0 && !unsharesTime(cmd) {
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
@@ -99,6 +99,12 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err
 		_ = child.Process.Kill() // there may be a clone, or what has no constructor
 	}
 	return child, err
+}
+
+// unsharesTime tells whether a child gets a new time namespace, which not every kernel has it enter by executing a
+// program; see constructor.c.
+func unsharesTime(cmd *exec.Cmd) bool {
+	return cmd.SysProcAttr != nil && cmd.SysProcAttr.Unshareflags&unix.CLONE_NEWTIME != 0
 }
 
 // lastWords is how long a clone may take to report after the first process was killed. Usually the

@@ -21,6 +21,7 @@ const (
 	controlVar     = prefix + "reexec_control"     // number of the socket of a function
 	concurrencyVar = prefix + "reexec_concurrency" // how many calls a function serves at a time
 	graceVar       = prefix + "reexec_grace"       // grace period after the parent's end, in nanoseconds
+	sealedVar      = prefix + "reexec_sealed"      // number of the program's file, to be closed
 	deathVar       = prefix + "reexec_pdeath"      // number of the signal at the parent's death
 	parentVar      = prefix + "reexec_parent"      // number of the parent's pidfd, for the same purpose
 )
@@ -33,6 +34,7 @@ type Orders struct {
 	Concurrency int           // how many calls a function serves at a time
 	Grace       time.Duration // how long calls may go on after the parent's end
 	Ready       bool          // the parent waits until the function is ready
+	Sealed      int           // number of the program's file, if the child is to close it; 0: it is not
 	Death       int           // number of the signal at the parent's death; 0: none
 	Parent      int           // number of the parent's pidfd, if there is such a signal; 0: there is none
 }
@@ -45,7 +47,7 @@ func (o Orders) Vars() []string {
 		number int
 	}{
 		{answersVar, o.Answers}, {controlVar, o.Control}, {concurrencyVar, o.Concurrency}, {graceVar, int(o.Grace)},
-		{deathVar, o.Death}, {parentVar, o.Parent},
+		{sealedVar, o.Sealed}, {deathVar, o.Death}, {parentVar, o.Parent},
 	} {
 		if v.number != 0 {
 			vars = append(vars, v.name+"="+strconv.Itoa(v.number))
@@ -80,12 +82,16 @@ func Take() (o Orders) {
 		Concurrency: number(concurrencyVar),
 		Grace:       time.Duration(number(graceVar)),
 		Ready:       os.Getenv(readyVar) != "",
+		Sealed:      number(sealedVar),
 		Death:       number(deathVar),
 		Parent:      number(parentVar),
 	}
 	remove()
 	takeName()
 	watchParent(o.Death, o.Parent)
+	if o.Sealed != 0 {
+		_ = os.NewFile(uintptr(o.Sealed), "program").Close()
+	}
 	for _, number := range []int{o.Answers, o.Control} {
 		if number != 0 {
 			closeOnExec(number)

@@ -24,12 +24,14 @@ import (
 
 // A Spec is what a child is to be.
 type Spec struct {
-	Action string      // its name
-	Joins  birth.Joins // the namespaces
-	Env    []string    // variables in addition to those of the parent
-	Tune   func(*exec.Cmd)
-	Stderr io.Writer     // where stderr goes; nil: it is just kept
-	Grace  time.Duration // how long the child may linger, and its descendants hold its pipes
+	Action  string      // its name
+	Joins   birth.Joins // the namespaces
+	Env     []string    // variables in addition to those of the parent
+	Tune    func(*exec.Cmd)
+	Unshare []string      // types of namespaces that the child gets new ones of, after Tune
+	Sealed  bool          // it runs from a sealed copy of this program
+	Stderr  io.Writer     // where stderr goes; nil: it is just kept
+	Grace   time.Duration // how long the child may linger, and its descendants hold its pipes
 
 	Input []byte // what stdin gives
 	Open  bool   // stdin stays open after the input; without it, and without input, it is empty

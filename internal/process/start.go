@@ -34,6 +34,11 @@ func (p *Process) launch(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
+	if spec.Sealed {
+		if err := seal(cmd, &order); err != nil {
+			return err
+		}
+	}
 	testsupport.Cover(cmd)
 	watched, err := takeDeathSignal(cmd, &order)
 	theirs = append(theirs, watched...)
@@ -65,6 +70,11 @@ func command(spec Spec) (*exec.Cmd, error) {
 	}
 	if spec.Tune != nil {
 		spec.Tune(cmd)
+	}
+	if len(spec.Unshare) > 0 {
+		if err := unshare(cmd, spec.Unshare); err != nil {
+			return nil, err
+		}
 	}
 	if cmd.Env == nil { // which means the parent's own to package exec
 		cmd.Env = os.Environ()

@@ -3,8 +3,11 @@
 package process
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 
 	"example.com/gons/reexec/internal/orders"
 )
@@ -18,3 +21,13 @@ func takeDeathSignal(*exec.Cmd, *orders.Orders) ([]*os.File, error) { return nil
 
 // explainNew has nothing to explain.
 func explainNew(_ *exec.Cmd, err error) error { return err }
+
+// seal is not possible.
+func seal(*exec.Cmd, *orders.Orders) error {
+	return fmt.Errorf("cannot seal a copy of the program on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+}
+
+// unshare is not possible.
+func unshare(*exec.Cmd, []string) error {
+	return fmt.Errorf("cannot make namespaces on %s, which has none: %w", runtime.GOOS, errors.ErrUnsupported)
+}
