@@ -91,7 +91,7 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 	if ctx == nil {
 		panic("nil Context")
 	}
-	mustBeAbleToRun(a.ActionName)
+	a.mustBeAbleToRun()
 	a.mustMakeSense()
 	run := facts{name: a.ActionName}
 	if ctx.Err() != nil {

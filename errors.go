@@ -145,7 +145,7 @@ func (f facts) explain() error {
 	case f.decode != nil:
 		return f.failure("cannot decode child result, reason: "+f.decode.Error(), f.decode)
 	case f.refusal != "":
-		return f.bare(f.refusal, errRefused, status)
+		return f.failure(f.refusal, errRefused, status)
 	case f.fault != nil:
 		return f.failure("cannot understand child: "+f.fault.Error(), f.fault, status)
 	case f.function && !f.answered:

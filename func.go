@@ -178,7 +178,7 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 	if a.Param != nil || a.Result != nil {
 		panic(fmt.Sprintf("gons/reexec: Func: function %q takes neither the option Param nor the option Result", s.name))
 	}
-	mustBeAbleToRun(s.name)
+	s.mustBeAbleToRun()
 	if a.stderr == nil {
 		a.stderr = process.Parent{}
 	}

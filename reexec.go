@@ -84,7 +84,7 @@ func RunAction() (action bool) {
 func pending() (Action, error) {
 	action, err := findAction()
 	if err != nil {
-		serve.Refuse(order, err.Error())
+		serve.Refuse(order, err.Error()+" (functions are registered before CheckAction: in package-level variables, or in init functions)")
 	}
 	return action, err
 }
@@ -118,8 +118,22 @@ func findAction() (Action, error) {
 	return action, nil
 }
 
-// mustBeAbleToRun panics where a call of Run is a programming mistake.
-func mustBeAbleToRun(actionname string) {
+// mustBeAbleToRun panics where a call is a programming mistake.
+func (s shape) mustBeAbleToRun() {
+	switch _, ok := registered(s.name); {
+	case order.Action != "":
+		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called in a child: "+
+			"tried to re-execute in already re-executing child process", s.name))
+	case !enabled.Load():
+		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called before reexec.CheckAction(), "+
+			"which has to come first in main: func main() { reexec.CheckAction(); … }", s.name))
+	case !ok:
+		panic(fmt.Sprintf("gons/reexec: Func: function %q is not registered", s.name))
+	}
+}
+
+// mustBeAbleToRun panics where a run is a programming mistake.
+func (a *ReexecAction) mustBeAbleToRun() {
 	const run = "gons/reexec: ReexecAction.Run: "
 	if order.Action != "" {
 		panic(run + "tried to re-execute in already re-executing child process")
@@ -128,7 +142,7 @@ func mustBeAbleToRun(actionname string) {
 		panic(run + "application does not support forking and restarting, " +
 			"needs to call reexec.CheckAction() first before running discovery")
 	}
-	if _, ok := registered(actionname); !ok {
-		panic(fmt.Sprintf(run+"attempting to re-execute into unregistered action %q", actionname))
+	if _, ok := registered(a.ActionName); !ok {
+		panic(fmt.Sprintf(run+"attempting to re-execute into unregistered action %q", a.ActionName))
 	}
 }
