@@ -1,0 +1,76 @@
+package reexec_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// imports returns which package of this module imports which, on any system, as the lines of a
+// diagram: "process --> birth".
+func imports() (edges []string) {
+	GinkgoHelper()
+	const module = "example.com/gons/reexec"
+	room := func(dir string) string {
+		if dir == "." || dir == "" {
+			return "root"
+		}
+		return path.Base(dir)
+	}
+	seen := map[string]bool{}
+	Expect(filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); (err == nil && name != ".") ||
+				entry.Name() == "testdata" || entry.Name() == "examples" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported := strings.Trim(spec.Path.Value, `"`)
+			if within, ok := strings.CutPrefix(imported, module); ok {
+				seen[room(filepath.ToSlash(filepath.Dir(name)))+" --> "+room(strings.TrimPrefix(within, "/"))] = true
+			}
+		}
+		return nil
+	})).To(Succeed())
+	for edge := range seen {
+		edges = append(edges, edge)
+	}
+	return edges
+}
+
+var _ = Describe("architecture", func() {
+
+	It("is what the documentation draws", func() {
+		page, err := os.ReadFile("docs/architecture.md")
+		if err != nil {
+			Skip("needs the source tree: " + err.Error())
+		}
+		_, diagram, _ := strings.Cut(string(page), "graph TD\n")
+		diagram, _, _ = strings.Cut(diagram, "```")
+		drawn := regexp.MustCompile(`\w+ --> \w+`).FindAllString(diagram, -1)
+		Expect(drawn).NotTo(BeEmpty())
+		Expect(imports()).To(ConsistOf(drawn))
+		Expect(drawn).NotTo(ContainElement(HaveSuffix("--> root")), "no room imports the root")
+	})
+
+})
