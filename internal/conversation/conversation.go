@@ -172,10 +172,14 @@ func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *
 // cancelAlone ends a call in a child of its own. A function that obeys to its context has the
 // grace period to return.
 func (c *Conversation) cancelAlone(ctx context.Context, call *Call) {
-	cause := context.Cause(ctx)
 	c.mu.Lock()
-	c.ended = cause
+	c.ended = context.Cause(ctx)
 	c.mu.Unlock()
+	c.tell(ctx, call)
+}
+
+func (c *Conversation) tell(ctx context.Context, call *Call) {
+	cause := context.Cause(ctx)
 	if !c.canCancel() || frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), false) != nil {
 		c.p.Abort(cause)
 		return
@@ -186,11 +190,11 @@ func (c *Conversation) cancelAlone(ctx context.Context, call *Call) {
 // canCancel tells whether the child can be told of the end of a context.
 func (c *Conversation) canCancel() bool { return c.spec.Context && c.p.Control != nil }
 
-// Cancel tells the child that no more answers to a call are wanted.
+// Cancel tells the child that no more answers to its single call are wanted.
 func (c *Conversation) Cancel(call *Call) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	c.cancelAlone(ctx, call)
+	c.tell(ctx, call)
 }
 
 // Next blocks until the next answer to a call has arrived. Its error is that of a child that says

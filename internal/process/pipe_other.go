@@ -8,6 +8,9 @@ import (
 	"sync"
 )
 
+// makePipe is [os.Pipe]. There is no SIGPIPE.
+func makePipe() (r, w *os.File, err error) { return os.Pipe() }
+
 // mustBePolled does nothing, since there are no deadlines for pipes.
 func mustBePolled(*os.File) error { return nil }
 

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // mustBePolled returns an error if the runtime cannot poll a pipe, as where
@@ -18,6 +20,32 @@ func mustBePolled(pipe *os.File) error {
 		return fmt.Errorf("cannot poll a pipe, is fs.epoll.max_user_watches exhausted? %w", err)
 	}
 	return nil
+}
+
+// makePipe is [os.Pipe], but for a program that has closed its stdout or stderr: a pipe in their place
+// would have the runtime raise SIGPIPE when its reader is gone (package os/signal).
+func makePipe() (r, w *os.File, err error) {
+	if r, w, err = os.Pipe(); err != nil {
+		return nil, nil, err
+	}
+	var fd uintptr
+	conn, err := w.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(number uintptr) { fd = number })
+	}
+	if err == nil && fd <= 2 {
+		old := w
+		var above int
+		if above, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3); err == nil {
+			w = os.NewFile(uintptr(above), "|1")
+		}
+		_ = old.Close()
+	}
+	if err != nil {
+		closeAll([]*os.File{r, w})
+		return nil, nil, err
+	}
+	return r, w, nil
 }
 
 // readNow reads what is in a pipe, even after its deadline; it never waits. At

@@ -90,7 +90,7 @@ func (p *Process) connect(cmd *exec.Cmd, spec Spec, order *orders.Orders) (their
 	var answer, stderr, stdin *os.File
 	// A pipe that the runtime cannot poll would block for ever, whatever a context says.
 	pipe := func(reader, writer, ours **os.File) error {
-		if *reader, *writer, err = os.Pipe(); err != nil {
+		if *reader, *writer, err = makePipe(); err != nil {
 			return err
 		}
 		return mustBePolled(*ours)
