@@ -21,6 +21,7 @@ import (
 //
 // The kernel tells the parent who has sent a report (SO_PASSCRED, unix(7)).
 const (
+	childVar  = "gons_reexec_child"  // package orders sets it
 	socketVar = "gons_reexec_socket" // number of the socket
 	timeVar   = "gons_reexec_time"   // ! or =, then the reference of the time namespace
 )
