@@ -246,11 +246,7 @@ var _ = Describe("joining namespaces", func() {
 		It("inherits fewer privileges, too", func() {
 			n := newNeighbour("pid")
 			inNewNamespaces(unix.CLONE_NEWUTS, func() {
-				// Just this thread's; package syscall would change those of all.
-				_, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534)
-				Expect(errno).To(BeZero())
-				_, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
-				Expect(errno).To(BeZero())
+				dropPrivileges()
 				for _, signal := range []syscall.Signal{0, syscall.SIGKILL} {
 					var uid int
 					Expect(reexec.RunReexecAction("uid", reexec.Result(&uid), reexec.Cmd(func(cmd *exec.Cmd) {
