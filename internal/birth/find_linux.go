@@ -41,7 +41,7 @@ func Hold(pid int, types []string) (*Process, error) {
 	}
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, notFound(pid, append(types, kinds...)[0], err)
+		return nil, notFound(pid, slices.Concat(types, kinds)[0], err)
 	}
 	return &Process{pid: pid, dir: os.NewFile(uintptr(fd), "process"), types: types}, nil
 }
