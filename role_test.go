@@ -27,6 +27,7 @@ func playRole() {
 		return
 	}
 	reexec.CheckAction()
+	RegisterFailHandler(func(message string, _ ...int) { panic(message) })
 	answer(roles[name](strings.Split(rest, "|")))
 	os.Exit(0)
 }
