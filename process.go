@@ -44,6 +44,10 @@ type process struct {
 // errLingers is why a child is killed that does not end after its answer.
 var errLingers = errors.New("child lingers")
 
+// errReaped is the status of a child that somebody else has reaped, before this package
+// could take hold of it.
+var errReaped = fmt.Errorf("status unknown: %w", syscall.ECHILD)
+
 const (
 	maxSaid   = 64 << 10 // bytes kept of each the beginning and the end of a stderr
 	maxQuoted = 128      // the same of an undecodable answer
@@ -270,7 +274,10 @@ func (p *process) listen(w io.Writer) {
 // reap waits for the end of the child. From then on its descendants may keep its
 // pipes for no longer than the grace period.
 func (p *process) reap() {
-	status := p.cmd.Wait()
+	status := errReaped
+	if p.cmd.Process != nil {
+		status = p.cmd.Wait()
+	}
 	p.limit(time.Now().Add(p.grace))
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -285,8 +292,9 @@ func (p *process) kill(why error) {
 	select {
 	case <-p.exited:
 	default:
-		// It fails only if the child has just ended by itself.
-		if p.cmd.Process.Kill() == nil && p.killed == nil {
+		// It fails only if the child has just ended by itself. Who has been reaped by
+		// somebody else is not there to be killed.
+		if p.cmd.Process != nil && p.cmd.Process.Kill() == nil && p.killed == nil {
 			p.killed = why
 		}
 	}
