@@ -14,7 +14,7 @@ var _ = Describe("a child that is started by hand", func() {
 	byHand := func(variables ...string) (stdout, stderr string, status int) {
 		GinkgoHelper()
 		child := exec.Command("/proc/self/exe")
-		child.Env = append(os.Environ(), variables...)
+		child.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), variables...)
 		var out, err strings.Builder
 		child.Stdout, child.Stderr = &out, &err
 		if failed := child.Run(); failed != nil {

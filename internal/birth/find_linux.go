@@ -129,7 +129,12 @@ func own(kind string) fs.FileInfo {
 	if here, err := os.Stat("/proc/thread-self/ns/" + name); err == nil {
 		return here
 	}
-	// Maybe this /proc belongs to a PID namespace that does not know this process.
+	return ownByPidfd(kind)
+}
+
+// ownByPidfd is own without /proc, which may belong to a PID namespace that does not know
+// this process.
+func ownByPidfd(kind string) fs.FileInfo {
 	pidfd, err := unix.PidfdOpen(unix.Gettid(), unix.O_EXCL) // PIDFD_THREAD
 	if err != nil {
 		return nil
