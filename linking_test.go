@@ -99,6 +99,53 @@ func TryFromC() { Try() }
 func main() {}
 `
 
+// threadProgram asks the C library about the main thread of a child in a PID namespace, of which
+// the library keeps the ID.
+const threadProgram = `package main
+
+/*
+#include <pthread.h>
+#include <signal.h>
+
+static pthread_t main_thread;
+
+static void remember(void) { main_thread = pthread_self(); }
+
+static int is_there(void) { return pthread_kill(main_thread, 0); }
+*/
+import "C"
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+
+	"example.com/gons/reexec"
+)
+
+func init() {
+	runtime.LockOSThread() // so that other goroutines run on other threads than the main one
+	C.remember()
+}
+
+var isThere = reexec.RegisterFunc("is there", func(struct{}) (int, error) {
+	result := make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		result <- int(C.is_there())
+	}()
+	return <-result, nil
+})
+
+func main() {
+	reexec.CheckAction()
+	fmt.Println(isThere.Call(context.Background(), struct{}{}, reexec.Namespaces([]reexec.Namespace{
+		{Type: "!user", Path: os.Args[1] + "/user"}, {Type: "!pid", Path: os.Args[1] + "/pid"},
+	})))
+}
+`
+
 const loadingProgram = `#include <dlfcn.h>
 #include <stdio.h>
 
@@ -236,6 +283,21 @@ var _ = Describe("a program that is linked", func() {
 		Entry("as a position-independent executable", "gcc", "-buildmode=pie"),
 		Entry("as a static position-independent executable", "gcc", "-buildmode=pie", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static-pie`),
 		Entry("without symbols", "gcc", "-ldflags=-s -w"),
+	)
+
+	DescribeTable("in any way has a C library in its children that knows their threads",
+		func(cc string, args ...string) {
+			if _, err := exec.LookPath(cc); err != nil {
+				Skip("needs " + cc)
+			}
+			c := newConsumer(map[string]string{"main.go": threadProgram})
+			build(c, append(cgo, "CC="+cc), append([]string{"go", "build", "-o", "program"}, args...)...)
+			n := newNeighbour("user", "pid")
+			Expect(c.run(nil, filepath.Join(c.dir, "program"), filepath.Dir(n.namespace("pid").Path))).To(Equal("0 <nil>\n"))
+		},
+		Entry("glibc", "gcc"),
+		Entry("glibc, linked statically", "gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
+		Entry("musl, linked statically", "musl-gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
 	)
 
 	It("as a C archive does not lie", func() {
