@@ -374,6 +374,7 @@ var _ = Describe("a set-user-ID program", func() {
 		refuses()
 		// Orders are nothing to it.
 		refuses("gons_reexec_action=where")
+		refuses("gons_malformed")
 		refuses("gons_reexec_action=where", "gons_net=/nowhere", "gons_order=!net")
 
 		stdout, stderr, status := asUser("gons_reexec_child=1", "gons_reexec_action=where")

@@ -168,9 +168,12 @@ static long clone_sibling(void)
  */
 static void blank(int ours)
 {
-	for (char **variable = environ; variable && *variable; variable++)
-		if (!strncmp(*variable, "gons_", 5) && (ours || strncmp(*variable, "gons_reexec_", 12)))
-			strchr(*variable, '=')[1] = '\0';
+	for (char **variable = environ; variable && *variable; variable++) {
+		char *sign = strchr(*variable, '='); /* whoever has made the environment may have left it out */
+
+		if (sign && !strncmp(*variable, "gons_", 5) && (ours || strncmp(*variable, "gons_reexec_", 12)))
+			sign[1] = '\0';
+	}
 }
 
 /*
