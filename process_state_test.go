@@ -109,10 +109,6 @@ func dropPrivileges() {
 	if !isRoot {
 		return
 	}
-	// This makes the whole process undumpable.
-	before, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { Expect(unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(before), 0, 0, 0)).To(Succeed()) }()
 	_, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534)
 	Expect(errno).To(BeZero())
 	_, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
