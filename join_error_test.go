@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 
 	"example.com/gons/reexec"
@@ -147,6 +148,23 @@ var _ = Describe("a namespace that cannot be joined", func() {
 				"Invalid argument (is it one's own already? then leave it out)",
 				reexec.Namespaces([]reexec.Namespace{ref}))
 		}
+	})
+
+	It("may be a PID namespace, for the first process of another one", func() {
+		needsRoot()
+		n := newNeighbour("pid")
+		ref := n.namespace("!pid")
+		expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_pid using reference %q: Invalid argument "+
+			"(is it a PID namespace, below one's own? and is the child not the first process of a new one?)", ref.Path),
+			reexec.Namespaces([]reexec.Namespace{ref}),
+			reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID} }))
+	})
+
+	It("may be a FIFO, which keeps no time namespace waiting", func() {
+		ref := reexec.Namespace{Type: "time", Path: filepath.Join(GinkgoT().TempDir(), "fifo")}
+		Expect(unix.Mkfifo(ref.Path, 0o600)).To(Succeed())
+		expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_time using reference %q: Invalid argument "+
+			"(is it a namespace, and of this type?)", ref.Path), reexec.Namespaces([]reexec.Namespace{ref}))
 	})
 
 	It("may belong to a process that one may not look at", func() {
