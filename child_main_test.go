@@ -15,6 +15,7 @@ import (
 // beOther has this process do something else than testing, if a variable says so.
 func beOther() {
 	beNeighbour()
+	playRole()
 	switch {
 	case os.Getenv(runActionVar) != "":
 		fmt.Println(reexec.RunAction())

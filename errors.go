@@ -186,16 +186,16 @@ const maxQuoted = 512
 
 // joinFailure is the error of a child that could not join a namespace.
 func (f facts) joinFailure(join *birth.JoinError) error {
-	f.Stderr = join.Text
+	text := oneLine(join.Text)
+	f.Stderr = text // as if the child itself had said so
 	var cause error = join
 	if join.Kind != "" {
-		cause = &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: oneLine(join.Text)}
+		cause = &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: text}
 	}
-	if f.function {
-		return f.failure(join.Text, cause, f.Status)
+	if !f.function {
+		text = fmt.Sprintf("child failed with stderr message %q", text)
 	}
-	// as if the child itself had said so
-	return f.failure(fmt.Sprintf("child failed with stderr message %q", join.Text), cause, f.Status)
+	return f.failure(text, cause, f.Status)
 }
 
 // notStarted is the error of a context that is done before there is a child.
@@ -247,21 +247,22 @@ func (l causeList) Unwrap() []error { return l }
 // oneLine makes one line of a text, without anything that a terminal would obey to: a text may be a
 // child's.
 func oneLine(text string) string {
-	harmless := func(r rune) bool { return unicode.IsPrint(r) && r != utf8.RuneError }
-	if strings.IndexFunc(text, func(r rune) bool { return !harmless(r) }) < 0 {
+	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
 		return text
 	}
 	var line strings.Builder
-	for _, r := range text {
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
 		switch {
 		case r == '\n':
 			line.WriteByte(' ')
-		case harmless(r):
+		case unicode.IsPrint(r) && (r != utf8.RuneError || size > 1):
 			line.WriteRune(r)
 		default:
-			quoted := strconv.QuoteRune(r)
+			quoted := strconv.Quote(text[:size])
 			line.WriteString(quoted[1 : len(quoted)-1])
 		}
+		text = text[size:]
 	}
 	return line.String()
 }

@@ -38,7 +38,8 @@ var _ = Describe("namespaces of a process", func() {
 		Entry(nil, "user", "pid"),
 		Entry(nil, "user", "mnt", "pid", "uts"),
 		Entry(nil, "user", "cgroup", "ipc"),
-		Entry(nil, "user", "mnt", "cgroup", "ipc", "net", "pid", "uts"),
+		Entry(nil, "user", "time"),
+		Entry(nil, "user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"),
 	)
 
 	DescribeTable("does so for root without a user namespace",
@@ -52,14 +53,14 @@ var _ = Describe("namespaces of a process", func() {
 		},
 		Entry(nil, "net"),
 		Entry(nil, "pid"),
-		Entry(nil, "mnt", "cgroup", "ipc", "net", "pid", "uts"),
+		Entry(nil, "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"),
 	)
 
 	It("keeps to the types and their order", func() {
-		n := newNeighbour("user", "net", "uts", "ipc")
-		namespaces, err := reexec.NamespacesOf(n.pid, "uts", "mnt", "user", "net")
+		n := newNeighbour("user", "net", "uts", "ipc", "time")
+		namespaces, err := reexec.NamespacesOf(n.pid, "time", "uts", "mnt", "user", "net")
 		Expect(err).NotTo(HaveOccurred())
-		Expect(namespaces).To(Equal(n.namespaces("!uts", "!user", "!net")))
+		Expect(namespaces).To(Equal(n.namespaces("!time", "!uts", "!user", "!net")))
 	})
 
 	It("finds none of one's own", func() {
@@ -139,7 +140,7 @@ var _ = Describe("namespaces by file", func() {
 	})
 
 	It("joins them all", func() {
-		n := newNeighbour("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
+		n := newNeighbour("user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time")
 		var namespaces []reexec.Namespace
 		for _, ns := range namespaceFlags {
 			f, err := os.Open(n.namespace(ns.kind).Path)

@@ -44,6 +44,17 @@ var namespaceFlags = []struct {
 	{"net", unix.CLONE_NEWNET},
 	{"pid", unix.CLONE_NEWPID},
 	{"uts", unix.CLONE_NEWUTS},
+	{"time", unix.CLONE_NEWTIME},
+}
+
+// askFor has a child get a new namespace of a type. What is CLONE_NEWTIME to unshare(2)
+// is part of the signal to clone(2).
+func askFor(attr *syscall.SysProcAttr, flag uintptr) {
+	if flag == unix.CLONE_NEWTIME {
+		attr.Unshareflags |= flag
+		return
+	}
+	attr.Cloneflags |= flag
 }
 
 // isRoot tells whether this process may join all namespaces.
@@ -73,7 +84,7 @@ func startNeighbour(hall string, kinds ...string) (cmd *exec.Cmd, end func()) {
 	attr := &syscall.SysProcAttr{}
 	for _, ns := range namespaceFlags {
 		if slices.Contains(kinds, ns.kind) {
-			attr.Cloneflags |= ns.flag
+			askFor(attr, ns.flag)
 		}
 	}
 	if !slices.Contains(kinds, "mnt") {

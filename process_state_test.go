@@ -74,8 +74,8 @@ func inheritable() (found []string) {
 	return found
 }
 
-// inNewNamespaces runs f on a thread in new namespaces, which is thrown away.
-func inNewNamespaces(flags int, f func()) {
+// onOwnThread runs f on a thread of its own, which is thrown away.
+func onOwnThread(f func()) {
 	GinkgoHelper()
 	done := make(chan struct{})
 	go func() {
@@ -84,12 +84,33 @@ func inNewNamespaces(flags int, f func()) {
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() { // the main thread cannot be thrown away
 			defer runtime.UnlockOSThread()
-			inNewNamespaces(flags, f)
+			onOwnThread(f)
 			return
 		}
-		Expect(unix.Unshare(flags)).To(Succeed())
 		f()
 	}()
 	<-done
+}
+
+// inNewNamespaces runs f on a thread in new namespaces, which is thrown away.
+func inNewNamespaces(flags int, f func()) {
+	GinkgoHelper()
+	onOwnThread(func() {
+		Expect(unix.Unshare(flags)).To(Succeed())
+		f()
+	})
 	Eventually(strayThreads).Should(BeEmpty())
+}
+
+// dropPrivileges makes an ordinary user of the calling thread, and of no other, as package
+// syscall would.
+func dropPrivileges() {
+	GinkgoHelper()
+	if !isRoot {
+		return
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534)
+	Expect(errno).To(BeZero())
+	_, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
+	Expect(errno).To(BeZero())
 }
