@@ -119,8 +119,7 @@ func init() {
 // leaveDescendant starts a process that keeps stdout and stderr for ever, and
 // returns its PID.
 func leaveDescendant() int {
-	descendant := exec.Command("/proc/self/exe")
-	descendant.Env = append(os.Environ(), neighbourVar+"=quiet")
+	descendant := other("neighbour", "quiet")
 	stay, forever, _ := os.Pipe()
 	descendant.Stdin, descendant.Stdout, descendant.Stderr = stay, os.Stdout, os.Stderr
 	descendant.ExtraFiles = []*os.File{forever} // so that its stdin has no end

@@ -412,8 +412,7 @@ var _ = Describe("tuned children", func() {
 	DescribeTable("ends a child together with its parent",
 		func(types ...string) {
 			n := newNeighbour("user", "pid", "net")
-			parent := exec.Command("/proc/self/exe")
-			parent.Env = append(os.Environ(), doomedVar+"="+fmt.Sprint(n.pid, " ", strings.Join(types, " ")))
+			parent := other("parent with a Pdeathsig", append(types, itoa(n.pid))...)
 			stdout, err := parent.StdoutPipe()
 			Expect(err).NotTo(HaveOccurred())
 			stdin, err := parent.StdinPipe()
@@ -435,6 +434,22 @@ var _ = Describe("tuned children", func() {
 	)
 
 })
+
+// A parent with a Pdeathsig has a child that lasts, in namespaces of a process: the
+// arguments are the types, and its PID.
+func init() {
+	mains["parent with a Pdeathsig"] = asParent(func(args ...string) {
+		types := args[:len(args)-1]
+		n := &neighbour{pid: atoi(args[len(types)])}
+		fmt.Println(reexec.RunReexecAction("say your PID and hang",
+			reexec.Namespaces(n.namespaces(types...)),
+			reexec.Cmd(func(cmd *exec.Cmd) {
+				cmd.ExtraFiles = []*os.File{os.Stdout}
+				cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			})))
+		os.Exit(1)
+	})
+}
 
 // asRootOfNew has a child be root of new namespaces of all types.
 func asRootOfNew(cmd *exec.Cmd) {

@@ -19,10 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// faultVar has the test binary meet a fault, then run an action, and print its
-// answer and its error.
-const faultVar = "reexec_test_fault"
-
 // faults are what befalls a parent between CheckAction and the run of an action.
 var faults = map[string]func() error{
 	"deleted":  func() error { return os.Remove(os.Args[0]) },
@@ -33,18 +29,20 @@ var faults = map[string]func() error{
 	},
 }
 
-// meetFault is the main function of a process with a fault.
-func meetFault(fault string) {
-	if err := faults[fault](); err != nil {
-		fmt.Println("cannot make fault:", err)
-		os.Exit(1)
-	}
-	var answer string
-	err := reexec.RunReexecAction("answer", reexec.Result(&answer))
-	fmt.Println("answer:", answer)
-	fmt.Println("error:", err)
-	fmt.Println("EAGAIN:", errors.Is(err, syscall.EAGAIN))
-	os.Exit(0)
+// A parent with a fault meets it, then runs an action, and prints its answer and its
+// error.
+func init() {
+	mains["parent with a fault"] = asParent(func(args ...string) {
+		if err := faults[args[0]](); err != nil {
+			fmt.Println("cannot make fault:", err)
+			os.Exit(1)
+		}
+		var answer string
+		err := reexec.RunReexecAction("answer", reexec.Result(&answer))
+		fmt.Println("answer:", answer)
+		fmt.Println("error:", err)
+		fmt.Println("EAGAIN:", errors.Is(err, syscall.EAGAIN))
+	})
 }
 
 var _ = Describe("faults", func() {
@@ -68,7 +66,7 @@ var _ = Describe("faults", func() {
 		Expect(os.WriteFile(program+".new", []byte("#!/bin/false\n"), 0o755)).To(Succeed())
 
 		cmd := exec.Command(program)
-		cmd.Env = append(os.Environ(), faultVar+"="+fault)
+		cmd.Env = append(os.Environ(), beOtherVar("parent with a fault", fault))
 		cmd.SysProcAttr = attr
 		text, err := cmd.CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), "%s", text)

@@ -378,7 +378,7 @@ var _ = Describe("functions", func() {
 	})
 
 	It("report a failed switch also where the child calls RunAction", func() {
-		GinkgoT().Setenv(runActionVar, "yes")
+		GinkgoT().Setenv(mainVar, "program that calls RunAction")
 		_, err := double.Call(background, 1, reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}}))
 		Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))
 		Expect(double.Call(background, 1)).To(Equal(2))
@@ -659,8 +659,7 @@ var _ = Describe("workers", func() {
 	})
 
 	It("end when their parent ends", func() {
-		parent := exec.Command("/proc/self/exe")
-		parent.Env = append(os.Environ(), orphanVar+"=yes")
+		parent := other("parent of an idle worker")
 		stdout, err := parent.StdoutPipe()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(parent.Start()).To(Succeed())
@@ -723,6 +722,14 @@ var slow = reexec.RegisterFunc("slow", func(ms int) (int, error) {
 	return ms, nil
 })
 
-// orphanVar has the test binary start a worker, tell its PID, and wait for its
-// own end.
-const orphanVar = "reexec_test_orphan"
+// A parent of an idle worker tells the worker's PID, and waits for its own end.
+func init() {
+	mains["parent of an idle worker"] = asParent(func(...string) {
+		w, err := pid.Start(background)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(w.Call(background, struct{}{}))
+		select {}
+	})
+}

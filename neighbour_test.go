@@ -27,11 +27,6 @@ type neighbour struct {
 	hall string // an empty folder; in the neighbour's mount namespace it is a tmpfs, where there are references
 }
 
-// neighbourVar has the test binary be a neighbour; its value is the hall, or - for
-// a neighbour that mounts nothing, or quiet for one that does not even tell that it
-// is ready.
-const neighbourVar = "reexec_test_neighbour"
-
 // namespaceFlags are the flags of clone(2), in the order of "nsenter --all".
 var namespaceFlags = []struct {
 	kind string
@@ -83,8 +78,7 @@ func startNeighbour(hall string, kinds ...string) (cmd *exec.Cmd, end func()) {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
-	cmd = exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), neighbourVar+"="+hall, "GORACE=atexit_sleep_ms=0")
+	cmd = other("neighbour", hall)
 	cmd.SysProcAttr = attr
 	cmd.Stderr = os.Stderr
 	stay, err := cmd.StdinPipe()
@@ -99,13 +93,12 @@ func startNeighbour(hall string, kinds ...string) (cmd *exec.Cmd, end func()) {
 	})
 }
 
-// beNeighbour is called first thing in TestMain, and never returns in a
-// neighbour.
-func beNeighbour() {
-	hall := os.Getenv(neighbourVar)
-	if hall == "" {
-		return
-	}
+func init() { mains["neighbour"] = beNeighbour }
+
+// beNeighbour is the main function of a neighbour. Its argument is the hall, or - for
+// one that mounts nothing, or quiet for one that does not even tell that it is ready.
+func beNeighbour(args ...string) {
+	hall := args[0]
 	if strings.HasPrefix(hall, "/") {
 		check := func(err error) {
 			if err != nil {
@@ -128,7 +121,6 @@ func beNeighbour() {
 		fmt.Println("ready")
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	os.Exit(0)
 }
 
 // namespace refers to the neighbour's namespace of a type, with or without bang.

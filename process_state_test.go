@@ -16,6 +16,23 @@ import (
 // included.
 func children() []string { return childrenOf(os.Getpid()) }
 
+// kill kills a process.
+func kill(pid int) error { return unix.Kill(pid, unix.SIGKILL) }
+
+// killChildren kills those children that are left.
+func killChildren() {
+	for _, child := range children() {
+		_ = kill(firstWord(child))
+	}
+}
+
+// openFiles returns how many files are open.
+func openFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	Expect(err).NotTo(HaveOccurred())
+	return len(entries)
+}
+
 // firstWord returns the number that a line starts with.
 func firstWord(line string) int {
 	word, _, _ := strings.Cut(line, " ")

@@ -1,8 +1,8 @@
 package reexec_test
 
 import (
+	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 
 	"example.com/gons/reexec"
@@ -129,8 +129,8 @@ var _ = Describe("re-execution", func() {
 				`panic: unregistered gons/reexec re-execution action "nobody"`: {"gons_reexec_action=nobody"},
 				`panic: .*package gons: invalid gons_net reference "/nowhere"`: {"gons_reexec_action=answer", "gons_net=/nowhere"},
 			} {
-				child := exec.Command("/proc/self/exe")
-				child.Env = append(os.Environ(), append(variables, runActionVar+"=yes")...)
+				child := other("program that calls RunAction")
+				child.Env = append(child.Env, variables...)
 				out, err := child.CombinedOutput()
 				Expect(err).To(MatchError("exit status 2"))
 				Expect(string(out)).To(MatchRegexp(name))
@@ -138,8 +138,8 @@ var _ = Describe("re-execution", func() {
 		})
 
 		It("returns true from RunAction after the action", func() {
-			child := exec.Command("/proc/self/exe")
-			child.Env = append(os.Environ(), "gons_reexec_action=answer", runActionVar+"=yes")
+			child := other("program that calls RunAction")
+			child.Env = append(child.Env, "gons_reexec_action=answer")
 			out, err := child.Output()
 			Expect(err).NotTo(HaveOccurred())
 			Expect(strings.Fields(string(out))).To(Equal([]string{`"done"`, "true"}))
@@ -148,9 +148,7 @@ var _ = Describe("re-execution", func() {
 	})
 
 	It("panics in a program that has not called CheckAction", func() {
-		program := exec.Command("/proc/self/exe")
-		program.Env = append(os.Environ(), notEnabledVar+"=yes")
-		out, err := program.CombinedOutput()
+		out, err := other("program that does not call CheckAction").CombinedOutput()
 		Expect(err).To(MatchError("exit status 2"))
 		Expect(string(out)).To(HavePrefix("panic: gons/reexec: ReexecAction.Run: application does not support " +
 			"forking and restarting, needs to call reexec.CheckAction() first before running discovery\n"))
@@ -158,8 +156,7 @@ var _ = Describe("re-execution", func() {
 
 })
 
-// These variables have the test binary do something else than testing.
-const (
-	runActionVar  = "reexec_test_run_action"  // call RunAction and print what it returns
-	notEnabledVar = "reexec_test_not_enabled" // run an action before CheckAction
-)
+func init() {
+	mains["program that calls RunAction"] = func(...string) { fmt.Println(reexec.RunAction()) }
+	mains["program that does not call CheckAction"] = func(...string) { _ = reexec.RunReexecAction("answer") }
+}
