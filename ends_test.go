@@ -71,6 +71,12 @@ func (b *safeBuffer) String() string {
 	return b.b.String()
 }
 
+func (b *safeBuffer) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Len()
+}
+
 // An explosive result panics, or ends its goroutine, when it is decoded, if it says so.
 type explosive string
 
