@@ -82,14 +82,7 @@ var _ = Describe("faults", func() {
 	})
 
 	It("says that /proc is not mounted", func() {
-		attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
-		if !isRoot {
-			attr.Cloneflags |= unix.CLONE_NEWUSER
-			attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		} else {
-			attr.Unshareflags = unix.CLONE_NEWNS // also makes all mounts private
-		}
-		Expect(suffer("no /proc", attr)).To(ContainSubstring("error: gons/reexec: ReexecAction.Run: " +
+		Expect(suffer("no /proc", inNewMountNamespace())).To(ContainSubstring("error: gons/reexec: ReexecAction.Run: " +
 			"cannot start child, reason: fork/exec /proc/self/exe: no such file or directory"))
 	})
 

@@ -53,7 +53,7 @@ func needsRoot() {
 }
 
 // newNeighbour starts a process with new namespaces of these types. Ordinary
-// users need "user" among them.
+// users need "user" among them. With "no /dev" after "mnt", its /dev is empty.
 func newNeighbour(kinds ...string) *neighbour {
 	GinkgoHelper()
 	hall := GinkgoT().TempDir()
@@ -78,7 +78,11 @@ func startNeighbour(hall string, kinds ...string) (cmd *exec.Cmd, end func()) {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
-	cmd = other("neighbour", hall)
+	args := []string{hall}
+	if slices.Contains(kinds, "no /dev") {
+		args = append(args, "/dev")
+	}
+	cmd = other("neighbour", args...)
 	cmd.SysProcAttr = attr
 	cmd.Stderr = os.Stderr
 	stay, err := cmd.StdinPipe()
@@ -95,8 +99,9 @@ func startNeighbour(hall string, kinds ...string) (cmd *exec.Cmd, end func()) {
 
 func init() { mains["neighbour"] = beNeighbour }
 
-// beNeighbour is the main function of a neighbour. Its argument is the hall, or - for
-// one that mounts nothing, or quiet for one that does not even tell that it is ready.
+// beNeighbour is the main function of a neighbour. Its first argument is the hall, or - for
+// one that mounts nothing, or quiet for one that does not even tell that it is ready. The
+// others are folders that shall be empty, too.
 func beNeighbour(args ...string) {
 	hall := args[0]
 	if strings.HasPrefix(hall, "/") {
@@ -107,7 +112,9 @@ func beNeighbour(args ...string) {
 			}
 		}
 		check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-		check(unix.Mount("tmpfs", hall, "tmpfs", 0, ""))
+		for _, empty := range args {
+			check(unix.Mount("tmpfs", empty, "tmpfs", 0, ""))
+		}
 		check(os.Chmod(hall, 0o755))
 		for _, ns := range namespaceFlags {
 			// In the neighbour's mount namespace there is still the /proc of its
