@@ -29,6 +29,7 @@ func asActionError(err error) *reexec.ActionError {
 	var failed *reexec.ActionError
 	Expect(errors.As(err, &failed)).To(BeTrue())
 	Expect(err.Error()).NotTo(ContainSubstring("\n"))
+	Expect(failed.Err.Error()).NotTo(ContainSubstring("\n"))
 	return failed
 }
 

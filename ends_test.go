@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"example.com/gons/reexec"
@@ -229,4 +230,20 @@ var _ = DescribeTable("a result that nothing can be decoded into is a mistake, a
 	Entry("a nil pointer", (*int)(nil)),
 	Entry("a map", map[string]int{}),
 	Entry("a struct", struct{}{}),
+)
+
+func init() {
+	reexec.Register("sound like the runtime", func() { fmt.Fprint(os.Stderr, param()) })
+}
+
+var _ = DescribeTable("stderr that sounds like a warning of the runtime is a failure where nothing is covered",
+	func(text string) {
+		if testing.CoverMode() != "" {
+			Skip("it is covered")
+		}
+		err := reexec.RunReexecAction("sound like the runtime", reexec.Param(text))
+		Expect(err).To(MatchError(fmt.Sprintf("gons/reexec: ReexecAction.Run: child failed with stderr message %q", text)))
+	},
+	Entry(nil, "program not built with -cover\n"),
+	Entry(nil, "warning: GOCOVERDIR not set, no coverage data emitted\n"),
 )

@@ -79,6 +79,11 @@ var _ = Describe("coverage of re-executed children", func() {
 		Entry("that calls a function that panics", "TestFuncPanic"),
 	)
 
+	It("writes nothing elsewhere if an action has taken the descriptor of the directory", func() {
+		out, _, err := goTest(nil, "TestTakenDescriptors")
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+	})
+
 	It("adds up how often children run a statement", func() {
 		out, profile, err := goTest(nil, "TestMany", "-covermode=count")
 		Expect(err).NotTo(HaveOccurred(), "%s", out)
@@ -230,6 +235,10 @@ var _ = Describe("coverage of re-executed children", func() {
 		It("works without GOCOVERDIR", func() {
 			cmd := command(nil, program())
 			Expect(cmd.Output()).To(BeEquivalentTo(consumer + "\n"))
+		})
+
+		It("passes on no warnings of its children without GOCOVERDIR", func() {
+			Expect(command(nil, program(), "stderr").Output()).To(BeEquivalentTo("function\n"))
 		})
 
 		It("counts with GOCOVERDIR", func() {

@@ -37,12 +37,32 @@ func init() {
 		Child()
 		os.Exit(3)
 	})
+	reexec.Register("take descriptors", func() { // all of them, for another directory
+		other, err := syscall.Open(os.Getenv("CONSUMER_OTHER"), syscall.O_RDONLY, 0)
+		if err != nil {
+			panic(err)
+		}
+		for fd := 3; fd < 100; fd++ {
+			if fd != other && mine(fd) {
+				if err := syscall.Dup3(other, fd, syscall.O_CLOEXEC); err != nil {
+					panic(err)
+				}
+			}
+		}
+		fmt.Printf("%q", Child())
+	})
 	reexec.Register("chroot", func() {
 		if err := syscall.Chroot(os.Getenv("CONSUMER_ROOT")); err != nil {
 			panic(err)
 		}
 		fmt.Printf("%q", Child())
 	})
+}
+
+// mine tells whether an action may close a descriptor: the runtime's own are not its.
+func mine(fd int) bool {
+	target, err := os.Readlink(fmt.Sprint("/proc/self/fd/", fd))
+	return err == nil && !strings.HasPrefix(target, "anon_inode:")
 }
 
 var function = reexec.RegisterFunc("function", func(panics bool) (string, error) {
@@ -113,6 +133,20 @@ func TestChroot(t *testing.T) {
 	t.Setenv("CONSUMER_ROOT", t.TempDir())
 	Parent()
 	run(t, "chroot")
+}
+
+func TestTakenDescriptors(t *testing.T) {
+	other := t.TempDir()
+	t.Setenv("CONSUMER_OTHER", other)
+	Parent()
+	run(t, "take descriptors")
+	entries, err := os.ReadDir(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) > 0 {
+		t.Errorf("coverage data was written elsewhere: %v", entries)
+	}
 }
 
 func TestSetuid(t *testing.T) {
