@@ -419,7 +419,7 @@ var _ = Describe("a parent", func() {
 
 			It("works in a mount namespace without /dev/null and without "+lacks, func() {
 				kinds := []string{"user", "mnt", "no /dev"}
-				if isRoot {
+				if isRoot() {
 					kinds = kinds[1:]
 				}
 				n := newNeighbour(kinds...)
@@ -522,9 +522,11 @@ var _ = Describe("a parent", func() {
 // inNewMountNamespace has a process be in a mount namespace of its own, where it may
 // mount.
 func inNewMountNamespace() *syscall.SysProcAttr {
-	if isRoot {
+	GinkgoHelper()
+	if isRoot() {
 		return &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // also makes all mounts private
 	}
+	needsNamespaces("user", "mnt")
 	return &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},

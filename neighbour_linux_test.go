@@ -41,30 +41,70 @@ var namespaceFlags = []struct {
 	{"uts", unix.CLONE_NEWUTS},
 }
 
-// isRoot tells whether this process may join all namespaces.
-var isRoot = os.Geteuid() == 0
+// isRoot tells whether this process may make and join all namespaces.
+var isRoot = sync.OnceValue(func() bool {
+	return os.Geteuid() == 0 && refusal("mnt", "cgroup", "ipc", "net", "pid", "uts") == nil
+})
 
 // needsRoot skips a spec where it cannot pass.
 func needsRoot() {
 	GinkgoHelper()
-	if !isRoot {
+	if os.Geteuid() != 0 {
 		Skip("needs root")
 	}
+	needsNamespaces("mnt", "cgroup", "ipc", "net", "pid", "uts")
+}
+
+// needsNamespaces skips a spec where this process cannot make, or join, namespaces of
+// these types.
+func needsNamespaces(kinds ...string) {
+	GinkgoHelper()
+	if err := refusal(kinds...); err != nil {
+		Skip(fmt.Sprintf("needs namespaces (%s): %v", strings.Join(kinds, " "), err))
+	}
+}
+
+// refusals are what the kernel has said, by types.
+var refusals sync.Map
+
+// refusal returns why this process cannot make, or join, namespaces of these types, nil if
+// it can. The kernel is asked once.
+func refusal(kinds ...string) error {
+	ask := sync.OnceValue(func() error {
+		if err := unix.Setns(-1, 0); err != unix.EBADF { // by a filter
+			return os.NewSyscallError("setns", err)
+		}
+		hall, err := os.MkdirTemp("", "hall-")
+		if err != nil {
+			return err
+		}
+		defer os.Remove(hall)
+		_, end, err := startNeighbour(hall, kinds...)
+		if err != nil {
+			return err
+		}
+		end()
+		return nil
+	})
+	asked, _ := refusals.LoadOrStore(strings.Join(kinds, " "), ask)
+	return asked.(func() error)()
 }
 
 // newNeighbour starts a process with new namespaces of these types. Ordinary
 // users need "user" among them. With "no /dev" after "mnt", its /dev is empty.
 func newNeighbour(kinds ...string) *neighbour {
 	GinkgoHelper()
+	needsNamespaces(kinds...)
 	hall := GinkgoT().TempDir()
-	cmd, end := startNeighbour(hall, kinds...)
+	cmd, end, err := startNeighbour(hall, kinds...)
+	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(end)
 	return &neighbour{pid: cmd.Process.Pid, hall: hall, end: end}
 }
 
-// startNeighbour starts a neighbour that lasts until end is called.
-func startNeighbour(hall string, kinds ...string) (cmd *exec.Cmd, end func()) {
-	GinkgoHelper()
+// startNeighbour starts a neighbour that lasts until end is called. If it cannot be
+// started, nothing is left of it.
+func startNeighbour(hall string, kinds ...string) (cmd *exec.Cmd, end func(), err error) {
 	attr := &syscall.SysProcAttr{}
 	for _, ns := range namespaceFlags {
 		if slices.Contains(kinds, ns.kind) {
@@ -84,24 +124,35 @@ func startNeighbour(hall string, kinds ...string) (cmd *exec.Cmd, end func()) {
 	}
 	cmd = other("neighbour", args...)
 	cmd.SysProcAttr = attr
-	cmd.Stderr = os.Stderr
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
 	stay, err := cmd.StdinPipe()
-	Expect(err).NotTo(HaveOccurred())
+	if err != nil {
+		return nil, nil, err
+	}
 	ready, err := cmd.StdoutPipe()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(cmd.Start()).To(Succeed())
-	Expect(bufio.NewReader(ready).ReadString('\n')).To(Equal("ready\n"))
-	return cmd, sync.OnceFunc(func() {
+	if err != nil {
+		_ = stay.Close()
+		return nil, nil, err
+	}
+	if err := cmd.Start(); err != nil { // which closes the pipes
+		return nil, nil, err
+	}
+	end = sync.OnceFunc(func() {
 		_ = stay.Close()
 		_ = cmd.Wait()
 	})
+	if line, err := bufio.NewReader(ready).ReadString('\n'); line != "ready\n" {
+		end()
+		return nil, nil, fmt.Errorf("neighbour is not ready: %q, %w, %s, %v", line, err, &complaint, cmd.ProcessState)
+	}
+	return cmd, end, nil
 }
 
 func init() { mains["neighbour"] = beNeighbour }
 
 // beNeighbour is the main function of a neighbour. Its first argument is the hall, or - for
-// one that mounts nothing, or quiet for one that does not even tell that it is ready. The
-// others are folders that shall be empty, too.
+// one that mounts nothing. The others are folders that shall be empty, too.
 func beNeighbour(args ...string) {
 	hall := args[0]
 	if strings.HasPrefix(hall, "/") {
@@ -124,9 +175,7 @@ func beNeighbour(args ...string) {
 			check(os.Symlink("/proc/"+self+"/ns/"+ns.kind, filepath.Join(hall, ns.kind)))
 		}
 	}
-	if hall != "quiet" {
-		fmt.Println("ready")
-	}
+	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
@@ -159,3 +208,12 @@ func namespaceID(process any, typ string) string {
 	Expect(err).NotTo(HaveOccurred())
 	return id
 }
+
+var _ = Describe("a neighbour that cannot be started", func() {
+
+	It("leaves nothing", func() {
+		_, _, err := startNeighbour("/nowhere", "user", "mnt")
+		Expect(err).To(HaveOccurred())
+	})
+
+})

@@ -6,15 +6,44 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	. "github.com/thediveo/fdooze"
 	"golang.org/x/sys/unix"
 )
 
 // children returns the status lines of the children of this process, zombies
 // included.
 func children() []string { return childrenOf(os.Getpid()) }
+
+// beInit has this process look after orphans, if it is the first of a PID namespace, and
+// leave testing to a child: so no zombies of others are mistaken for one's own.
+func beInit() {
+	if os.Getpid() != 1 {
+		return
+	}
+	tests, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+	})
+	if err != nil {
+		panic(err)
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			panic(err)
+		case pid == tests.Pid && status.Exited():
+			os.Exit(status.ExitStatus())
+		case pid == tests.Pid:
+			os.Exit(128 + int(status.Signal()))
+		}
+	}
+}
 
 // kill kills a process.
 func kill(pid int) error { return unix.Kill(pid, unix.SIGKILL) }
@@ -24,6 +53,13 @@ func killChildren() {
 	for _, child := range children() {
 		_ = kill(firstWord(child))
 	}
+}
+
+// noMoreOpenFiles remembers which files are open. What it returns expects no more to be
+// open.
+func noMoreOpenFiles() (expect func()) {
+	before := Filedescriptors()
+	return func() { Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(before)) }
 }
 
 // openFiles returns how many files are open.
@@ -109,4 +145,13 @@ func inNewNamespaces(flags int, f func()) {
 	}()
 	<-done
 	Eventually(strayThreads).Should(BeEmpty())
+}
+
+// alive returns an error if there is no such process, or just a zombie that
+// awaits somebody else.
+func alive(pid int) error {
+	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(stat), ") Z ") {
+		return syscall.ESRCH
+	}
+	return syscall.Kill(pid, 0)
 }

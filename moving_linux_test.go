@@ -112,7 +112,7 @@ var _ = Describe("a program written for the original", func() {
 		program.run(nil, "go", "mod", "edit", "-require=github.com/thediveo/gons@v0.9.9")
 
 		kinds := []string{"user", "net"}
-		if isRoot {
+		if isRoot() {
 			kinds = kinds[1:]
 		}
 		n := newNeighbour(kinds...)
