@@ -244,6 +244,7 @@ var _ = Describe("joining namespaces", func() {
 		})
 
 		It("inherits fewer privileges, too", func() {
+			needsNobody()
 			n := newNeighbour("pid")
 			inNewNamespaces(unix.CLONE_NEWUTS, func() {
 				// Just this thread's; package syscall would change those of all.

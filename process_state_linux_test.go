@@ -24,7 +24,11 @@ func beInit() {
 	if os.Getpid() != 1 {
 		return
 	}
-	tests, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	tests, err := os.StartProcess(self, os.Args, &os.ProcAttr{
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 	})
 	if err != nil {
