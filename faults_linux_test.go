@@ -102,7 +102,7 @@ var _ = Describe("faults", func() {
 			n := newNeighbour("user", "pid", "net")
 			namespaces := reexec.Namespaces(n.namespaces(types...))
 			param := strings.Repeat("x", 1<<20) // takes its time to be sent and answered
-			for range 50 {
+			for range 25 {
 				done := make(chan error, 1)
 				go func() {
 					answer, err := reflect.Call(background, param, namespaces)

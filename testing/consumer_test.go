@@ -94,6 +94,9 @@ func built(args ...string) func() string {
 var (
 	testBinary = built("test", "-c", "-cover", "example.com/consumer")
 	program    = built("build", "-cover", "example.com/consumer/testdata/program")
+	ginkgo     = sync.OnceValues(func() (out string, err error) {
+		return output(nil, "go", "build", "-o", filepath.Join(consumer, "ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo")
+	})
 )
 
 var (

@@ -113,8 +113,7 @@ var _ = Describe("coverage of re-executed children", func() {
 	})
 
 	DescribeTable("Ginkgo's CLI counts", func(args ...string) {
-		ginkgo := filepath.Join(consumer, "ginkgo")
-		out, err := output(nil, "go", "build", "-o", ginkgo, "github.com/onsi/ginkgo/v2/ginkgo")
+		out, err := ginkgo()
 		if err != nil && strings.Contains(out, "GOPROXY=off") {
 			Skip("needs all modules of Ginkgo's CLI in the module cache: go mod download")
 		}
@@ -122,7 +121,7 @@ var _ = Describe("coverage of re-executed children", func() {
 
 		dir := GinkgoT().TempDir()
 		args = append([]string{"-cover", "-coverpkg=example.com/consumer", "-coverprofile=profile", "-output-dir=" + dir}, args...)
-		out = succeed(nil, ginkgo, append(args, "./testdata/suite")...)
+		out = succeed(nil, filepath.Join(consumer, "ginkgo"), append(args, "./testdata/suite")...)
 		Expect(printed(out)).NotTo(BeEmpty(), "%s", out)
 		Expect(printed(out)[len(printed(out))-1]).To(Equal(half), "%s", out)
 		Expect(total(filepath.Join(dir, "profile"))).To(Equal([]string{half}))
