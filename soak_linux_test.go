@@ -265,7 +265,10 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		release := make(chan struct{})
 		defer close(release)
 		_, err := say.Call(ctx, 1, ns, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-			<-release
+			select {
+			case <-release:
+			case <-time.After(moment): // the call should have returned long ago
+			}
 			return len(b), nil
 		})))
 		if !errors.Is(err, reason) && !wasKilled(err) {
