@@ -102,7 +102,8 @@ func (f facts) explain() error {
 		killed = f.Cut // there was nobody left to be killed
 	}
 	status := f.Status
-	if lingered && f.answered && process.EndedByKill(status) || f.answered && !f.spoke && errors.Is(status, syscall.ECHILD) {
+	if lingered && f.answered && process.EndedByKill(status) ||
+		f.answered && (f.function || f.result && !f.spoke) && errors.Is(status, syscall.ECHILD) {
 		status = nil
 	}
 	send := f.send
@@ -225,13 +226,13 @@ func (f facts) failure(what string, causes ...error) error {
 func (f facts) bare(text string, causes ...error) error {
 	causes = slices.DeleteFunc(causes, func(err error) bool { return err == nil })
 	err := causes[0]
-	if len(causes) > 1 {
+	if len(causes) > 1 || oneLine(err.Error()) != err.Error() {
 		err = causeList(causes)
 	}
 	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, text: oneLine(text)}
 }
 
-// A causeList is several errors as one, in one line.
+// A causeList is several errors, or one of several lines, in one line.
 type causeList []error
 
 func (l causeList) Error() string {

@@ -84,7 +84,7 @@ var _ = Describe("where /proc belongs to another PID namespace", func() {
 	It("finds namespaces, and leaves out none that it cannot compare", func() {
 		role := withRole("stranger")
 		role.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // makes all mounts private
-		if !isRoot {
+		if !isRoot() {
 			asRootOfNew(role)
 			role.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
 		}

@@ -232,7 +232,8 @@ var _ = Describe("a child born in namespaces", func() {
 	It("leaves nothing behind if the PID namespace ends meanwhile", func() {
 		failed := 0
 		for i := range 30 {
-			cmd, end := startNeighbour("-", "user", "pid")
+			cmd, end, err := startNeighbour("-", "user", "pid")
+			Expect(err).NotTo(HaveOccurred())
 			n := &neighbour{pid: cmd.Process.Pid}
 			refs, files := n.held("!user", "!pid")
 			ended := make(chan struct{})
@@ -243,7 +244,7 @@ var _ = Describe("a child born in namespaces", func() {
 				end()
 			}()
 			way := waysIn[i%len(waysIn)]
-			err := way.run(reexec.Namespaces(refs), reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = files }))
+			err = way.run(reexec.Namespaces(refs), reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = files }))
 			<-ended
 			closeAll(files)
 			if err != nil {

@@ -77,7 +77,7 @@ func confine() (forbidden string) {
 		set.Clear(cpu)
 	}
 	Expect(unix.SchedSetaffinity(0, &set)).To(Succeed())
-	if isRoot {
+	if isRoot() {
 		Expect(unix.Prctl(unix.PR_SET_SECUREBITS, 1<<2, 0, 0, 0)).To(Succeed()) // SECBIT_NO_SETUID_FIXUP
 	}
 	Expect(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)).To(Succeed())
@@ -97,7 +97,7 @@ var _ = Describe("a child has what the calling thread has", func() {
 	DescribeTable("whatever becomes of it",
 		func(signal syscall.Signal, types ...string) {
 			kinds := []string{"pid", "net"}
-			if !isRoot { // joining a user namespace resets securebits
+			if !isRoot() { // joining a user namespace resets securebits
 				kinds = append(kinds, "user")
 				if len(types) > 0 {
 					types = append([]string{"!user"}, types...)

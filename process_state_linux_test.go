@@ -6,15 +6,72 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	. "github.com/thediveo/fdooze"
 	"golang.org/x/sys/unix"
 )
 
 // children returns the status lines of the children of this process, zombies
 // included.
 func children() []string { return childrenOf(os.Getpid()) }
+
+// beInit has this process look after orphans, if it is the first of a PID namespace, and
+// leave testing to a child: so no zombies of others are mistaken for one's own.
+func beInit() {
+	if os.Getpid() != 1 {
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	tests, err := os.StartProcess(self, os.Args, &os.ProcAttr{
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+	})
+	if err != nil {
+		panic(err)
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			panic(err)
+		case pid == tests.Pid && status.Exited():
+			os.Exit(status.ExitStatus())
+		case pid == tests.Pid:
+			os.Exit(128 + int(status.Signal()))
+		}
+	}
+}
+
+// kill kills a process.
+func kill(pid int) error { return unix.Kill(pid, unix.SIGKILL) }
+
+// killChildren kills those children that are left.
+func killChildren() {
+	for _, child := range children() {
+		_ = kill(firstWord(child))
+	}
+}
+
+// noMoreOpenFiles remembers which files are open. What it returns expects no more to be
+// open.
+func noMoreOpenFiles() (expect func()) {
+	before := Filedescriptors()
+	return func() { Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(before)) }
+}
+
+// openFiles returns how many files are open.
+func openFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	Expect(err).NotTo(HaveOccurred())
+	return len(entries)
+}
 
 // firstWord returns the number that a line starts with.
 func firstWord(line string) int {
@@ -106,11 +163,20 @@ func inNewNamespaces(flags int, f func()) {
 // syscall would.
 func dropPrivileges() {
 	GinkgoHelper()
-	if !isRoot {
+	if !isRoot() {
 		return
 	}
 	_, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534)
 	Expect(errno).To(BeZero())
 	_, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
 	Expect(errno).To(BeZero())
+}
+
+// alive returns an error if there is no such process, or just a zombie that
+// awaits somebody else.
+func alive(pid int) error {
+	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(stat), ") Z ") {
+		return syscall.ESRCH
+	}
+	return syscall.Kill(pid, 0)
 }

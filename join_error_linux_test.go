@@ -168,7 +168,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 	})
 
 	It("may belong to a process that one may not look at", func() {
-		if isRoot {
+		if isRoot() {
 			Skip("root may look at all")
 		}
 		ref := reexec.Namespace{Type: "net", Path: "/proc/1/ns/net"}

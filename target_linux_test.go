@@ -76,7 +76,7 @@ var _ = Describe("a target", func() {
 		for _, kinds := range [][]string{{"user"}, {"user", "net"}, {"time", "user"}, {"user", "pid", "mnt"}} {
 			expectTarget(n, kinds, reexec.Target(n.pid, kinds...))
 		}
-		if isRoot {
+		if isRoot() {
 			n := newNeighbour(all[1:]...)
 			expectTarget(n, []string{"net"}, reexec.Target(n.pid, "net"))
 		}
@@ -84,7 +84,7 @@ var _ = Describe("a target", func() {
 
 	It("has no way for those whose order is wrong", func() {
 		n := newNeighbour("user", "net")
-		if isRoot {
+		if isRoot() {
 			expectTarget(n, []string{"net", "user"}, reexec.Target(n.pid, "net", "user"))
 			return
 		}
