@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"example.com/gons/reexec"
@@ -50,80 +48,35 @@ func init() {
 		"linger, garbage":  func() { fmt.Println("garbage"); select {} },
 		"hang":             func() { fmt.Fprint(os.Stderr, "hanging"); time.Sleep(time.Hour) },
 		"environment":      func() { answer(os.Environ()) },
-		"program's environment": func() {
-			out, err := exec.Command("/bin/sh", "-c", "cat /proc/self/environ").CombinedOutput()
-			answer(fmt.Sprint(string(out), err))
-		},
-		"name":   func() { comm, _ := os.ReadFile("/proc/self/comm"); answer(string(comm)) },
-		"args":   func() { answer(os.Args) },
-		"reexec": func() { _ = reexec.RunReexecAction("silent") },
-		"input":  func() { path, _ := os.Readlink("/proc/self/fd/0"); answer(path) },
-		"namespaces": func() {
-			ids := map[string]string{}
-			for _, ns := range namespaceFlags {
-				ids[ns.kind], _ = os.Readlink("/proc/self/ns/" + ns.kind)
-			}
-			answer(ids)
-		},
-		"descriptors": func() {
-			entries, _ := os.ReadDir("/proc/self/fd")
-			var open []string
-			for _, entry := range entries {
-				target, _ := os.Readlink("/proc/self/fd/" + entry.Name())
-				open = append(open, entry.Name()+" "+target)
-			}
-			answer(open)
-		},
+		"args":             func() { answer(os.Args) },
+		"reexec":           func() { _ = reexec.RunReexecAction("silent") },
 		"leave descendant": func() { answer(leaveDescendant()) },
 		"leave descendant, hang": func() {
 			fmt.Fprint(os.Stderr, leaveDescendant())
 			select {}
 		},
 		"leave descendant, end": func() { fmt.Fprint(os.Stderr, leaveDescendant()) },
-		"leave noisy descendant": func() {
-			noise := exec.Command("yes")
-			noise.Stderr = os.Stderr
-			noise.Stdout = os.Stderr
-			if err := noise.Start(); err == nil {
-				answer(noise.Process.Pid)
-			}
-		},
 		"answer, then fail": func() {
 			answer("done")
 			_ = os.Stdout.Close()
 			time.Sleep(10 * time.Millisecond) // the parent must have seen the answer
 			os.Exit(3)
 		},
-		"kill yourself":  func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM); select {} },
 		"cwd":            func() { cwd, _ := os.Getwd(); answer(cwd) },
-		"uid":            func() { answer(os.Geteuid()) },
-		"write to 4":     func() { _, _ = os.NewFile(4, "4").WriteString("here") },
 		"take your time": func() { runtime.GC(); time.Sleep(5 * time.Millisecond); answer("done") },
-		"say your PID and hang": func() {
-			// Here /proc is still that of the parent.
-			pid, _ := os.Readlink("/proc/self")
-			_, _ = os.NewFile(3, "3").WriteString(pid + "\n")
-			select {}
-		},
-		"set hostname": func() {
-			if err := syscall.Sethostname([]byte("neighbour")); err != nil {
-				fmt.Fprint(os.Stderr, err)
-			}
-		},
-		"touch": func() { _ = os.WriteFile(param().(string), nil, 0o600) },
+		"touch":          func() { _ = os.WriteFile(param().(string), nil, 0o600) },
 	} {
 		reexec.Register(name, action)
 	}
 }
 
-// leaveDescendant starts a process that keeps stdout and stderr for ever, and
+func init() { mains["descendant"] = func(...string) { time.Sleep(time.Hour) } }
+
+// leaveDescendant starts a process that keeps stdout and stderr, and does nothing, and
 // returns its PID.
 func leaveDescendant() int {
-	descendant := exec.Command("/proc/self/exe")
-	descendant.Env = append(os.Environ(), neighbourVar+"=quiet")
-	stay, forever, _ := os.Pipe()
-	descendant.Stdin, descendant.Stdout, descendant.Stderr = stay, os.Stdout, os.Stderr
-	descendant.ExtraFiles = []*os.File{forever} // so that its stdin has no end
+	descendant := other("descendant")
+	descendant.Stdout, descendant.Stderr = os.Stdout, os.Stderr
 	if err := descendant.Start(); err != nil {
 		fmt.Fprint(os.Stderr, err)
 		return 0

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -66,6 +67,25 @@ func (c consumer) run(env []string, name string, args ...string) string {
 	out, err := cmd.Output()
 	Expect(err).NotTo(HaveOccurred(), "%s\n%s%s", cmd, out, &stderr)
 	return string(out)
+}
+
+// together does several things at a time, since building a program has its pauses.
+func together(things ...func()) {
+	var all sync.WaitGroup
+	for _, thing := range things {
+		all.Go(func() {
+			defer GinkgoRecover()
+			thing()
+		})
+	}
+	all.Wait()
+}
+
+// settle has the module require what it needs, so that several commands, which would all
+// want to add that, can be run at a time.
+func (c consumer) settle() {
+	GinkgoHelper()
+	c.run(nil, "go", "list", "-deps", "-test", "./...")
 }
 
 // requirements returns the modules that the module requires.
@@ -144,13 +164,14 @@ var _ = Describe("a program that uses this module", func() {
 		Expect(outcome.Unsupported).To(BeTrue())
 	})
 
-	for _, goos := range []string{"darwin", "freebsd", "windows"} {
-		It("builds for "+goos, func() {
-			env := []string{"CGO_ENABLED=0", "GOOS=" + goos}
-			program.run(env, "go", "build", "-o", "program")
-			program.run(env, "go", "vet")
-		})
-	}
+	It("builds for other systems", func() {
+		program.settle()
+		together(
+			func() { program.run([]string{"CGO_ENABLED=0", "GOOS=darwin"}, "go", "build", "-o", "darwin") },
+			func() { program.run([]string{"CGO_ENABLED=0", "GOOS=freebsd"}, "go", "build", "-o", "freebsd") },
+			func() { program.run([]string{"CGO_ENABLED=0", "GOOS=windows"}, "go", "build", "-o", "windows") },
+		)
+	})
 
 	It("requires no other modules than it needs", func() {
 		// -e, since the tests of modules that we require have requirements
@@ -179,14 +200,17 @@ var _ = Describe("a program that uses this module", func() {
 		} else {
 			Expect(err).NotTo(HaveOccurred(), string(out))
 		}
-		for given, want := range map[string]string{
-			"":                                 "atexit_sleep_ms=0",
-			"history_size=2":                   "atexit_sleep_ms=0 history_size=2",
-			"atexit_sleep_ms=5 history_size=2": "atexit_sleep_ms=5 history_size=2",
-		} {
-			Expect(strings.Fields(program.outcome("GORACE="+given).RaceOptions)).To(
-				ConsistOf(strings.Fields(want)), given)
+		expect := func(given, want string) func() {
+			return func() {
+				Expect(strings.Fields(program.outcome("GORACE="+given).RaceOptions)).To(
+					ConsistOf(strings.Fields(want)), given)
+			}
 		}
+		together(
+			expect("", "atexit_sleep_ms=0"),
+			expect("history_size=2", "atexit_sleep_ms=0 history_size=2"),
+			expect("atexit_sleep_ms=5 history_size=2", "atexit_sleep_ms=5 history_size=2"),
+		)
 	})
 
 	It("may check for its action in an init function, and call functions without cgo", func() {
@@ -214,9 +238,13 @@ func main() {
 	fmt.Println(worker.Close())
 }
 `})
-		for _, cgo := range []string{"CGO_ENABLED=1", "CGO_ENABLED=0"} {
-			Expect(typed.run([]string{cgo}, "go", "run", ".")).To(Equal("2 <nil>\n4 <nil>\n<nil>\n"))
+		try := func(cgo string) func() {
+			return func() {
+				Expect(typed.run([]string{cgo}, "go", "run", ".")).To(Equal("2 <nil>\n4 <nil>\n<nil>\n"))
+			}
 		}
+		typed.settle()
+		together(try("CGO_ENABLED=1"), try("CGO_ENABLED=0"))
 	})
 
 })

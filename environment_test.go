@@ -9,15 +9,6 @@ import (
 
 var _ = Describe("environment of a child", func() {
 
-	It("has nothing of gons' variables that the parent has", func() {
-		for _, kind := range []string{"net", "mnt", "pid", "order", "reexec_close", "anything"} {
-			GinkgoT().Setenv("gons_"+kind, "/nowhere")
-		}
-		var ids map[string]string
-		Expect(reexec.RunReexecAction("namespaces", reexec.Result(&ids))).To(Succeed())
-		Expect(ids).To(HaveKeyWithValue("net", namespaceID("self", "net")))
-	})
-
 	It("takes namespaces only from the action", func() {
 		Expect(reexec.RunReexecAction("silent",
 			reexec.Environment([]string{"gons_net=/nowhere", "gons_order=net"}))).To(Succeed())
@@ -28,13 +19,6 @@ var _ = Describe("environment of a child", func() {
 		Expect(reexec.RunReexecAction("environment", reexec.Result(&env))).To(Succeed())
 		Expect(env).NotTo(BeEmpty())
 		Expect(env).NotTo(ContainElement(HavePrefix("gons_")))
-	})
-
-	It("shows none of gons' variables to the programs that the action starts", func() {
-		var env string
-		Expect(reexec.RunReexecAction("program's environment", reexec.Result(&env))).To(Succeed())
-		Expect(env).To(ContainSubstring("PATH="))
-		Expect(env).NotTo(ContainSubstring("gons_"))
 	})
 
 })

@@ -103,7 +103,8 @@ func (f facts) explain() error {
 		killed = f.Cut // there was nobody left to be killed
 	}
 	status := f.Status
-	if lingered && f.answered && process.EndedByKill(status) || f.answered && !f.spoke && errors.Is(status, syscall.ECHILD) {
+	if lingered && f.answered && process.EndedByKill(status) ||
+		f.answered && (f.function || f.result && !f.spoke) && errors.Is(status, syscall.ECHILD) {
 		status = nil
 	}
 	send := f.send
@@ -189,16 +190,16 @@ const maxQuoted = 512
 
 // joinFailure is the error of a child that could not join a namespace.
 func (f facts) joinFailure(join *birth.JoinError) error {
-	f.Stderr = join.Text
+	text := oneLine(join.Text)
+	f.Stderr = text // as if the child itself had said so
 	var cause error = join
 	if join.Kind != "" {
-		cause = &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: oneLine(join.Text)}
+		cause = &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: text}
 	}
-	if f.function {
-		return f.failure(join.Text, cause, f.Status)
+	if !f.function {
+		text = fmt.Sprintf("child failed with stderr message %q", text)
 	}
-	// as if the child itself had said so
-	return f.failure(fmt.Sprintf("child failed with stderr message %q", join.Text), cause, f.Status)
+	return f.failure(text, cause, f.Status)
 }
 
 // notStarted is the error of a context that is done before there is a child.
@@ -228,13 +229,13 @@ func (f facts) failure(what string, causes ...error) error {
 func (f facts) bare(text string, causes ...error) error {
 	causes = slices.DeleteFunc(causes, func(err error) bool { return err == nil })
 	err := causes[0]
-	if len(causes) > 1 {
+	if len(causes) > 1 || oneLine(err.Error()) != err.Error() {
 		err = causeList(causes)
 	}
 	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, text: oneLine(text)}
 }
 
-// A causeList is several errors as one, in one line.
+// A causeList is several errors, or one of several lines, in one line.
 type causeList []error
 
 func (l causeList) Error() string {
@@ -250,21 +251,22 @@ func (l causeList) Unwrap() []error { return l }
 // oneLine makes one line of a text, without anything that a terminal would obey to: a text
 // may be a child's.
 func oneLine(text string) string {
-	harmless := func(r rune) bool { return unicode.IsPrint(r) && r != utf8.RuneError }
-	if strings.IndexFunc(text, func(r rune) bool { return !harmless(r) }) < 0 {
+	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
 		return text
 	}
 	var line strings.Builder
-	for _, r := range text {
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
 		switch {
 		case r == '\n':
 			line.WriteByte(' ')
-		case harmless(r):
+		case unicode.IsPrint(r) && (r != utf8.RuneError || size > 1):
 			line.WriteRune(r)
 		default:
-			quoted := strconv.QuoteRune(r)
+			quoted := strconv.Quote(text[:size])
 			line.WriteString(quoted[1 : len(quoted)-1])
 		}
+		text = text[size:]
 	}
 	return line.String()
 }

@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"log"
 	"os"
-	"os/exec"
-	"syscall"
 	"time"
 
 	"example.com/gons/reexec"
@@ -21,8 +19,6 @@ import (
 var (
 	shout    = reexec.RegisterFunc("shout", func(s string) (string, error) { return s + "!", nil })
 	readFile = reexec.RegisterFunc("readFile", func(path string) ([]byte, error) { return os.ReadFile(path) })
-	hostname = reexec.RegisterFunc("hostname", func(struct{}) (string, error) { return os.Hostname() })
-	getuid   = reexec.RegisterFunc("getuid", func(struct{}) (int, error) { return os.Getuid(), nil })
 	crash    = reexec.RegisterFunc("crash", func(s string) (int, error) { panic(s) })
 )
 
@@ -92,41 +88,6 @@ func ExampleGracePeriod() {
 		reexec.GracePeriod(10*time.Second)) // the child has something to clean up
 	fmt.Println(greeting, err)
 	// Output: Hello, world <nil>
-}
-
-// A child that is root of a new user namespace.
-func ExampleCmd() {
-	uid, err := getuid.Call(context.Background(), struct{}{}, reexec.Cmd(func(cmd *exec.Cmd) {
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		}
-	}))
-	fmt.Println(uid, err)
-	// Output: 0 <nil>
-}
-
-// The namespaces of one's own process need not be joined.
-func ExampleNamespacesOf() {
-	namespaces, err := reexec.NamespacesOf(os.Getpid(), "user", "uts")
-	fmt.Println(namespaces, err)
-	name, err := hostname.Call(context.Background(), struct{}{}, reexec.Namespaces(namespaces))
-	own, _ := os.Hostname()
-	fmt.Println(name == own, err)
-	// Output:
-	// [] <nil>
-	// true <nil>
-}
-
-func ExampleNamespaceFile() {
-	f, err := os.Open("/proc/self/ns/net")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer f.Close() // when all runs are over
-	ns, err := reexec.NamespaceFile(f)
-	fmt.Println(ns.Type, err)
-	// Output: !net <nil>
 }
 
 func ExampleFunc_Call() {

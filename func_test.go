@@ -20,23 +20,12 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 )
 
 // The functions that the specs call.
 var (
-	double   = reexec.RegisterFunc("double", func(n int) (int, error) { return 2 * n, nil })
-	reflect  = reexec.RegisterFunc("reflect", func(s string) (string, error) { return s, nil })
-	whereami = reexec.RegisterFunc("whereami", func(struct{}) (map[string]string, error) {
-		ids := map[string]string{}
-		for _, ns := range namespaceFlags {
-			var err error
-			if ids[ns.kind], err = os.Readlink("/proc/thread-self/ns/" + ns.kind); err != nil {
-				return nil, err
-			}
-		}
-		return ids, nil
-	})
+	double    = reexec.RegisterFunc("double", func(n int) (int, error) { return 2 * n, nil })
+	reflect   = reexec.RegisterFunc("reflect", func(s string) (string, error) { return s, nil })
 	pid       = reexec.RegisterFunc("pid", func(struct{}) (int, error) { return os.Getpid(), nil })
 	fail      = reexec.RegisterFunc("fail with", func(text string) (int, error) { return 0, errors.New(text) })
 	open      = reexec.RegisterFunc("open", func(path string) (int, error) { _, err := os.Open(path); return 0, err })
@@ -52,30 +41,12 @@ var (
 		os.Exit(code)
 		return 0, nil
 	})
-	suicide = reexec.RegisterFunc("suicide", func(signal int) (int, error) {
-		_ = syscall.Kill(os.Getpid(), syscall.Signal(signal))
-		select {}
-	})
 	hang = reexec.RegisterFunc("hang in there", func(text string) (string, error) {
 		if text == "hang" {
 			fmt.Fprint(os.Stderr, "hanging")
 			select {}
 		}
 		return text, nil
-	})
-	noisy = reexec.RegisterFunc("noisy", func(struct{}) (string, error) {
-		fmt.Println("print")
-		_, _ = os.Stdout.WriteString(strings.Repeat("x", 1<<18) + "\n")
-		fmt.Fprintln(os.Stderr, "to stderr")
-		program := exec.Command("/bin/sh", "-c", "echo program; echo to stderr >&2; cat")
-		program.Stdin, program.Stdout, program.Stderr = os.Stdin, os.Stdout, os.Stderr
-		if err := program.Run(); err != nil {
-			return "", err
-		}
-		raw := exec.Command("/bin/sh", "-c", "cat; ls /proc/self/fd; env")
-		raw.Stdin = os.NewFile(0, "stdin")
-		out, err := raw.Output()
-		return string(out), err
 	})
 	unfit = reexec.RegisterFunc("unfit", func(kind string) (any, error) {
 		if kind == "bad" {
@@ -180,53 +151,12 @@ var _ = Describe("functions", func() {
 		Entry(nil, 8<<20),
 	)
 
-	DescribeTable("run in namespaces",
-		func(types ...string) {
-			n := newNeighbour("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
-			for _, by := range ways[struct{}, map[string]string]() {
-				ids, err := by(whereami, struct{}{}, reexec.Namespaces(n.namespaces(types...)))
-				Expect(err).NotTo(HaveOccurred())
-				for _, typ := range types {
-					Expect(ids).To(HaveKeyWithValue(kind(typ), n.id(kind(typ))))
-				}
-			}
-		},
-		Entry(nil, "!user", "!net"),
-		Entry(nil, "!user", "!pid"),
-		Entry(nil, "!user", "!mnt", "!cgroup", "!ipc", "!net", "!pid", "!uts"),
-	)
-
 	It("take options", func() {
 		GinkgoT().Setenv("reexec_test", "1")
 		env := reexec.Environment([]string{"reexec_test=2"})
 		Expect(byCall(getenv, "reexec_test", env)).To(Equal("2"))
 		Expect(byWorker(getenv, "reexec_test", env)).To(Equal("2"))
 		Expect(byCall(getenv, "gons_reexec_answers", env)).To(BeEmpty())
-	})
-
-	It("are not disturbed by what they print", func() {
-		var result string
-		stdout, stderr := capture(func() {
-			var err error
-			result, err = noisy.Call(background, struct{}{})
-			Expect(err).NotTo(HaveOccurred())
-			result, err = byWorker(noisy, struct{}{})
-			Expect(err).NotTo(HaveOccurred())
-		})
-		Expect(stdout).To(Equal(strings.Repeat("print\n"+strings.Repeat("x", 1<<18)+"\nprogram\n", 2)))
-		Expect(stderr).To(Equal(strings.Repeat("to stderr\nto stderr\n", 2)))
-		Expect(result).NotTo(ContainSubstring("gons_"))
-	})
-
-	It("send stderr where one wants it", func() {
-		var heard bytes.Buffer
-		stdout, stderr := capture(func() {
-			_, err := noisy.Call(background, struct{}{}, reexec.Stderr(&heard))
-			Expect(err).NotTo(HaveOccurred())
-		})
-		Expect(stdout).To(ContainSubstring("print"))
-		Expect(stderr).To(BeEmpty())
-		Expect(heard.String()).To(Equal("to stderr\nto stderr\n"))
 	})
 
 	It("return errors", func() {
@@ -282,27 +212,7 @@ var _ = Describe("functions", func() {
 				Expect(asActionError(err).Stderr).To(Equal("last words"))
 				Expect(err).To(MatchError(ContainSubstring("exit status %d", code)))
 			}
-			_, err := by(suicide, int(syscall.SIGTERM), quiet)
-			Expect(err).To(MatchError(ContainSubstring("signal: terminated")))
-			var exit *exec.ExitError
-			Expect(errors.As(asActionError(err), &exit)).To(BeTrue())
-			_, err = by(suicide, int(syscall.SIGKILL), quiet)
-			Expect(err).To(MatchError(ContainSubstring("signal: killed")))
 		}
-	})
-
-	It("report a failed switch, and print nothing", func() {
-		nowhere := reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}})
-		stdout, stderr := capture(func() {
-			_, err := double.Call(background, 1, nowhere)
-			Expect(err).To(MatchError(`gons/reexec: function "double": package gons: invalid gons_net reference "/nowhere": No such file or directory`))
-			asActionError(err)
-			_, err = double.Start(background, nowhere)
-			Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))
-			_, err = double.Start(background, reexec.Namespaces([]reexec.Namespace{{Type: "!pid", Path: "/nowhere"}}))
-			Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_pid reference")))
-		})
-		Expect(stdout + stderr).To(BeEmpty())
 	})
 
 	It("report a function that the child does not know", func() {
@@ -371,13 +281,6 @@ var _ = Describe("functions", func() {
 		Expect(slow.Call(background, 1)).To(Equal(1))
 	})
 
-	It("report a failed switch also where the child calls RunAction", func() {
-		GinkgoT().Setenv(runActionVar, "yes")
-		_, err := double.Call(background, 1, reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}}))
-		Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))
-		Expect(double.Call(background, 1)).To(Equal(2))
-	})
-
 	It("cannot be called in a child", func() {
 		_, err := again.Call(background, struct{}{})
 		var panicked *reexec.PanicError
@@ -430,7 +333,7 @@ var _ = Describe("workers", func() {
 			Expect(w.Call(background, struct{}{})).To(Equal(first))
 		}
 		Expect(w.Close()).To(Succeed())
-		Expect(syscall.Kill(first, 0)).To(MatchError(syscall.ESRCH))
+		Expect(alive(first)).NotTo(Succeed())
 	})
 
 	It("serve concurrent calls one at a time", func() {
@@ -499,7 +402,7 @@ var _ = Describe("workers", func() {
 				Expect(exit.ExitCode()).To(Equal(3))
 				Expect(err).To(MatchError(ContainSubstring("exit status 3")))
 			}
-			_ = syscall.Kill(atoi(asActionError(err).Stderr), syscall.SIGKILL)
+			_ = kill(atoi(asActionError(err).Stderr))
 		}
 	})
 
@@ -535,7 +438,7 @@ var _ = Describe("workers", func() {
 		Expect(err).NotTo(HaveOccurred())
 		child, err := w.Call(background, struct{}{})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(syscall.Kill(child, syscall.SIGKILL)).To(Succeed())
+		Expect(kill(child)).To(Succeed())
 		Eventually(children).Should(BeEmpty())
 		_, err = w.Call(background, struct{}{})
 		Expect(err).To(MatchError(ContainSubstring("signal: killed")))
@@ -545,7 +448,7 @@ var _ = Describe("workers", func() {
 		Expect(err).NotTo(HaveOccurred())
 		child, err = w.Call(background, struct{}{})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(syscall.Kill(child, syscall.SIGKILL)).To(Succeed())
+		Expect(kill(child)).To(Succeed())
 		Eventually(children).Should(BeEmpty())
 		err = w.Close()
 		Expect(err).To(MatchError(ContainSubstring("signal: killed")), "no call has told")
@@ -642,42 +545,6 @@ var _ = Describe("workers", func() {
 		Expect(w.Close()).To(Succeed())
 	})
 
-	It("are killed if they do not end after Close", func() {
-		w, err := pid.Start(background, reexec.GracePeriod(50*time.Millisecond))
-		Expect(err).NotTo(HaveOccurred())
-		child, err := w.Call(background, struct{}{})
-		Expect(err).NotTo(HaveOccurred())
-		Expect(syscall.Kill(child, syscall.SIGSTOP)).To(Succeed())
-		Expect(w.Close()).To(Succeed())
-		Expect(w.Close()).To(Succeed())
-	})
-
-	It("end when their parent ends", func() {
-		parent := exec.Command("/proc/self/exe")
-		parent.Env = append(os.Environ(), orphanVar+"=yes")
-		stdout, err := parent.StdoutPipe()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(parent.Start()).To(Succeed())
-		var worker int
-		_, err = fmt.Fscan(stdout, &worker)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(alive(worker)).To(Succeed())
-		Expect(parent.Process.Kill()).To(Succeed())
-		_ = parent.Wait()
-		Eventually(func() error { return alive(worker) }).Should(MatchError(syscall.ESRCH))
-	})
-
-	It("keep the thread that a Pdeathsig is about", func() {
-		w, err := double.Start(background, reexec.Cmd(func(cmd *exec.Cmd) {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-		}))
-		Expect(err).NotTo(HaveOccurred())
-		for range 100 {
-			Expect(w.Call(background, 1)).To(Equal(2))
-		}
-		Expect(w.Close()).To(Succeed())
-	})
-
 	It("are started concurrently", func() {
 		var all sync.WaitGroup
 		failures := make(chan error, 20)
@@ -716,7 +583,3 @@ var slow = reexec.RegisterFunc("slow", func(ms int) (int, error) {
 	time.Sleep(time.Duration(ms) * time.Millisecond)
 	return ms, nil
 })
-
-// orphanVar has the test binary start a worker, tell its PID, and wait for its
-// own end.
-const orphanVar = "reexec_test_orphan"

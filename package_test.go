@@ -5,16 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gons/reexec"
 	rxtesting "example.com/gons/reexec/testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	. "github.com/onsi/gomega/gleak"
-	. "github.com/thediveo/fdooze"
 )
 
 func TestMain(m *testing.M) {
 	beOther()
+	reexec.CheckAction() // what comes now is not for children
+	beInit()
 	os.Exit((&rxtesting.M{M: m}).Run())
 }
 
@@ -25,10 +27,10 @@ func TestReexec(t *testing.T) {
 }
 
 var _ = BeforeEach(func() {
-	goroutines, descriptors := Goroutines(), Filedescriptors()
+	goroutines, expectNoOpenFiles := Goroutines(), noMoreOpenFiles()
 	DeferCleanup(func() {
 		Eventually(Goroutines).ShouldNot(HaveLeaked(goroutines))
-		Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(descriptors))
+		expectNoOpenFiles()
 		Expect(children()).To(BeEmpty(), "all children must have been reaped")
 		Expect(strayThreads()).To(BeEmpty(), "no thread must be left in another namespace")
 	})

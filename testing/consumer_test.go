@@ -1,10 +1,12 @@
 package testing
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -92,11 +94,14 @@ func built(args ...string) func() string {
 var (
 	testBinary = built("test", "-c", "-cover", "example.com/consumer")
 	program    = built("build", "-cover", "example.com/consumer/testdata/program")
+	ginkgo     = sync.OnceValues(func() (out string, err error) {
+		return output(nil, "go", "build", "-o", filepath.Join(consumer, "ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo")
+	})
 )
 
 var (
 	printedRe = regexp.MustCompile(`(?m)^(?:ok\s.*\s)?(?:composite )?coverage: (\d+\.\d)% of statements`)
-	totalRe   = regexp.MustCompile(`(?m)^total:\s+\(statements\)\s+(\d+\.\d)%$`)
+	blockRe   = regexp.MustCompile(`(?m)^(.*:\d.*) (\d+) (\d+)$`)
 	dataRe    = regexp.MustCompile(`coverage: (\d+\.\d)% of statements`)
 )
 
@@ -110,14 +115,77 @@ func percentages(re *regexp.Regexp, s string) (percentages []string) {
 // printed returns the percentages that tests have printed.
 func printed(out string) []string { return percentages(printedRe, out) }
 
-// total returns the percentage in a profile.
+// total returns the percentage in a profile. Its lines are blocks, with their numbers of
+// statements and how often they were run; there is one for each binary that a block is in.
 func total(profile string) []string {
 	GinkgoHelper()
-	return percentages(totalRe, succeed(nil, "go", "tool", "cover", "-func="+profile))
+	text, err := os.ReadFile(profile)
+	Expect(err).NotTo(HaveOccurred())
+	statements, run := map[string]int{}, map[string]bool{}
+	for _, line := range blockRe.FindAllStringSubmatch(string(text), -1) {
+		statements[line[1]], err = strconv.Atoi(line[2])
+		Expect(err).NotTo(HaveOccurred())
+		run[line[1]] = run[line[1]] || line[3] != "0"
+	}
+	all, covered := 0, 0
+	for block, n := range statements {
+		all += n
+		if run[block] {
+			covered += n
+		}
+	}
+	return []string{fmt.Sprintf("%.1f", 100*float64(covered)/float64(all))}
 }
 
 // data returns the percentage of the consumer itself in raw coverage data.
 func data(dir string) []string {
 	GinkgoHelper()
 	return percentages(dataRe, succeed(nil, "go", "tool", "covdata", "percent", "-pkg=example.com/consumer", "-i="+dir))
+}
+
+// buildsBinaries skips a spec where that takes too long.
+func buildsBinaries() {
+	if testing.Short() {
+		Skip("builds and runs other test binaries")
+	}
+}
+
+// goTest has the go command test a test function of the consumer with coverage, which
+// builds it, and returns what that has printed, and the profile.
+func goTest(test string, args ...string) (out, profile string, err error) {
+	profile = filepath.Join(GinkgoT().TempDir(), "profile")
+	args = append([]string{"test", "-count=1", "-cover", "-coverprofile=" + profile, "-run=^" + test + "$"}, args...)
+	out, err = output(nil, "go", args...)
+	return out, profile, err
+}
+
+// runTest does what the go command does once it has built the test binary. Later flags win
+// over those which that sets.
+func runTest(env []string, test string, flags ...string) (out, profile string, err error) {
+	profile = filepath.Join(GinkgoT().TempDir(), "profile")
+	flags = append([]string{"-test.coverprofile=" + profile, "-test.gocoverdir=" + GinkgoT().TempDir(),
+		"-test.paniconexit0", "-test.timeout=10m0s", "-test.run=^" + test + "$"}, flags...)
+	out, err = output(env, testBinary(), flags...)
+	return out, profile, err
+}
+
+// expectHalf expects that a test succeeds, and that it and its children together cover
+// one half.
+func expectHalf(env []string, test string, flags ...string) {
+	GinkgoHelper()
+	out, profile, err := runTest(env, test, flags...)
+	Expect(err).NotTo(HaveOccurred(), "%s", out)
+	Expect(printed(out)).To(Equal([]string{half}), "%s", out)
+	Expect(total(profile)).To(Equal([]string{half}))
+}
+
+// files returns the names of the files in a folder.
+func files(dir string) (names []string) {
+	GinkgoHelper()
+	entries, err := os.ReadDir(dir)
+	Expect(err).NotTo(HaveOccurred())
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
 }

@@ -8,7 +8,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	. "github.com/onsi/gomega/gleak"
-	. "github.com/thediveo/fdooze"
 )
 
 func TestMain(m *testing.M) {
@@ -22,9 +21,9 @@ func TestTesting(t *testing.T) {
 }
 
 var _ = BeforeEach(func() {
-	goroutines, descriptors := Goroutines(), Filedescriptors()
+	goroutines, expectNoOpenFiles := Goroutines(), noMoreOpenFiles()
 	DeferCleanup(func() {
 		Eventually(Goroutines).ShouldNot(HaveLeaked(goroutines))
-		Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(descriptors))
+		expectNoOpenFiles()
 	})
 })

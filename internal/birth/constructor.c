@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <link.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -128,27 +129,38 @@ static void enter_time_for_children(void)
  * children. It goes on with a copy of all there is, capabilities included; since
  * it does not execute anything, it needs neither a file nor a loader in there.
  *
- * Since version 2.25 glibc caches thread IDs, and a bare clone(2) leaves the one
- * of this process in the cache. So the kernel writes the clone's there: the
- * address is that of CLONE_CHILD_CLEARTID, known to prctl(2), if this process' ID
- * is found in there. In musl something else is, which is fine.
+ * Both C libraries keep the thread ID of this process, and a bare clone(2) leaves that to
+ * the clone: a signal that the clone raises would hit whoever has this ID in its PID
+ * namespace. In glibc it is at the address of CLONE_CHILD_CLEARTID, which prctl(2) knows, and the
+ * kernel can write the clone's there. In musl something else is at this address, and the
+ * ID is near the beginning of what pthread_self() points to; the clone does what musl's
+ * fork() does.
  */
 static long clone_sibling(void)
 {
 	unsigned long flags = CLONE_PARENT | SIGCHLD;
 	uint64_t address = 0; /* a 64-bit kernel writes 8 bytes, also for a 32-bit process */
-	int *tid = NULL;
+	int self = syscall(SYS_gettid);
+	int *tid = NULL, *kept = NULL;
+	long clone;
 
 	if (prctl(PR_GET_TID_ADDRESS, &address, 0, 0, 0) == 0)
 		tid = (int *)(uintptr_t)address;
-	if (tid && *tid == syscall(SYS_gettid))
+	if (tid && *tid == self)
 		flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+	else
+		for (int i = 0; i < 32 && !kept; i++)
+			if (((int *)pthread_self())[i] == self)
+				kept = (int *)pthread_self() + i;
 #ifdef __s390x__
-	return syscall(SYS_clone, NULL, flags, NULL, tid, NULL);
+	clone = syscall(SYS_clone, NULL, flags, NULL, tid, NULL);
 #else
 	/* The address comes last but one on x86-64, and last elsewhere; the other one of both goes unused. */
-	return syscall(SYS_clone, flags, NULL, NULL, tid, tid);
+	clone = syscall(SYS_clone, flags, NULL, NULL, tid, tid);
 #endif
+	if (clone == 0 && kept)
+		*kept = syscall(SYS_set_tid_address, tid);
+	return clone;
 }
 
 /*
@@ -158,10 +170,12 @@ static long clone_sibling(void)
  */
 static void blank(int ours)
 {
-	for (char **variable = environ; variable && *variable; variable++)
-		if (!strncmp(*variable, "gons_", 5) && (ours || strncmp(*variable, "gons_reexec_", 12))) /* a wicked parent leaves '=' out */
-			if (strchr(*variable, '='))
-				strchr(*variable, '=')[1] = '\0';
+	for (char **variable = environ; variable && *variable; variable++) {
+		char *sign = strchr(*variable, '='); /* whoever has made the environment may have left it out */
+
+		if (sign && !strncmp(*variable, "gons_", 5) && (ours || strncmp(*variable, "gons_reexec_", 12)))
+			sign[1] = '\0';
+	}
 }
 
 /*

@@ -53,7 +53,7 @@ func Hold(pid int, types []string) (*Process, error) {
 	}
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, notFound(pid, append(slices.Clone(types), kinds...)[0], err)
+		return nil, notFound(pid, slices.Concat(types, kinds)[0], err)
 	}
 	return &Process{pid: pid, dir: os.NewFile(uintptr(fd), "process"), types: types}, nil
 }
@@ -141,7 +141,12 @@ func own(kind string) fs.FileInfo {
 	if here, err := os.Stat("/proc/thread-self/ns/" + name); err == nil {
 		return here
 	}
-	// Maybe this /proc belongs to a PID namespace that does not know this process.
+	return ownByPidfd(kind)
+}
+
+// ownByPidfd is own without /proc, which may belong to a PID namespace that does not know
+// this process.
+func ownByPidfd(kind string) fs.FileInfo {
 	pidfd, err := unix.PidfdOpen(unix.Gettid(), unix.O_EXCL) // PIDFD_THREAD
 	if err != nil {
 		return nil

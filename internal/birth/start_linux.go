@@ -22,6 +22,7 @@ import (
 //
 // The kernel tells the parent who has sent a report (SO_PASSCRED, unix(7)).
 const (
+	childVar  = "gons_reexec_child"  // package orders sets it
 	socketVar = "gons_reexec_socket" // FIRST-LAST: number of the socket, which open namespaces follow
 	timeVar   = "gons_reexec_time"   // ! or =, then the reference of the time namespace
 )

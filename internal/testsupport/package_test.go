@@ -7,7 +7,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	. "github.com/onsi/gomega/gleak"
-	. "github.com/thediveo/fdooze"
 )
 
 func TestTestsupport(t *testing.T) {
@@ -17,9 +16,9 @@ func TestTestsupport(t *testing.T) {
 }
 
 var _ = BeforeEach(func() {
-	goroutines, descriptors := Goroutines(), Filedescriptors()
+	goroutines, expectNoOpenFiles := Goroutines(), noMoreOpenFiles()
 	DeferCleanup(func() {
 		Eventually(Goroutines).ShouldNot(HaveLeaked(goroutines))
-		Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(descriptors))
+		expectNoOpenFiles()
 	})
 })

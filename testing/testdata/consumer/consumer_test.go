@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"example.com/gons/reexec"
@@ -16,32 +15,10 @@ import (
 
 func init() {
 	reexec.Register("answer", func() { fmt.Printf("%q", Child()) })
-	reexec.Register("descriptors", func() {
-		Child()
-		out, err := exec.Command("ls", "-l", "/proc/self/fd").Output()
-		if err != nil {
-			panic(err)
-		}
-		if dir := os.Getenv("GOCOVERDIR"); dir == "" || strings.Contains(string(out), dir) {
-			panic(fmt.Sprintf("directory %q has come through to another program: %s", dir, out))
-		}
-	})
-	reexec.Register("setuid", func() {
-		if err := syscall.Setuid(65534); err != nil {
-			panic(err)
-		}
-		fmt.Printf("%q", Child())
-	})
 	reexec.Register("panic", func() { panic(Child() + " panics") })
 	reexec.Register("exit", func() {
 		Child()
 		os.Exit(3)
-	})
-	reexec.Register("chroot", func() {
-		if err := syscall.Chroot(os.Getenv("CONSUMER_ROOT")); err != nil {
-			panic(err)
-		}
-		fmt.Printf("%q", Child())
 	})
 }
 
@@ -100,34 +77,6 @@ func TestMany(t *testing.T) {
 func TestOtherDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	TestAnswer(t)
-}
-
-func TestDescriptors(t *testing.T) {
-	Parent()
-	if err := reexec.RunReexecAction("descriptors", namespaces()); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestChroot(t *testing.T) {
-	t.Setenv("CONSUMER_ROOT", t.TempDir())
-	Parent()
-	run(t, "chroot")
-}
-
-func TestSetuid(t *testing.T) {
-	Parent()
-	run(t, "setuid")
-}
-
-func TestCredential(t *testing.T) {
-	Parent()
-	var result string
-	if err := reexec.RunReexecAction("answer", reexec.Result(&result), reexec.Cmd(func(cmd *exec.Cmd) {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	})); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestPanic(t *testing.T) {

@@ -112,7 +112,7 @@ var _ = Describe("a program written for the original", func() {
 		program.run(nil, "go", "mod", "edit", "-require=github.com/thediveo/gons@v0.9.9")
 
 		kinds := []string{"user", "net"}
-		if isRoot {
+		if isRoot() {
 			kinds = kinds[1:]
 		}
 		n := newNeighbour(kinds...)
@@ -123,8 +123,12 @@ var _ = Describe("a program written for the original", func() {
 		env := []string{"CGO_ENABLED=1", visit}
 		tryOut := func() (output, packages string) {
 			GinkgoHelper()
-			program.run(env, "go", "build", "-o", "program")
-			Expect(program.run(env, "go", "test", "-count=1", "-v")).To(ContainSubstring("--- PASS: TestGreet"))
+			program.settle()
+			together(func() {
+				program.run(env, "go", "build", "-o", "program")
+			}, func() {
+				Expect(program.run(env, "go", "test", "-vet=off", "-count=1", "-v")).To(ContainSubstring("--- PASS: TestGreet"))
+			})
 			return program.run(env, filepath.Join(program.dir, "program")), program.run(env, "go", "list", "-deps", "-test")
 		}
 

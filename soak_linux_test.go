@@ -37,7 +37,13 @@ func TestSoak(t *testing.T) {
 	RegisterTestingT(t)
 	neighbours := map[string]*exec.Cmd{}
 	for _, kinds := range []string{"user mnt cgroup ipc net pid uts", "user net"} {
-		n, end := startNeighbour(t.TempDir(), strings.Fields(kinds)...)
+		if err := refusal(strings.Fields(kinds)...); err != nil {
+			t.Skip("needs namespaces: ", err)
+		}
+		n, end, err := startNeighbour(t.TempDir(), strings.Fields(kinds)...)
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer end()
 		neighbours[kinds] = n
 	}
@@ -217,5 +223,74 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 			}
 		}
 		return err
+	},
+	func(ns reexec.ReexecActionOption) (err error) { // exploding
+		defer func() {
+			if value := recover(); value != nil && value != "at the decoder" {
+				err = fmt.Errorf("wrong panic %v", value)
+			}
+		}()
+		_, err = explode.Call(background, "panic", ns)
+		return err
+	},
+	func(ns reexec.ReexecActionOption) (err error) { // exploding in a worker
+		w, err := explode.Start(background, ns)
+		if err != nil {
+			return err
+		}
+		done := make(chan error, 1)
+		go func() {
+			left := errors.New("")
+			defer func() { done <- left }()
+			_, left = w.Call(background, "goexit")
+		}()
+		if err := <-done; err != nil && err.Error() != "" && !wasKilled(err) {
+			return err
+		}
+		_ = w.Close()
+		return nil
+	},
+	func(ns reexec.ReexecActionOption) error { // without a newline
+		var answer any
+		err := reexec.RunReexecAction("print", ns, reexec.Param("42"), reexec.Result(&answer))
+		if err == nil && answer != 42.0 {
+			err = fmt.Errorf("wrong answer %v", answer)
+		}
+		return err
+	},
+	func(ns reexec.ReexecActionOption) error { // blocked
+		reason := errors.New("enough is enough")
+		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, reason)
+		defer cancel()
+		release := make(chan struct{})
+		defer close(release)
+		_, err := say.Call(ctx, 1, ns, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+			select {
+			case <-release:
+			case <-time.After(moment): // the call should have returned long ago
+			}
+			return len(b), nil
+		})))
+		if !errors.Is(err, reason) && !wasKilled(err) {
+			return fmt.Errorf("not cancelled: %w", err)
+		}
+		return nil
+	},
+	func(ns reexec.ReexecActionOption) error { // what a call has written
+		var heard safeBuffer
+		w, err := say.Start(background, ns, reexec.Stderr(&heard))
+		if err != nil {
+			return err
+		}
+		for i := range 20 {
+			if _, err = w.Call(background, 10); err != nil {
+				break
+			}
+			if heard.Len() != 10*(i+1) {
+				err = errors.New("call returned too early")
+				break
+			}
+		}
+		return errors.Join(err, w.Close())
 	},
 }

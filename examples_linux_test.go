@@ -47,6 +47,7 @@ var _ = Describe("examples", func() {
 	})
 
 	It("is root without privileges", func() {
+		needsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
 		Expect(run(build("rootless"))).To(MatchRegexp(
 			`^inside:  user 0 sees \[table\]\noutside: user \d+ sees \[\]\n$`))
 	})

@@ -1,0 +1,121 @@
+//go:build linux
+
+package birth
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+var _ = DescribeTable("mistakes that need no child to be seen", func(message string, refs ...Ref) {
+	if message == "" {
+		Expect(Check(refs)).To(Succeed())
+	} else {
+		Expect(Check(refs)).To(MatchError(ContainSubstring(message)))
+	}
+},
+	Entry("none", ""),
+	Entry("none, with all types", "", Ref{Type: "!user", Path: "a"}, Ref{Type: "mnt", Path: "a"}, Ref{Type: "cgroup", Path: "a"}, Ref{Type: "ipc", Path: "a"},
+		Ref{Type: "net", Path: "a"}, Ref{Type: "pid", Path: "a"}, Ref{Type: "!uts", Path: "a"}, Ref{Type: "!time", Path: "a"}),
+	Entry("a type twice", "duplicate namespace order type net", Ref{Type: "net", Path: "a"}, Ref{Type: "net", Path: "b"}),
+	Entry("a type twice, once with a bang", "duplicate namespace order type time", Ref{Type: "time", Path: "a"}, Ref{Type: "uts", Path: "a"}, Ref{Type: "!time", Path: "b"}),
+	Entry("an unknown type", `unknown namespace type "foo"`, Ref{Type: "net", Path: "a"}, Ref{Type: "foo", Path: "a"}),
+	Entry("two bangs", `unknown namespace type "!net"`, Ref{Type: "!!net", Path: "a"}),
+	Entry("no path", `both need to be given`, Ref{Type: "net", Path: ""}),
+	Entry("no type", `unknown namespace type ""`, Ref{Type: "", Path: "a"}),
+)
+
+var _ = DescribeTable("hints", func(err error, kind, path, hint string) {
+	for _, err := range []error{err, fmt.Errorf("wrapped: %w", err)} {
+		if hint == "" {
+			Expect(Hint(err, kind, path)).To(BeEmpty())
+		} else {
+			Expect(Hint(err, kind, path)).To(MatchRegexp(`^ \(.*` + hint + `.*\)$`))
+		}
+	}
+},
+	Entry(nil, syscall.EPERM, "user", "/u", "the user who made it"),
+	Entry(nil, syscall.EPERM, "time", "/t", "CAP_SYS_ADMIN"),
+	Entry(nil, syscall.EACCES, "net", "/proc/1/ns/net", "trace"),
+	Entry(nil, syscall.EACCES, "net", "/somewhere/net", ""),
+	Entry(nil, syscall.EINVAL, "user", "/u", "one's own already"),
+	Entry(nil, syscall.EINVAL, "pid", "/p", "below one's own"),
+	Entry(nil, syscall.EINVAL, "net", "/n", "of this type"),
+	Entry(nil, syscall.ENOMEM, "pid", "/p", "first process has ended"),
+	Entry(nil, syscall.ENOMEM, "net", "/n", ""),
+	Entry(nil, syscall.ENOENT, "net", "/proc/1/ns/net", "the process has ended"),
+	Entry(nil, syscall.ENOENT, "net", "/run/netns/a", ""),
+	Entry(nil, fs.ErrNotExist, "net", "/proc/1/ns/net", "another PID namespace"),
+	Entry(nil, syscall.ENOSYS, "", "", ""),
+)
+
+var _ = DescribeTable("hints about new namespaces", func(err error, hint string) {
+	if hint == "" {
+		Expect(HintNew(err)).To(BeEmpty())
+	} else {
+		Expect(HintNew(&fs.PathError{Op: "fork/exec", Path: "/", Err: err})).To(MatchRegexp(`^ \(.*` + hint + `.*\)$`))
+	}
+},
+	Entry(nil, syscall.EPERM, "CAP_SYS_ADMIN"),
+	Entry(nil, syscall.EINVAL, "kernel"),
+	Entry(nil, syscall.ENOSPC, "limit"),
+	Entry(nil, syscall.ENOENT, ""),
+)
+
+var _ = Describe("a path that holds a descriptor", func() {
+
+	It("closes it when nothing needs its memory any more", func() {
+		fd, err := unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		isOpen := func() bool {
+			runtime.GC()
+			_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+			return err == nil
+		}
+		part := holding("/a", fd)[1:]
+		Consistently(isOpen, "20ms").Should(BeTrue())
+		Expect(part).To(Equal("a"))
+		runtime.KeepAlive(part)
+		part = ""
+		Eventually(isOpen).Should(BeFalse())
+	})
+
+})
+
+var _ = Describe("a process that is held", func() {
+
+	It("has only namespaces of known types", func() {
+		_, err := Hold(os.Getpid(), []string{"net", "foo"})
+		Expect(err).To(MatchError(`unknown namespace type "foo"`))
+	})
+
+	It("lacks no type that the kernel has", func() {
+		p, err := Hold(os.Getpid(), nil)
+		Expect(err).NotTo(HaveOccurred())
+		defer p.Close()
+		for _, kind := range kinds {
+			Expect(p.lacks(kind)).To(BeFalse(), kind)
+		}
+		Expect(p.lacks("foo")).To(BeTrue())
+	})
+
+	It("is compared alike with and without /proc", func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		for _, kind := range kinds {
+			byProc, byPidfd := own(kind), ownByPidfd(kind)
+			Expect(byProc).NotTo(BeNil())
+			if byPidfd != nil { // the kernel may have no such ioctl
+				Expect(os.SameFile(byProc, byPidfd)).To(BeTrue(), kind)
+			}
+		}
+	})
+
+})

@@ -1,0 +1,386 @@
+package reexec_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// linkedProgram runs an action and functions here and in the namespaces that its environment
+// names, and prints what has come of that as JSON: a linkedOutcome.
+const linkedProgram = `package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"example.com/gons/reexec"
+)
+
+var network = reexec.RegisterFunc("network", func(struct{}) (string, error) { return os.Readlink("/proc/self/ns/net") })
+
+func init() {
+	reexec.Register("where", func() {
+		id, _ := network_()
+		json.NewEncoder(os.Stdout).Encode(id)
+	})
+}
+
+func network_() (string, error) { return os.Readlink("/proc/self/ns/net") }
+
+// Try is main.
+func Try() {
+	reexec.CheckAction()
+	var namespaces []reexec.Namespace
+	for _, ns := range strings.Fields(os.Getenv("VISIT")) {
+		typ, path, _ := strings.Cut(ns, "=")
+		namespaces = append(namespaces, reexec.Namespace{Type: typ, Path: path})
+	}
+	var outcome struct {
+		Here, There []string
+		HereErrs, ThereErrs []string
+		Unsupported bool
+	}
+	tell := func(id string, err error, ids, errs *[]string) {
+		*ids = append(*ids, id)
+		*errs = append(*errs, fmt.Sprint(err))
+	}
+	for _, there := range []bool{false, true} {
+		ids, errs := &outcome.Here, &outcome.HereErrs
+		var options []reexec.ReexecActionOption
+		if there {
+			ids, errs = &outcome.There, &outcome.ThereErrs
+			options = append(options, reexec.Namespaces(namespaces))
+		}
+		id := ""
+		err := reexec.RunReexecAction("where", append(options, reexec.Result(&id))...)
+		outcome.Unsupported = errors.Is(err, errors.ErrUnsupported)
+		tell(id, err, ids, errs)
+		id, err = network.Call(context.Background(), struct{}{}, options...)
+		tell(id, err, ids, errs)
+		worker, err := network.Start(context.Background(), options...)
+		if err != nil {
+			tell("", err, ids, errs)
+			continue
+		}
+		id, err = worker.Call(context.Background(), struct{}{})
+		tell(id, errors.Join(err, worker.Close()), ids, errs)
+	}
+	json.NewEncoder(os.Stdout).Encode(outcome)
+}
+`
+
+// linkedMain is for programs that are all Go.
+const linkedMain = `package main
+
+func main() { Try() }
+`
+
+// linkedExport is for C programs, and those that load a plugin.
+const linkedExport = `package main
+
+import "C"
+
+//export TryFromC
+func TryFromC() { Try() }
+
+func main() {}
+`
+
+// threadProgram asks the C library about the main thread of a child in a PID namespace, of which
+// the library keeps the ID.
+const threadProgram = `package main
+
+/*
+#include <pthread.h>
+#include <signal.h>
+
+static pthread_t main_thread;
+
+static void remember(void) { main_thread = pthread_self(); }
+
+static int is_there(void) { return pthread_kill(main_thread, 0); }
+*/
+import "C"
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+
+	"example.com/gons/reexec"
+)
+
+func init() {
+	runtime.LockOSThread() // so that other goroutines run on other threads than the main one
+	C.remember()
+}
+
+var isThere = reexec.RegisterFunc("is there", func(struct{}) (int, error) {
+	result := make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		result <- int(C.is_there())
+	}()
+	return <-result, nil
+})
+
+func main() {
+	reexec.CheckAction()
+	fmt.Println(isThere.Call(context.Background(), struct{}{}, reexec.Namespaces([]reexec.Namespace{
+		{Type: "!user", Path: os.Args[1] + "/user"}, {Type: "!pid", Path: os.Args[1] + "/pid"},
+	})))
+}
+`
+
+const loadingProgram = `#include <dlfcn.h>
+#include <stdio.h>
+
+int main(void)
+{
+	void *library = dlopen("./libtry.so", RTLD_NOW);
+	void (*try)(void) = library ? (void (*)(void))dlsym(library, "TryFromC") : NULL;
+
+	if (!try) {
+		fprintf(stderr, "%s\n", dlerror());
+		return 1;
+	}
+	try();
+	return 0;
+}
+`
+
+const linkingProgram = `extern void TryFromC(void);
+
+int main(void)
+{
+	TryFromC();
+	return 0;
+}
+`
+
+const pluginProgram = `package main
+
+import "plugin"
+
+func main() {
+	p, err := plugin.Open("./try.plugin")
+	if err != nil {
+		panic(err)
+	}
+	try, err := p.Lookup("Try")
+	if err != nil {
+		panic(err)
+	}
+	try.(func())()
+}
+`
+
+type linkedOutcome struct {
+	Here, There         []string // network namespaces
+	HereErrs, ThereErrs []string
+	Unsupported         bool // whether an error of the last action is an errors.ErrUnsupported
+}
+
+// tryOut runs a program that has been built, with a neighbour to visit, in whose network
+// namespace nothing runs unless it is asked for.
+func (c consumer) tryOut(name string, kinds ...string) (o linkedOutcome, n *neighbour) {
+	GinkgoHelper()
+	n = newNeighbour(kinds...)
+	visit := "VISIT="
+	for _, kind := range kinds {
+		visit += " !" + kind + "=" + n.namespace(kind).Path
+	}
+	out := c.run([]string{visit, "GOCOVERDIR="}, filepath.Join(c.dir, name))
+	Expect(json.Unmarshal([]byte(out), &o)).To(Succeed(), out)
+	return o, n
+}
+
+func thrice(s string) []string { return []string{s, s, s} }
+
+// expectToWork expects a program to do what it should.
+func (c consumer) expectToWork(name string) {
+	GinkgoHelper()
+	o, n := c.tryOut(name, "user", "net", "pid", "time")
+	Expect(o.HereErrs).To(Equal(thrice("<nil>")))
+	Expect(o.Here).To(Equal(thrice(namespaceID("self", "net"))))
+	Expect(o.ThereErrs).To(Equal(thrice("<nil>")))
+	Expect(o.There).To(Equal(thrice(n.id("net"))))
+}
+
+// expectNoLie expects a program to refuse whatever it cannot do.
+func (c consumer) expectNoLie(name string) {
+	GinkgoHelper()
+	o, n := c.tryOut(name, "user", "net", "pid", "time")
+	for i := range 3 {
+		if o.HereErrs[i] == "<nil>" {
+			Expect(o.Here[i]).To(Equal(namespaceID("self", "net")))
+		}
+		if o.ThereErrs[i] == "<nil>" {
+			Expect(o.There[i]).To(Equal(n.id("net")))
+		}
+	}
+	Expect(o.ThereErrs).To(Or(Equal(thrice("<nil>")), HaveEach(ContainSubstring("cannot start child, reason: "))))
+	AddReportEntry(name, o)
+}
+
+var _ = Describe("a program that is linked", func() {
+
+	cgo := []string{"CGO_ENABLED=1"}
+
+	// build builds, or skips the spec if something is missing for that.
+	build := func(c consumer, env []string, args ...string) {
+		GinkgoHelper()
+		out, err := c.command(env, args[0], args[1:]...).CombinedOutput()
+		if errors.Is(err, exec.ErrNotFound) || strings.Contains(string(out), "C compiler") {
+			Skip(string(out) + err.Error())
+		}
+		Expect(err).NotTo(HaveOccurred(), string(out))
+	}
+
+	It("as usual", func() {
+		c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": linkedMain})
+		build(c, cgo, "go", "build", "-o", "program")
+		c.expectToWork("program")
+	})
+
+	It("by the internal linker refuses namespaces, and works otherwise", func() {
+		c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": linkedMain})
+		build(c, cgo, "go", "build", "-ldflags=-linkmode=internal", "-o", "program")
+		o, _ := c.tryOut("program", "user", "net")
+		Expect(o.HereErrs).To(Equal(thrice("<nil>")))
+		Expect(o.Here).To(Equal(thrice(namespaceID("self", "net"))))
+		Expect(o.ThereErrs).To(HaveEach(And(
+			ContainSubstring("cannot start child, reason: cannot join namespaces, since the C constructor of this package did not run"),
+			ContainSubstring("-linkmode=external"))))
+		Expect(o.Unsupported).To(BeTrue())
+	})
+
+	DescribeTable("differently works as well",
+		func(cc string, args ...string) {
+			if _, err := exec.LookPath(cc); err != nil {
+				Skip("needs " + cc)
+			}
+			c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": linkedMain})
+			build(c, append(cgo, "CC="+cc), append([]string{"go", "build", "-o", "program"}, args...)...)
+			c.expectToWork("program")
+		},
+		Entry("statically against glibc", "gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
+		Entry("statically against musl", "musl-gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
+		Entry("as a position-independent executable", "gcc", "-buildmode=pie"),
+		Entry("as a static position-independent executable", "gcc", "-buildmode=pie", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static-pie`),
+		Entry("without symbols", "gcc", "-ldflags=-s -w"),
+	)
+
+	DescribeTable("in any way has a C library in its children that knows their threads",
+		func(cc string, args ...string) {
+			if _, err := exec.LookPath(cc); err != nil {
+				Skip("needs " + cc)
+			}
+			c := newConsumer(map[string]string{"main.go": threadProgram})
+			build(c, append(cgo, "CC="+cc), append([]string{"go", "build", "-o", "program"}, args...)...)
+			n := newNeighbour("user", "pid")
+			Expect(c.run(nil, filepath.Join(c.dir, "program"), filepath.Dir(n.namespace("pid").Path))).To(Equal("0 <nil>\n"))
+		},
+		Entry("glibc", "gcc"),
+		Entry("glibc, linked statically", "gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
+		Entry("musl, linked statically", "musl-gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
+	)
+
+	It("as a C archive does not lie", func() {
+		c := newConsumer(map[string]string{"try.go": linkedProgram, "export.go": linkedExport})
+		c.write("main.txt", linkingProgram)
+		build(c, cgo, "go", "build", "-buildmode=c-archive", "-o", "libtry.a")
+		build(c, nil, "gcc", "-x", "c", "main.txt", "-x", "none", "libtry.a", "-lpthread", "-o", "program")
+		c.expectNoLie("program")
+	})
+
+	It("as a library does not lie", func() {
+		c := newConsumer(map[string]string{"try.go": linkedProgram, "export.go": linkedExport})
+		c.write("main.txt", linkingProgram)
+		c.write("load.txt", loadingProgram)
+		build(c, cgo, "go", "build", "-buildmode=c-shared", "-o", "libtry.so")
+		build(c, nil, "gcc", "-x", "c", "main.txt", "-x", "none", "-L.", "-ltry", "-Wl,-rpath,"+c.dir, "-o", "program")
+		c.expectNoLie("program")
+		build(c, nil, "gcc", "-x", "c", "load.txt", "-x", "none", "-ldl", "-o", "loading")
+		c.expectNoLie("loading")
+	})
+
+	It("as a plugin does not lie", func() {
+		c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": "package main\n\nfunc main() {}\n"})
+		build(c, cgo, "go", "build", "-buildmode=plugin", "-o", "try.plugin")
+		Expect(os.Mkdir(filepath.Join(c.dir, "loader"), 0o755)).To(Succeed())
+		c.write("loader/main.go", pluginProgram)
+		build(c, cgo, "go", "build", "-o", "program", "./loader")
+		c.expectNoLie("program")
+	})
+
+})
+
+var _ = Describe("a set-user-ID program", func() {
+
+	It("starts no children, and is none", func() {
+		needsRoot()
+		c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": linkedMain})
+		var fs unix.Statfs_t
+		Expect(unix.Statfs(c.dir, &fs)).To(Succeed())
+		if fs.Flags&unix.ST_NOSUID != 0 {
+			Skip("needs a file system that is not mounted nosuid")
+		}
+		c.run([]string{"CGO_ENABLED=1"}, "go", "build", "-o", "program")
+		path := filepath.Join(c.dir, "program")
+		for dir := c.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+			Expect(os.Chmod(dir, 0o755)).To(Succeed())
+		}
+		Expect(os.Chmod(path, 0o755|os.ModeSetuid)).To(Succeed())
+
+		asUser := func(env ...string) (stdout, stderr string, status int) {
+			GinkgoHelper()
+			program := exec.Command(path)
+			program.Dir = "/"
+			program.Env = append([]string{"PATH=/bin:/usr/bin"}, env...)
+			program.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			var out, err strings.Builder
+			program.Stdout, program.Stderr = &out, &err
+			if failed := program.Run(); failed != nil {
+				Expect(failed).To(BeAssignableToTypeOf(&exec.ExitError{}))
+			}
+			return out.String(), err.String(), program.ProcessState.ExitCode()
+		}
+
+		refuses := func(env ...string) {
+			GinkgoHelper()
+			stdout, stderr, status := asUser(env...)
+			Expect(stderr).To(BeEmpty())
+			Expect(status).To(BeZero())
+			var o linkedOutcome
+			Expect(json.Unmarshal([]byte(stdout), &o)).To(Succeed(), stdout)
+			Expect(append(o.HereErrs, o.ThereErrs...)).To(HaveEach(
+				ContainSubstring("cannot start child, reason: a set-user-ID program")))
+		}
+		refuses()
+		// Orders are nothing to it.
+		refuses("gons_reexec_action=where")
+		refuses("gons_malformed")
+		refuses("gons_reexec_action=where", "gons_net=/nowhere", "gons_order=!net")
+
+		stdout, stderr, status := asUser("gons_reexec_child=1", "gons_reexec_action=where")
+		Expect(stdout).To(BeEmpty())
+		Expect(stderr).To(Equal("gons/reexec: a set-user-ID program does not act as a child"))
+		Expect(status).To(Equal(1))
+	})
+
+})

@@ -1,0 +1,142 @@
+package reexec_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// byFile refers to a neighbour's namespaces by files, which are closed at once.
+func (n *neighbour) byFile(kinds ...string) (refs []reexec.Namespace) {
+	GinkgoHelper()
+	for _, kind := range kinds {
+		f, err := os.Open(n.namespace(kind).Path)
+		Expect(err).NotTo(HaveOccurred())
+		ref, err := reexec.NamespaceFile(f)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(f.Close()).To(Succeed())
+		refs = append(refs, ref)
+	}
+	return refs
+}
+
+// collectGarbage has all go that is garbage, and has other files take over the numbers of
+// those that are closed by it, until the end of the spec.
+func collectGarbage() {
+	GinkgoHelper()
+	for range 3 {
+		runtime.GC()
+	}
+	for range 20 {
+		f, err := os.Open("/proc/self/ns/uts")
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(f.Close)
+	}
+}
+
+// holds counts the descriptors of this process that refer to a namespace.
+func holds(id string) (count int) {
+	GinkgoHelper()
+	links, err := filepath.Glob("/proc/self/fd/*")
+	Expect(err).NotTo(HaveOccurred())
+	for _, link := range links {
+		if target, _ := os.Readlink(link); target == id {
+			count++
+		}
+	}
+	return count
+}
+
+// afterGC has garbage collected before f looks.
+func afterGC(f func() int) func() int {
+	return func() int {
+		runtime.GC()
+		return f()
+	}
+}
+
+var _ = Describe("a namespace that is held by a file", func() {
+
+	AfterEach(func() { runtime.GC() }) // closes what references have held
+
+	It("stays the same after its file was closed", func() {
+		n := newNeighbour("user", "net", "pid", "time")
+		refs := n.byFile("user", "net", "pid", "time")
+		collectGarbage()
+		expectVisit(n, refs...)
+		id := n.id("net")
+		n.end()
+		collectGarbage()
+		Expect(visit(refs[:2])).To(HaveKeyWithValue("net", id))
+	})
+
+	It("stays the same when its file is garbage", func() {
+		n := newNeighbour("user", "net")
+		var refs []reexec.Namespace
+		func() {
+			for _, kind := range []string{"user", "net"} {
+				f, err := os.Open(n.namespace(kind).Path)
+				Expect(err).NotTo(HaveOccurred())
+				refs = append(refs, must(reexec.NamespaceFile(f)))
+			}
+		}()
+		collectGarbage()
+		expectVisit(n, refs...)
+	})
+
+	It("is held by each copy of the reference, and by what options make of it", func() {
+		n := newNeighbour("user", "net")
+		refs := n.byFile("user", "net")
+		copies := []reexec.Namespace{{Type: refs[0].Type, Path: refs[0].Path}, {Type: "!net", Path: refs[1].Path}}
+		action := reexec.NewReexecAction("namespaces", reexec.Namespaces(copies))
+		refs, copies = nil, nil
+		collectGarbage()
+		var ids map[string]string
+		action.Result = &ids
+		Expect(action.Run()).To(Succeed())
+		Expect(ids).To(And(HaveKeyWithValue("user", n.id("user")), HaveKeyWithValue("net", n.id("net"))))
+	})
+
+	It("is held in a map, and on a channel", func() {
+		n := newNeighbour("user", "net")
+		byKind, queue := map[string]reexec.Namespace{}, make(chan reexec.Namespace, 1)
+		func() {
+			refs := n.byFile("user", "net")
+			byKind["user"] = refs[0]
+			queue <- refs[1]
+		}()
+		collectGarbage()
+		expectVisit(n, byKind["user"], <-queue)
+	})
+
+	It("is let go with the last reference", func() {
+		n := newNeighbour("user", "net")
+		id := n.id("net")
+		Expect(holds(id)).To(BeZero())
+		refs := n.byFile("net", "net")
+		Expect(holds(id)).To(Equal(2))
+		copied := refs[0].Path
+		refs[1] = refs[0]
+		Eventually(afterGC(func() int { return holds(id) })).Should(Equal(1))
+		refs = nil
+		Consistently(afterGC(func() int { return holds(id) }), "20ms").Should(Equal(1))
+		runtime.KeepAlive(copied)
+		copied = ""
+		Eventually(afterGC(func() int { return holds(id) })).Should(BeZero())
+	})
+
+	It("is not held by a path that was put together anew", func() {
+		n := newNeighbour("user", "net")
+		id := n.id("net")
+		path := strings.Clone(n.byFile("net")[0].Path)
+		Eventually(afterGC(func() int { return holds(id) })).Should(BeZero())
+		Expect(path).To(HavePrefix("/proc/"))
+	})
+
+})

@@ -1,0 +1,36 @@
+package reexec_test
+
+import (
+	"os"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("re-execution on Linux", func() {
+
+	It("starts the running image under the program's name", func() {
+		var name string
+		Expect(reexec.RunReexecAction("name", reexec.Result(&name))).To(Succeed())
+		own, err := os.ReadFile("/proc/self/comm")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(name).To(Equal(string(own)))
+	})
+
+	It("says in one line that it could not join a namespace", func() {
+		err := reexec.RunReexecAction("answer", reexec.Namespaces([]reexec.Namespace{
+			{Type: "!net", Path: "/nowhere"},
+		}))
+		Expect(err).To(MatchError(`gons/reexec: ReexecAction.Run: child failed with stderr message ` +
+			`"package gons: invalid gons_net reference \"/nowhere\": No such file or directory"`))
+		Expect(exitCode(err)).To(Equal(1))
+	})
+
+	It("panics in RunAction if the child could not join a namespace", func() {
+		expectPanic(`panic: .*package gons: invalid gons_net reference "/nowhere"`,
+			"gons_reexec_action=answer", "gons_net=/nowhere")
+	})
+
+})

@@ -1,0 +1,290 @@
+package reexec_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// A blockingWriter takes nothing until the end of its spec.
+type blockingWriter struct {
+	entered func()
+	Blocks  chan struct{} // closed once it blocks
+	release chan struct{}
+}
+
+func newBlockingWriter() *blockingWriter {
+	w := &blockingWriter{Blocks: make(chan struct{}), release: make(chan struct{})}
+	w.entered = sync.OnceFunc(func() { close(w.Blocks) })
+	DeferCleanup(func() { close(w.release) })
+	return w
+}
+
+func (w *blockingWriter) Write(b []byte) (int, error) {
+	w.entered()
+	<-w.release
+	return len(b), nil
+}
+
+// fill fills a pipe, so that whoever writes to it blocks.
+func fill(w *os.File) {
+	GinkgoHelper()
+	Expect(w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))).To(Succeed())
+	for _, size := range []int{1 << 16, 1} { // to the last byte
+		for {
+			if _, err := w.Write(make([]byte, size)); err != nil {
+				Expect(err).To(MatchError(os.ErrDeadlineExceeded))
+				break
+			}
+		}
+	}
+	Expect(w.SetWriteDeadline(time.Time{})).To(Succeed())
+}
+
+// blockStderr has this process's os.Stderr block until the end of the spec.
+func blockStderr() {
+	GinkgoHelper()
+	r, w, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	fill(w)
+	old := os.Stderr
+	os.Stderr = w
+	DeferCleanup(func() {
+		os.Stderr = old
+		_, _ = r.Close(), w.Close()
+	})
+}
+
+// say writes so many bytes to stderr, and then answers how many.
+var say = reexec.RegisterFunc("say", func(bytes int) (int, error) {
+	_, err := fmt.Fprintln(os.Stderr, strings.Repeat("x", bytes-1))
+	return bytes, err
+})
+
+// sayLater writes to stderr some time after it has answered.
+var sayLater = reexec.RegisterFunc("say later", func(struct{}) (struct{}, error) {
+	time.AfterFunc(100*time.Millisecond, func() { fmt.Fprintln(os.Stderr, "later") })
+	return struct{}{}, nil
+})
+
+func init() {
+	reexec.Register("say, then hang", func() { fmt.Fprintln(os.Stderr, "hanging"); select {} })
+	reexec.Register("say much", func() {
+		fmt.Fprintln(os.Stderr, strings.Repeat("x", 1<<20))
+		answer("done")
+	})
+}
+
+var _ = Describe("a writer of stderr", func() {
+
+	reason := errors.New("enough is enough")
+
+	Context("that blocks", func() {
+
+		// Each runs something that writes to stderr, until ctx is done.
+		runs := map[string]func(ctx context.Context, options ...reexec.ReexecActionOption) error{
+			"an action": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+				return reexec.RunReexecActionContext(ctx, "say, then hang", options...)
+			},
+			"an action that answers": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+				return reexec.RunReexecActionContext(ctx, "say much", append(options, reexec.Result(new(string)))...)
+			},
+			"a call": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+				_, err := hang.Call(ctx, "hang", options...)
+				return err
+			},
+			"a call that answers": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+				_, err := say.Call(ctx, 1, options...)
+				return err
+			},
+			"a worker's call": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+				w, err := hang.Start(background, options...)
+				if err != nil {
+					return err
+				}
+				DeferCleanup(func() { go w.Close() }) // which may hang until the writer is released
+				_, err = w.Call(ctx, "hang")
+				return err
+			},
+			"a worker's call, by the context of Start": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+				w, err := hang.Start(ctx, options...)
+				if err != nil {
+					return err
+				}
+				DeferCleanup(func() { go w.Close() }) // which may hang until the writer is released
+				_, err = w.Call(background, "hang")
+				return err
+			},
+		}
+
+		// expectRelease expects the end of the context to release a run.
+		expectRelease := func(what string, blocks <-chan struct{}, options ...reexec.ReexecActionOption) {
+			GinkgoHelper()
+			ctx, cancel := context.WithCancelCause(background)
+			DeferCleanup(func() { cancel(nil) })
+			go func() {
+				<-blocks
+				cancel(reason)
+			}()
+			Expect(inTime(func() error { return runs[what](ctx, options...) })).To(MatchError(reason))
+			Eventually(children).WithTimeout(moment).Should(BeEmpty())
+		}
+
+		DescribeTable("does not keep the end of the context from",
+			func(what string) {
+				w := newBlockingWriter()
+				expectRelease(what, w.Blocks, reexec.Stderr(w))
+			},
+			Entry(nil, "an action"),
+			Entry(nil, "an action that answers"),
+			Entry(nil, "a call"),
+			Entry(nil, "a call that answers"),
+			Entry(nil, "a worker's call"),
+			Entry(nil, "a worker's call, by the context of Start"),
+		)
+
+		DescribeTable("does not do so either if it is the parent's own stderr",
+			func(what string) {
+				blockStderr()
+				soon := make(chan struct{})
+				time.AfterFunc(100*time.Millisecond, func() { close(soon) })
+				expectRelease(what, soon)
+			},
+			Entry(nil, "a call"),
+			Entry(nil, "a call that answers"),
+			Entry(nil, "a worker's call"),
+			Entry(nil, "a worker's call, by the context of Start"),
+		)
+
+		It("does not keep Close from returning, nor the call that is being served", func() {
+			blocking := newBlockingWriter()
+			w, err := hang.Start(background, reexec.Stderr(blocking), reexec.GracePeriod(50*time.Millisecond))
+			Expect(err).NotTo(HaveOccurred())
+			called := make(chan error, 1)
+			go func() {
+				_, err := w.Call(background, "hang")
+				called <- err
+			}()
+			Eventually(blocking.Blocks).Should(BeClosed())
+			_ = inTime(w.Close)
+			Eventually(called).WithTimeout(moment).Should(Receive(HaveOccurred()))
+			Expect(children()).To(BeEmpty())
+		})
+
+		It("does not keep Close of an idle worker from returning", func() {
+			blocking := newBlockingWriter()
+			w, err := sayLater.Start(background, reexec.Stderr(blocking), reexec.GracePeriod(50*time.Millisecond))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(w.Call(background, struct{}{})).To(Equal(struct{}{}))
+			Eventually(blocking.Blocks).Should(BeClosed())
+			_ = inTime(w.Close)
+			Expect(children()).To(BeEmpty())
+		})
+
+		It("does not keep Close from returning if it is the parent's own stderr", func() {
+			blockStderr()
+			w, err := say.Start(background, reexec.GracePeriod(50*time.Millisecond))
+			Expect(err).NotTo(HaveOccurred())
+			called := make(chan error, 1)
+			go func() {
+				_, err := w.Call(background, 1)
+				called <- err
+			}()
+			time.Sleep(100 * time.Millisecond) // nothing tells that it blocks
+			_ = inTime(w.Close)
+			Eventually(called).WithTimeout(moment).Should(Receive())
+			Expect(children()).To(BeEmpty())
+		})
+
+	})
+
+	Context("that ends its goroutine, as a failed assertion does", func() {
+
+		leave := reexec.Stderr(writerFunc(func([]byte) (int, error) { runtime.Goexit(); return 0, nil }))
+
+		// Whether that is an error of the run is left open.
+		mayTell := Or(BeNil(), MatchError(ContainSubstring("stderr")))
+
+		It("ends just the passing on, not an action", func() {
+			var answer string
+			Expect(inTime(func() error {
+				return reexec.RunReexecAction("say much", reexec.Result(&answer), leave)
+			})).To(mayTell)
+			Expect(answer).To(Equal("done"))
+		})
+
+		It("ends just the passing on, not a call", func() {
+			Expect(inTime(func() error {
+				_, err := say.Call(background, 1<<20, leave)
+				return err
+			})).To(mayTell)
+		})
+
+		It("ends just the passing on, not a worker", func() {
+			w, err := say.Start(background, leave)
+			Expect(err).NotTo(HaveOccurred())
+			for range 3 {
+				Expect(inTime(func() error {
+					_, err := w.Call(background, 1<<20)
+					return err
+				})).To(Succeed())
+			}
+			Expect(inTime(w.Close)).To(mayTell)
+		})
+
+	})
+
+	Context("that comes before the answer", func() {
+
+		It("has it all when a worker's call returns", func() {
+			var heard safeBuffer
+			w, err := say.Start(background, reexec.Stderr(&heard))
+			Expect(err).NotTo(HaveOccurred())
+			missed, want := 0, 0
+			for i := range 2000 {
+				bytes := 1 + i%100
+				Expect(w.Call(background, bytes)).To(Equal(bytes))
+				if want += bytes; heard.Len() < want {
+					missed++
+				}
+			}
+			Expect(w.Close()).To(Succeed())
+			Expect(heard.Len()).To(Equal(want))
+			Expect(missed).To(BeZero(), "calls that returned too early")
+		})
+
+		It("has it all when a worker's call returns, even if it is slow and that is much", func() {
+			var heard safeBuffer
+			w, err := say.Start(background, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+				time.Sleep(100 * time.Microsecond)
+				return heard.Write(b)
+			})))
+			Expect(err).NotTo(HaveOccurred())
+			for i := range 20 {
+				Expect(w.Call(background, 100_000)).To(Equal(100_000))
+				Expect(heard.Len()).To(Equal((i + 1) * 100_000))
+			}
+			Expect(w.Close()).To(Succeed())
+		})
+
+		It("has it all when a call returns", func() {
+			for range 20 {
+				var heard safeBuffer
+				Expect(say.Call(background, 10_000, reexec.Stderr(&heard))).To(Equal(10_000))
+				Expect(heard.Len()).To(Equal(10_000))
+			}
+		})
+
+	})
+
+})

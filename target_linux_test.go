@@ -1,0 +1,214 @@
+package reexec_test
+
+import (
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"unsafe"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	. "github.com/thediveo/fdooze"
+	"golang.org/x/sys/unix"
+)
+
+// expectTarget expects an action with this target to be in the neighbour's namespaces
+// of these types, and in no others.
+func expectTarget(n *neighbour, kinds []string, options ...reexec.ReexecActionOption) {
+	GinkgoHelper()
+	ids, err := whereami.Call(background, struct{}{}, options...)
+	Expect(err).NotTo(HaveOccurred())
+	for kind, id := range ids {
+		if slices.Contains(kinds, kind) {
+			Expect(id).To(Equal(n.id(kind)), "%s namespace, joined", kind)
+		} else {
+			Expect(id).To(Equal(namespaceID("self", kind)), "%s namespace, not joined", kind)
+		}
+	}
+}
+
+// standIn starts a process with a certain PID, which has just become free.
+//
+//go:norace
+func standIn(pid int32) (end func()) {
+	args := struct{ flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize uint64 }{
+		exitSignal: uint64(unix.SIGCHLD), setTID: uint64(uintptr(unsafe.Pointer(&pid))), setTIDSize: 1}
+	child, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
+	if child == 0 && errno == 0 {
+		for { // this is another process, in which there is no Go runtime
+			_, _, _ = unix.RawSyscall(unix.SYS_PPOLL, 0, 0, 0)
+		}
+	}
+	if errno != 0 {
+		Skip("cannot choose a PID: " + errno.Error())
+	}
+	runtime.KeepAlive(&pid)
+	return func() {
+		_ = unix.Kill(int(child), unix.SIGKILL)
+		_, _ = unix.Wait4(int(child), nil, 0, nil)
+	}
+}
+
+var _ = Describe("a target", func() {
+
+	all := []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
+
+	AfterEach(func() { runtime.GC() }) // closes what options have held
+
+	It("has all its namespaces joined, those that are shared left out", func() {
+		n := newNeighbour(all...)
+		expectTarget(n, all, reexec.Target(n.pid))
+		for _, kinds := range [][]string{{"user"}, {"user", "time"}, {"user", "mnt", "pid"}} {
+			n := newNeighbour(kinds...)
+			expectTarget(n, kinds, reexec.Target(n.pid))
+		}
+	})
+
+	It("may be oneself", func() {
+		expectTarget(nil, nil, reexec.Target(unix.Getpid()))
+	})
+
+	It("has those joined that are asked for", func() {
+		n := newNeighbour(all...)
+		for _, kinds := range [][]string{{"user"}, {"user", "net"}, {"time", "user"}, {"user", "pid", "mnt"}} {
+			expectTarget(n, kinds, reexec.Target(n.pid, kinds...))
+		}
+		if isRoot() {
+			n := newNeighbour(all[1:]...)
+			expectTarget(n, []string{"net"}, reexec.Target(n.pid, "net"))
+		}
+	})
+
+	It("has no way for those whose order is wrong", func() {
+		n := newNeighbour("user", "net")
+		if isRoot() {
+			expectTarget(n, []string{"net", "user"}, reexec.Target(n.pid, "net", "user"))
+			return
+		}
+		Expect(reexec.RunReexecAction("silent", reexec.Target(n.pid, "net", "user"))).To(MatchError(unix.EPERM))
+	})
+
+	It("is for functions and workers too", func() {
+		n := newNeighbour(all...)
+		target := reexec.Target(n.pid)
+		for _, by := range ways[struct{}, map[string]string]() {
+			Expect(by(whereami, struct{}{}, target)).To(HaveKeyWithValue("pid", n.id("pid")))
+		}
+	})
+
+	It("is good for many runs, at a time as well", func() {
+		n := newNeighbour("user", "net", "pid")
+		target := reexec.Target(n.pid)
+		errs := make(chan error)
+		for range 8 {
+			go func() {
+				ids, err := whereami.Call(background, struct{}{}, target)
+				if err == nil && ids["net"] != n.id("net") {
+					ids, err = nil, fs.ErrInvalid
+				}
+				errs <- err
+			}()
+		}
+		for range 8 {
+			Expect(<-errs).To(Succeed())
+		}
+	})
+
+	It("comes before the namespaces given by reference", func() {
+		n := newNeighbour("user", "mnt", "uts", "net")
+		// It is found only after mnt, and an ordinary user may join it only after user.
+		inside := reexec.Namespace{Type: "uts", Path: filepath.Join(n.hall, "uts")}
+		references, target := reexec.Namespaces([]reexec.Namespace{inside}), reexec.Target(n.pid, "user", "mnt")
+		expectTarget(n, []string{"user", "mnt", "uts"}, target, references)
+		expectTarget(n, []string{"user", "mnt", "uts"}, references, target)
+	})
+
+	It("may not bring a type that there is already", func() {
+		n := newNeighbour("user", "net", "time")
+		for _, options := range [][]reexec.ReexecActionOption{
+			{reexec.Target(n.pid), reexec.Namespaces(n.namespaces("net"))},
+			{reexec.Target(n.pid, "user", "time"), reexec.Namespaces(n.namespaces("!time"))},
+			{reexec.Target(n.pid), reexec.Target(n.pid)},
+			{reexec.Target(n.pid, "user", "user")},
+		} {
+			for _, way := range waysIn {
+				Expect(way.run(options...)).To(MatchError(ContainSubstring("cannot start child, reason: duplicate namespace order type")))
+			}
+		}
+	})
+
+	It("must be there", func() {
+		n := newNeighbour("user", "net")
+		n.end()
+		for _, pid := range []int{n.pid, 0, -1} {
+			for _, way := range waysIn {
+				err := way.run(reexec.Target(pid, "net"))
+				Expect(err).To(MatchError(fs.ErrNotExist))
+				Expect(err).To(MatchError(ContainSubstring("cannot start child, reason: cannot find net namespace of process %d: "+
+					"no such file or directory (the process has ended, or", pid)))
+				asActionError(err)
+			}
+		}
+	})
+
+	It("must be there still when the run begins", func() {
+		n := newNeighbour("user", "net", "pid")
+		everything, net := reexec.Target(n.pid), reexec.Target(n.pid, "net")
+		n.end()
+		for _, way := range waysIn {
+			Expect(way.run(everything)).To(MatchError(ContainSubstring("cannot find user namespace of process %d: no such file", n.pid)))
+			Expect(way.run(net)).To(MatchError(fs.ErrNotExist))
+		}
+	})
+
+	It("is not mistaken for another process that gets its PID", func() {
+		n := newNeighbour("user", "net")
+		everything, net := reexec.Target(n.pid), reexec.Target(n.pid, "net")
+		n.end()
+		end := standIn(int32(n.pid))
+		defer end()
+		Expect(reexec.NamespacesOf(n.pid)).To(BeEmpty(), "the other one is there")
+		for _, way := range waysIn {
+			Expect(way.run(everything)).To(MatchError(fs.ErrNotExist))
+			Expect(way.run(net)).To(MatchError(fs.ErrNotExist))
+		}
+	})
+
+	It("must have known types", func() {
+		for _, typ := range []string{"foo", "", "!net", "pid_for_children"} {
+			for _, way := range waysIn {
+				Expect(way.run(reexec.Target(unix.Getpid(), "net", typ))).To(MatchError(
+					ContainSubstring("cannot start child, reason: unknown namespace type %q", typ)))
+			}
+		}
+	})
+
+	It("does not touch the types of its caller", func() {
+		types := append(make([]string, 0, 20), "net", "uts", "ipc")
+		_, err := reexec.NamespacesOf(0, types[:1]...)
+		Expect(err).To(HaveOccurred())
+		reexec.Target(0, types[:1]...)
+		Expect(types).To(Equal([]string{"net", "uts", "ipc"}))
+	})
+
+	It("is let go when nobody needs it", func() {
+		before := Filedescriptors()
+		func() {
+			n := newNeighbour("user", "net")
+			defer n.end()
+			target := reexec.Target(n.pid)
+			Expect(Filedescriptors()).To(HaveLeakedFds(before))
+			expectTarget(n, []string{"user", "net"}, target)
+			runtime.GC()
+			expectTarget(n, []string{"user", "net"}, target) // still held
+		}()
+		Eventually(func() []FileDescriptor {
+			runtime.GC()
+			return Filedescriptors()
+		}).ShouldNot(HaveLeakedFds(before))
+	})
+
+})
