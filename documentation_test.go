@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
+
+	"example.com/gons/reexec/internal/birth"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -76,6 +79,26 @@ var _ = Describe("documentation", func() {
 		// vet compiles tests, too, and finds mistakes.
 		out, err := module.command(nil, "go", "vet", "./...").CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), "%s%s", &list, out)
+	})
+
+	It("has cause and cure of each error that says what to do", func() {
+		page := strings.Join(strings.Fields(strings.ReplaceAll(read("docs/errors.md"), "\n> ", "\n")), " ")
+		for _, hint := range []string{
+			birth.Hint(syscall.EPERM, "user", ""),
+			birth.Hint(syscall.EPERM, "net", ""),
+			birth.Hint(syscall.EACCES, "net", "/proc/42/ns/net"),
+			birth.Hint(syscall.EINVAL, "user", ""),
+			birth.Hint(syscall.EINVAL, "pid", ""),
+			birth.Hint(syscall.EINVAL, "net", ""),
+			birth.Hint(syscall.ENOMEM, "pid", ""),
+			birth.Hint(syscall.ENOENT, "net", "/proc/42/ns/net"),
+			birth.HintNew(syscall.EPERM),
+			birth.HintNew(syscall.EINVAL),
+			birth.HintNew(syscall.ENOSPC),
+		} {
+			Expect(hint).NotTo(BeEmpty())
+			Expect(page).To(ContainSubstring(hint))
+		}
 	})
 
 	It("shows the same smallest program in README and package documentation", func() {
