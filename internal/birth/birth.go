@@ -41,13 +41,10 @@ func Close(refs []Ref) {
 
 // CheckKind returns an error if there is no such type of namespaces.
 func CheckKind(kind string) error {
-	if slices.Contains(kinds, kind) {
-		return nil
+	if !slices.Contains(kinds, kind) {
+		return fmt.Errorf("unknown namespace type %q", kind)
 	}
-	if slices.Contains(kinds, strings.TrimPrefix(kind, "!")) {
-		return fmt.Errorf("unknown namespace type %q: types are given without bang", kind)
-	}
-	return fmt.Errorf("unknown namespace type %q", kind)
+	return nil
 }
 
 // Check finds the mistakes that need no child to be seen. Package gons would
