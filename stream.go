@@ -65,9 +65,10 @@ func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P,
 // however it ended. Ranging twice runs the function twice. A slow loop slows the function
 // down.
 //
-// An error is the last pair, with the zero event; errors are those of [Func.Call], the end
-// of ctx included. Breaking out of the loop ends the function's context; the child then
-// has the grace period (see [GracePeriod]) to end.
+// An error is the last pair, with the zero event. Errors are those of [Func.Call]; the end
+// of ctx is one, too, and wraps [context.Cause](ctx). Breaking out of the loop is none: it
+// ends the function's context, and the child has the grace period (see [GracePeriod]) to
+// end.
 //
 // Call panics where [Func.Call] does, and does so before the loop.
 func (s Stream[P, E]) Call(ctx context.Context, param P, options ...ReexecActionOption) iter.Seq2[E, error] {
