@@ -14,10 +14,9 @@ import (
 	"example.com/gons/reexec/internal/process"
 )
 
-// A ReexecAction says which action a child is to run, where, with what, and
-// what becomes of its answer. Usually [NewReexecAction] and the options make
-// one. It is not changed by running it, and may be run as often as one likes,
-// also concurrently if it has no Result.
+// A ReexecAction says which [Action] a child is to run, where, with what, and what becomes
+// of its answer. [RunReexecAction] makes and runs one in one step. It is not changed by
+// running it, and may be run as often as one likes, also concurrently if it has no Result.
 type ReexecAction struct {
 	ActionName  string      // name of a registered action
 	Namespaces  []Namespace // to be joined in this order; see [Namespaces]
@@ -83,10 +82,10 @@ func (a *ReexecAction) Run() (err error) {
 // anything to its stderr has failed. If an action fails, its Result may have
 // been written to all the same.
 //
-// RunContext panics if ctx is nil, if Result is anything but a pointer that is not nil, if the
-// action is not registered, if [CheckAction] has not been called yet, and in a
-// child: a child cannot call functions or run actions of this package in turn. It
-// is safe for concurrent use.
+// RunContext panics if ctx is nil, if Result is anything but a pointer that is not nil, if
+// the action is not registered, if [CheckAction] has not been called yet, and in a child: a
+// child cannot call functions or run actions of this package in turn. It is safe for
+// concurrent use.
 func (a *ReexecAction) RunContext(ctx context.Context) error {
 	if ctx == nil {
 		panic("nil Context")

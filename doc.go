@@ -1,17 +1,11 @@
 /*
-Package reexec runs a piece of your own program in other Linux namespaces.
+Package reexec calls functions of a Go program in other Linux namespaces, such as those
+of a container, and returns their results.
 
-A Go process has many threads, but the kernel lets only a process with a single
-one join a user namespace, and is nearly as picky about mount namespaces
-(setns(2)). So the way in is a detour:
-
-  - the program starts a copy of itself, a child;
-  - a constructor in C joins the namespaces there (by package [gons]), before the Go
-    runtime starts its threads, and reports to the parent;
-  - the child runs one registered function, sends its result back, and ends.
-
-The whole program below asks for the hostname in the UTS namespace of a process,
-such as one in a container:
+[RegisterFunc] makes a function callable. [Func.Call] starts a copy of the program, a
+child, which joins the namespaces before its Go runtime starts, runs the function, and
+sends its result, error or panic back. This whole program asks for the hostname where a
+process is:
 
 	package main
 
@@ -43,50 +37,121 @@ such as one in a container:
 
 Try it with
 
-	unshare --user --map-root-user --uts sh -c 'hostname elsewhere; exec sleep 60' &
+	unshare --user --map-root-user --uts sh -c 'hostname elsewhere; exec sleep 600' &
 	go run . $!
 
-# Functions and actions
+Two rules make it work. Functions are registered before main begins, in package-level
+variables or init functions. And [CheckAction] comes first in main.
 
-A [Func] takes a parameter and returns a result and an error, all of which travel
-as JSON. [Func.Call] runs it in a child of its own; [Func.Start] starts a
-[Worker], a child that serves any number of calls in the same namespaces.
+The child is a new process. It runs the package initialisers of the program, but has
+nothing that main has set, and no arguments: what a function needs is its parameter. It
+cannot call functions of this package in turn; it may start other programs.
 
-An [Action] is the simpler thing below, and all there is in
-github.com/thediveo/gons/reexec, which this package succeeds: it reads its
-parameter from stdin, writes its result to stdout, and has failed if it writes
-to stderr. [Register] registers it, [RunReexecAction] runs it.
+# Functions, workers and streams
 
-Both must be registered, in package-level variables or init functions, before
-main calls [CheckAction].
+Func.Call runs the function in a child of its own, which takes some milliseconds.
+[Func.Start] starts a [Worker], a child that serves any number of calls in the same
+namespaces, each in some microseconds. The context of Start bounds the worker's life. A
+[Stream] yields events as they come, until the loop over them ends.
+
+Parameters, results and events travel as JSON, and open files in them travel as open
+files. So a function can listen in the network namespace of a container, and its caller
+serves the connections:
+
+	package main
+
+	import (
+		"context"
+		"fmt"
+		"log"
+		"net"
+		"net/http"
+		"os"
+		"strconv"
+
+		"example.com/gons/reexec"
+	)
+
+	var listen = reexec.RegisterFunc("listen", func(address string) (*os.File, error) {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		return l.(*net.TCPListener).File()
+	})
+
+	func main() {
+		reexec.CheckAction()
+		pid, err := strconv.Atoi(os.Args[1])
+		if err != nil {
+			log.Fatal(err)
+		}
+		f, err := listen.Call(context.Background(), ":8080", reexec.Target(pid, "user", "net"))
+		if err != nil {
+			log.Fatal(err)
+		}
+		l, err := net.FileListener(f)
+		if err != nil {
+			log.Fatal(err)
+		}
+		f.Close() // l has a duplicate
+		log.Fatal(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintln(w, "Hello from outside")
+		})))
+	}
 
 # Namespaces
 
-[Target] has a child join the namespaces of a process. [Namespaces] takes a list
-of references instead; [NamespacesOf] and [NamespaceFile] make such references, and
-[Namespace] tells when they are opened. [Cmd] can give the child new namespaces. All
-others it inherits from the calling thread.
+[Target] has the child join namespaces of a process, [Unshare] gives it new ones. All
+others it inherits from the calling thread. The types are cgroup, ipc, mnt, net, pid, time,
+user, uts. What a function sees depends on:
 
-The types are cgroup, ipc, mnt, net, pid, time, user, uts. A child joins one
-namespace of each type at the most. A time namespace comes after all others.
+  - files and mounts: mnt
+  - processes below /proc: pid and mnt
+  - network interfaces, addresses and sockets: net
+  - names that are resolved as inside: net and mnt
+  - the hostname: uts
+  - clocks since boot: time
+  - any of these in a rootless container: user, and first
 
-No run succeeds whose child has not reported that it is in all of these namespaces.
-If one of them cannot be joined, then in the chain of the [*ActionError] there is a
-[*JoinError], which tells which one that was, and why.
+[Namespaces] takes a list of references, which [NamespacesOf] and [NamespaceFile] make. A
+child joins one namespace of each type at the most, and time after all others.
+
+No run succeeds whose child has not reported that it is in all of these namespaces. If one
+of them cannot be joined, the chain of the [*ActionError] holds a [*JoinError], which tells
+which one that was, and why.
+
+# When a thread is enough
+
+Only user and time namespaces refuse a process that has several threads, as each Go
+program has (setns(2)). A goroutine that is locked to its thread can join the others by
+itself, mnt after unshare(CLONE_FS), and pid for its children; this is faster than a child.
+But only that goroutine is inside: what it calls must not start others, as package net/http
+and resolvers do. A file of a container is read fastest as /proc/PID/root/PATH, unless the
+path leads through absolute links. A child costs more, but all of its goroutines are inside,
+and its crash is not that of the program.
+
+# Actions
+
+An [Action] is a function that talks to its parent by standard streams, as in
+github.com/thediveo/gons/reexec, which this package succeeds: it reads its parameter from
+stdin, writes its result to stdout, and has failed if it writes to stderr. [Register]
+registers it, [RunReexecAction] runs it.
+
+# Limits
+
+Without cgo, with internal linking (-linkmode=internal), and on other systems than Linux,
+everything works but for joining namespaces, which is an error that wraps
+[errors.ErrUnsupported].
 
 A child that joins namespaces is not dumpable (PR_SET_DUMPABLE in prctl(2)), so that
-nobody in there can trace it. A function that is hampered by that can make its
-process dumpable again; docs/security.md tells when this is so.
-
-Without cgo, with internal linking (-linkmode=internal), or on other systems than
-Linux, everything works but for joining namespaces, which is an error that wraps
-[errors.ErrUnsupported].
+nobody in there can trace it. A function that is hampered by that can make its process
+dumpable again; docs/security.md tells when this is so.
 
 # Linux manual pages
 
 namespaces(7), setns(2), user_namespaces(7), pid_namespaces(7), time_namespaces(7),
 nsenter(1)
-
-[gons]: https://pkg.go.dev/github.com/thediveo/gons
 */
 package reexec

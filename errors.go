@@ -16,19 +16,20 @@ import (
 	"example.com/gons/reexec/internal/process"
 )
 
-// An ActionError says why the run of an action failed. Its text is one line and
-// tells the most important reason; all of them are in its chain, so most callers
-// want [errors.Is] and [errors.As], for instance with [context.DeadlineExceeded],
-// an [*exec.ExitError] or a [*json.SyntaxError].
+// An ActionError says why the run of a function or an action failed, other than by an
+// error or a panic of the function. Its text is one line and tells the most important
+// reason; all of them are in its chain, so most callers want [errors.Is] and [errors.As],
+// for instance with [context.DeadlineExceeded], a [*JoinError], an [*exec.ExitError] or a
+// [*json.SyntaxError].
 type ActionError struct {
-	Action string // name of the action
+	Action string // name of the function or action
 	Stderr string // what the child wrote to stderr, shortened in the middle when long
 	Err    error  // what went wrong: *exec.ExitError, a JSON error, the context's cause, …
 
 	text string // what Error says
 }
 
-// Error tells in one line why the action failed.
+// Error tells in one line why the run failed.
 func (e *ActionError) Error() string {
 	if e.text == "" {
 		return fmt.Sprintf("gons/reexec: action %q failed: %v", e.Action, e.Err)
@@ -90,8 +91,8 @@ var (
 	errLost    = errors.New("child has ended without an answer")
 )
 
-// explain returns the error of a run that has ended. The first row that is true counts: the fact, the text,
-// and all causes, of which nil ones are left out.
+// explain returns the error of a run that has ended. The first row that is true counts:
+// the fact, the text, and all causes, of which nil ones are left out.
 func (f facts) explain() error {
 	lingered := f.Killed == process.ErrLingers // which is no failure in itself
 	killed := f.Killed
@@ -107,7 +108,8 @@ func (f facts) explain() error {
 		status = nil
 	}
 	send := f.send
-	// Whether a child reads its parameter is its own affair, as long as it does what it is asked for.
+	// Whether a child reads its parameter is its own affair, as long as it does what it is
+	// asked for.
 	if f.answered && (f.result || !f.spoke && status == nil) {
 		send = nil
 	}
@@ -160,7 +162,8 @@ func (f facts) explain() error {
 	return nil
 }
 
-// cutShort tells whether a context's end cut short the wait for what the child's descendants hold.
+// cutShort tells whether a context's end cut short the wait for what the child's
+// descendants hold.
 func (f facts) cutShort() bool {
 	return f.Cut != nil && f.Cut != process.ErrLingers && f.Cut != conversation.ErrClosed
 }
@@ -181,8 +184,8 @@ func (f facts) quoted() string {
 	return fmt.Sprintf(", stderr: %q", process.Excerpt(f.Stderr, maxQuoted))
 }
 
-// maxQuoted is how many bytes of each the beginning and the end of a stderr are in the text of a
-// function's error.
+// maxQuoted is how many bytes of each the beginning and the end of a stderr are in the
+// text of a function's error.
 const maxQuoted = 512
 
 // joinFailure is the error of a child that could not join a namespace.
@@ -245,8 +248,8 @@ func (l causeList) Error() string {
 
 func (l causeList) Unwrap() []error { return l }
 
-// oneLine makes one line of a text, without anything that a terminal would obey to: a text may be a
-// child's.
+// oneLine makes one line of a text, without anything that a terminal would obey to: a text
+// may be a child's.
 func oneLine(text string) string {
 	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
 		return text

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log"
 	"os"
+	"sync"
 	"time"
 
 	"example.com/gons/reexec"
@@ -20,6 +21,19 @@ var (
 	shout    = reexec.RegisterFunc("shout", func(s string) (string, error) { return s + "!", nil })
 	readFile = reexec.RegisterFunc("readFile", func(path string) ([]byte, error) { return os.ReadFile(path) })
 	crash    = reexec.RegisterFunc("crash", func(s string) (int, error) { panic(s) })
+	doze     = reexec.RegisterFuncContext("doze", func(ctx context.Context, d time.Duration) (bool, error) {
+		select {
+		case <-time.After(d):
+			return true, nil
+		case <-ctx.Done(): // there is time to clean up
+			return false, ctx.Err()
+		}
+	})
+	count = reexec.RegisterStream("count", func(_ context.Context, to int, yield func(int) bool) error {
+		for n := 1; n <= to && yield(n); n++ {
+		}
+		return nil
+	})
 )
 
 func init() {
@@ -99,21 +113,74 @@ func ExampleFunc_Call() {
 	// true
 }
 
+// The context of Start bounds the worker's life, that of a call bounds the call.
 func ExampleFunc_Start() {
-	ctx := context.Background()
-	worker, err := shout.Start(ctx)
+	life, end := context.WithCancel(context.Background())
+	defer end()
+	worker, err := shout.Start(life)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer worker.Close()
 	for _, word := range []string{"one", "two", "three"} {
+		ctx, cancel := context.WithTimeout(life, time.Minute)
 		result, err := worker.Call(ctx, word)
+		cancel()
 		fmt.Println(result, err)
 	}
+	end()
+	<-worker.Done()
+	fmt.Println(errors.Is(worker.Err(), context.Canceled))
 	// Output:
 	// one! <nil>
 	// two! <nil>
 	// three! <nil>
+	// true
+}
+
+func ExampleConcurrency() {
+	ctx := context.Background()
+	worker, err := doze.Start(ctx, reexec.Concurrency(8))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer worker.Close()
+	start := time.Now()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, err := worker.Call(ctx, 500*time.Millisecond); err != nil {
+				log.Fatal(err)
+			}
+		})
+	}
+	all.Wait()
+	fmt.Println(time.Since(start) < 8*500*time.Millisecond)
+	// Output: true
+}
+
+func ExampleRegisterFuncContext() {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	rested, err := doze.Call(ctx, time.Hour)
+	fmt.Println(rested, errors.Is(err, context.DeadlineExceeded))
+	// Output: false true
+}
+
+func ExampleStream_Call() {
+	for n, err := range count.Call(context.Background(), 1000000) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(n)
+		if n == 3 {
+			break // which ends the child
+		}
+	}
+	// Output:
+	// 1
+	// 2
+	// 3
 }
 
 func ExamplePanicError() {

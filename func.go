@@ -13,20 +13,36 @@ import (
 	"example.com/gons/reexec/internal/serve"
 )
 
-// A Func is a function that runs in a child, in other namespaces, and is called
-// like any other: [RegisterFunc] makes one. Parameters and results travel as
-// JSON, so only what JSON carries arrives, and open files.
+// A Func is a function that runs in a child, in other namespaces, and is called like any
+// other: [RegisterFunc] makes one. A Func is safe for concurrent use.
 //
-// An [*os.File] in a parameter or a result arrives as an open file: itself, or in exported
-// fields, slices, arrays, maps and pointers. Both sides then share one open file: its
-// offset and its flags, O_NONBLOCK among them. Who sends a parameter keeps its files; those
-// of a result are closed in the child, and belong to the caller. What is in an interface, or in
-// types that encode themselves, does not travel as a file. On Windows no file travels.
+// Parameters and results travel as JSON: exported fields, and all that encodes itself.
+// Open files travel, too. An [*os.File] arrives as an open file, be it the value itself or
+// in its exported fields, slices, arrays, maps and pointers. So a function can open
+// something inside, and its caller uses it outside:
 //
-// The function may print what it likes: stdout of the child is that of the parent,
-// and its stderr is copied to the parent's, or to where [Stderr] sends it. Neither
-// tells anything about success. Its stdin is empty. A Func is safe for concurrent
-// use.
+//	var listen = reexec.RegisterFunc("listen", func(address string) (*os.File, error) {
+//		l, err := net.Listen("tcp", address)
+//		if err != nil {
+//			return nil, err
+//		}
+//		defer l.Close()
+//		return l.(*net.TCPListener).File()
+//	})
+//
+// The caller owns the file that it gets. [net.FileListener], [net.FileConn] and
+// [net.FilePacketConn] make duplicates of it, so it is closed after that. A function need
+// not close the files of its result: they are closed in the child once they are sent. The
+// files of a parameter stay open in the parent; the function owns those that it gets.
+//
+// Both sides of a file share its offset and its flags, O_NONBLOCK among them, as after
+// dup(2). What is in an interface, or in types that encode themselves, does not travel as
+// a file. On Windows no file travels, which is an error that wraps
+// [errors.ErrUnsupported].
+//
+// A function may print. Its stdout is that of the parent, and its stderr is copied to the
+// parent's, or to where [Stderr] sends it; neither tells anything about success. Its stdin
+// is empty.
 type Func[P, R any] struct {
 	shape
 }
@@ -39,14 +55,17 @@ type shape struct {
 	opens   bool // its answers may
 }
 
-// RegisterFunc makes a function callable in children, under a name that it
-// shares with those of [Register]. A package-level variable is the place for it:
+// RegisterFunc makes a function callable in children, under a name that is unique in the
+// program. A package-level variable is the place for it:
 //
 //	var hostname = reexec.RegisterFunc("hostname",
 //		func(struct{}) (string, error) { return os.Hostname() })
 //
-// It panics as [Register] does, and for types that can never travel, such as channels. When
-// the context of a call ends, the function is killed together with its child; see
+// It panics if the name is empty or already taken, by [Register], too, if fn is nil, and
+// if values of its types can never travel, such as channels. A function that is registered
+// after [CheckAction] is unknown to its child, and each call of it an error.
+//
+// When the context of a call ends, fn is killed together with its child; see
 // [RegisterFuncContext] for one that is asked to return.
 func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 	if fn == nil {
@@ -63,9 +82,10 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 	return Func[P, R]{s}
 }
 
-// RegisterFuncContext is [RegisterFunc] for a function that obeys to its context: the
-// deadline of the caller's context is known there, and its end, with Err and cause, arrives there. Then
-// the function has the grace period (see [GracePeriod]) to return.
+// RegisterFuncContext is [RegisterFunc] for a function that obeys to its context. The
+// context ends when that of the call does, with the same Err and the text of its cause, or
+// when the parent ends. Then the function has the grace period (see [GracePeriod]) to
+// return. It also knows the deadline of the caller's context, but no values.
 func RegisterFuncContext[P, R any](name string, fn func(ctx context.Context, param P) (R, error)) Func[P, R] {
 	if fn == nil {
 		Register(name, nil) // panics
@@ -104,20 +124,28 @@ func (s shape) register(call func(ctx context.Context, decode func(any) error, e
 	})
 }
 
-// Call runs the function in a child of its own and blocks until that child has
-// ended, as [ReexecAction.RunContext] does.
+// Call runs the function in a child of its own, and returns its result once that child
+// has ended and is reaped.
 //
-// With an error the result is the zero value. An error that the function returns
-// arrives as a [*FuncError]. A panic arrives as a [*PanicError], and so does
-// [runtime.Goexit]. Everything else that goes wrong is an [*ActionError], also the
-// end of the child before it has answered.
+//	name, err := hostname.Call(ctx, struct{}{}, reexec.Target(pid, "user", "uts"))
 //
-// When ctx is done, the error wraps [context.Cause](ctx). The child is killed; only a function of
-// [RegisterFuncContext] first has the grace period to return, and if it returns an error, that is
-// wrapped, too.
+// An error that the function returns arrives as a [*FuncError], a panic or a
+// [runtime.Goexit] as a [*PanicError]. Everything else that goes wrong is an
+// [*ActionError], such as a namespace that cannot be joined (with a [*JoinError] in its
+// chain), or a child that has ended without an answer. With an error the result is the
+// zero value.
 //
-// Call panics where RunContext does, if f is the zero Func, and if there is a
-// [Param], a [Result] or a [Concurrency] among the options.
+// When ctx is done, the error wraps [context.Cause](ctx), and the child is killed. Only a
+// function of [RegisterFuncContext] first has the grace period to return; if it returns an
+// error, that is wrapped, too.
+//
+// The child inherits what children inherit, also the namespaces of the calling thread if
+// the caller has locked itself to one ([runtime.LockOSThread]). A child that lingers after
+// its answer is killed after the grace period (see [GracePeriod]), which is no error; for
+// as long Call waits for descendants of the child that hold its stderr.
+//
+// Call panics if [CheckAction] has not been called, in a child, if ctx is nil, if f is the
+// zero Func, and if there is a [Param], a [Result] or a [Concurrency] among the options.
 func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOption) (result R, err error) {
 	alone, err := f.alone(ctx, param, options)
 	if err != nil {
@@ -194,7 +222,8 @@ func (s shape) discard(result any) {
 	}
 }
 
-// unstarted is the error of a child that was not started, or has ended without being where it should be.
+// unstarted is the error of a child that was not started, or has ended without being
+// where it should be.
 func (f facts) unstarted(err error) error {
 	var end *conversation.End
 	var unsent *conversation.UnsentError
@@ -252,7 +281,8 @@ func text(f frame.Frame) (text string) {
 	return text
 }
 
-// A FuncError is an error that a function has returned in a child.
+// A FuncError is an error that a function has returned in a child. Its text is that of
+// the function's error; its type stays behind.
 type FuncError struct {
 	Func    string        // name of the function
 	Message string        // text of the error it returned
@@ -269,9 +299,10 @@ func newFuncError(name string, answer frame.Frame) error {
 // Error returns the text of the error that the function returned, as one line.
 func (e *FuncError) Error() string { return oneLine(e.Message) }
 
-// Unwrap returns the system call's error, so that [errors.Is] finds for instance
-// [fs.ErrNotExist] on both sides, and [context.Canceled], [context.DeadlineExceeded] and [os.ErrClosed], if they were in
-// the chain.
+// Unwrap returns what has travelled of the function's error: its [syscall.Errno], so that
+// [errors.Is] finds for instance [fs.ErrNotExist] on both sides, and
+// [context.Canceled], [context.DeadlineExceeded] and [os.ErrClosed] if they were in its
+// chain.
 func (e *FuncError) Unwrap() error {
 	switch {
 	case len(e.causes) == 1:
@@ -284,7 +315,7 @@ func (e *FuncError) Unwrap() error {
 	return nil
 }
 
-// A PanicError is a panic of a function in a child.
+// A PanicError is a panic of a function in a child, or the end of its goroutine.
 type PanicError struct {
 	Func  string // name of the function
 	Value string // the panic value, printed

@@ -7,35 +7,36 @@ import (
 	"example.com/gons/reexec/internal/birth"
 )
 
-// A Namespace refers to a namespace that a child is to join.
+// A Namespace refers to a namespace that a child is to join, by its type and a path.
+// [NamespacesOf] and [NamespaceFile] make such references.
 //
-// With a bang the reference is opened before the first namespace is joined;
-// without, right when its turn comes, so that after a mount namespace it is
-// looked up in that one. A relative path is looked up from the child's working
-// directory. A time namespace is always joined after all others.
+// With a bang before the type the path is opened before the first namespace is joined;
+// without, right when its turn comes, so that after a mount namespace it is looked up in
+// that one. A relative path is looked up from the child's working directory. A time
+// namespace is always joined after all others.
 type Namespace struct {
 	Type string // "cgroup", "ipc", "mnt", "net", "pid", "time", "user" or "uts", or one of them after a bang: "!net"
 	Path string // such as "/proc/42/ns/net"
 }
 
-// NamespacesOf refers to the namespaces of a process for [Namespaces], so that
-// an action runs where "nsenter --all --target PID" would run a program. [Target]
-// does the same in one step, and cannot be led astray when the process ends.
+// NamespacesOf returns references to the namespaces of a process, for [Namespaces]. It is
+// for those who want to look at the list, or to change it; [Target] does the same in one
+// step, and cannot be led astray when the process ends.
 //
-// Without types these are all that there are: user, mnt, cgroup, ipc, net, pid, uts,
-// time, in this order. With types ("net", without bang) just these, in
-// their order. Namespaces that children of the calling thread are in anyway are
-// left out, since the kernel refuses to join the own user namespace again. Where
-// that cannot be found out, nothing is. All references bear a bang.
+// Without types these are all that there are: user, mnt, cgroup, ipc, net, pid, uts, time,
+// in this order. With types ("net", without bang) just these, in their order. Namespaces
+// that children of the calling thread are in anyway are left out, since the kernel refuses
+// to join the own user namespace again. Where that cannot be found out, nothing is. All
+// references bear a bang: they are opened before the first namespace is joined.
 //
 // The order matters for a process that has a user namespace of its own, but also
-// namespaces that do not belong to it: who has joined its user namespace may not
-// join these any more. While nsenter tries them before and after, here a privileged
-// caller names their types first, as in NamespacesOf(pid, "net", "user").
+// namespaces that do not belong to it: who has joined its user namespace may not join
+// these any more. While nsenter tries them before and after, here a privileged caller
+// names their types first, as in NamespacesOf(pid, "net", "user").
 //
-// The references are paths below /proc, so that the process must last until the
-// run begins. An unknown type, a process that does not exist, and missing permission
-// (see ptrace(2)) are errors that tell which namespace could not be found.
+// The references are paths below /proc, so that the process must last until the run
+// begins. An unknown type, a process that does not exist, and missing permission (see
+// ptrace(2)) are errors that tell which namespace could not be found.
 func NamespacesOf(pid int, types ...string) ([]Namespace, error) {
 	namespaces, err := namespacesOf(pid, types)
 	if err != nil {
@@ -58,14 +59,14 @@ func namespacesOf(pid int, types []string) (namespaces []Namespace, err error) {
 	return namespaces, err
 }
 
-// NamespaceFile refers to a namespace by an open file, such as
-// /proc/42/ns/net or a bind mount of it, and learns its type from the kernel. So
-// it stays the same namespace, whatever becomes of the process 42.
+// NamespaceFile refers to a namespace by an open file, such as /proc/42/ns/net or a bind
+// mount below /run/netns, and learns its type from the kernel. So it stays the same
+// namespace, whatever becomes of the process 42.
 //
-// The reference bears a bang, which it must keep, since the file is out of reach
-// once another namespace has been joined. Its Path, and copies of it, keep a duplicate
-// of the file open, so that the caller may close the file; a path that is put together anew
-// keeps nothing. A file that is closed, or is no namespace, is an error.
+// The caller may close the file: Path, and copies of it, keep a duplicate open; a path that
+// is put together anew keeps nothing. The reference bears a bang, which it must keep, since
+// the file is out of reach once another namespace has been joined. A file that is closed,
+// or is no namespace, is an error.
 func NamespaceFile(f *os.File) (Namespace, error) {
 	ref, err := birth.File(f)
 	if err != nil {

@@ -95,9 +95,21 @@ var _ = Describe("namespaces of a process", func() {
 	})
 
 	It("is an error to ask for an unknown type", func() {
-		for _, typ := range []string{"foo", "", "!net"} {
+		for _, typ := range []string{"foo", "", "!", "!foo"} {
 			_, err := reexec.NamespacesOf(os.Getpid(), "net", typ)
 			Expect(err).To(MatchError(fmt.Sprintf("gons/reexec: NamespacesOf: unknown namespace type %q", typ)))
+		}
+	})
+
+	It("is an error to ask for a type with bang", func() {
+		const advice = `unknown namespace type "!net": types are given without bang`
+		_, err := reexec.NamespacesOf(os.Getpid(), "!net")
+		Expect(err).To(MatchError("gons/reexec: NamespacesOf: " + advice))
+		for _, option := range []reexec.ReexecActionOption{
+			reexec.Target(os.Getpid(), "!net"),
+			reexec.Unshare("user", "!net"),
+		} {
+			Expect(reexec.RunReexecAction("answer", option)).To(MatchError(HaveSuffix(advice)))
 		}
 	})
 

@@ -9,45 +9,76 @@ import (
 	"example.com/gons/reexec/internal/birth"
 )
 
-// A ReexecActionOption sets one detail of a [ReexecAction].
+// A ReexecActionOption sets one detail of a run: of a [Func], a [Worker], a [Stream] or
+// a [ReexecAction].
 type ReexecActionOption func(*ReexecAction)
 
-// Namespaces has the child join these namespaces, in this order, before it runs
-// the action. Without it the child stays in the namespaces of its parent.
+// Namespaces has the child join these namespaces, in this order. [Target] is simpler
+// where they are those of a process. Without either, and without [Unshare], the child is
+// in the namespaces of its parent.
 func Namespaces(namespaces []Namespace) ReexecActionOption {
 	return func(a *ReexecAction) { a.Namespaces = namespaces }
 }
 
-// Target has the child join the namespaces of a process, as "nsenter --target PID" does:
-// those of these types, or, without types, all; see [NamespacesOf]. Those of
-// [Namespaces] are joined afterwards.
+// Target has the child join namespaces of a process, as "nsenter --target PID" does:
+// those of these types, in this order, or, without types, all that are not the parent's
+// already.
 //
-// It is the process that has this PID when Target is called, for example the first process of a
-// container. The option keeps hold of it, with an open file that lasts as long as the option is
-// in use. If it has ended when the run begins, or if there is no such process, then that is the run's error.
+//	reexec.Target(pid, "user", "net")
+//
+// The process has to be one inside, such as the init of a container, which for example
+// "docker inspect -f '{{.State.Pid}}' NAME" tells. What has started it (a container's
+// runtime, "unshare --fork") is not in all of its namespaces.
+//
+// The order matters for "user": an ordinary user names it first, since it gives the
+// rights to join the others. See [NamespacesOf] for when it comes last. The types of
+// [Namespaces] are joined after those of Target.
+//
+// It is the process that has this PID when Target is called. The option keeps hold of it,
+// so that no other process that gets the same PID is mistaken for it; the option may be
+// used for any number of runs. If there is no such process, or if it has ended when a run
+// begins, then that is the error of the run.
 func Target(pid int, types ...string) ReexecActionOption {
 	process, err := birth.Hold(pid, slices.Clone(types))
-	return func(a *ReexecAction) { a.targets = append(a.targets, birth.Target{Process: process, Err: err}) }
+	return func(a *ReexecAction) {
+		a.targets = append(a.targets, birth.Target{Process: process, Err: err})
+	}
 }
 
-// Param sends the action a parameter, as JSON, on its stdin; after it comes end
-// of file. Without Param, or if param is nil, stdin is /dev/null. An action may
-// leave its parameter unread.
+// Unshare gives the child new namespaces of these types, as "unshare --map-root-user"
+// does. An ordinary user needs "user" among them:
+//
+//	reexec.Unshare("user", "mnt")
+//
+// With "user" the caller's IDs are root's in there, and there are no others. With "mnt"
+// all mounts are private: nobody else sees what the child mounts. With "pid" the child is
+// the first process of its PID namespace, with "net" it sees an interface lo that is down.
+//
+// The namespaces are made before any is joined. So references are opened, and namespaces
+// joined, with the rights that the child has in the new ones. Unshare applies after [Cmd],
+// whose ID mappings take precedence.
+func Unshare(types ...string) ReexecActionOption {
+	types = slices.Clone(types)
+	return func(a *ReexecAction) { a.unshared = append(slices.Clip(a.unshared), types...) }
+}
+
+// Param sends an action a parameter, as JSON, on its stdin, and then end of file. Without
+// it, or if param is nil, stdin is /dev/null. An action may leave its parameter unread.
+// The parameter of a [Func] is an argument of its Call instead.
 func Param(param interface{}) ReexecActionOption {
 	return func(a *ReexecAction) { a.Param = param }
 }
 
-// Result decodes the action's answer, one JSON value on its stdout, into result,
-// which must be a pointer. What follows the answer is dropped. Without Result,
-// or if result is nil, all of stdout is dropped.
+// Result decodes the answer of an action, one JSON value on its stdout, into result, a
+// pointer. What follows the answer is dropped. Without it, or if result is nil, all of
+// stdout is dropped. The result of a [Func] is what its Call returns instead.
 func Result(result interface{}) ReexecActionOption {
 	return func(a *ReexecAction) { a.Result = result }
 }
 
-// Environment gives the child these variables ("KEY=VALUE") in addition to, or
-// in place of, those of the parent. Variables whose names start with gons_ are
-// left out: they tell a child which namespaces to join, and only the action
-// itself says that.
+// Environment gives the child these variables ("KEY=VALUE") in addition to, or in place
+// of, those of the parent. Variables whose names start with gons_ are left out: they tell
+// a child which namespaces to join.
 func Environment(environment []string) ReexecActionOption {
 	return func(a *ReexecAction) { a.Environment = environment }
 }
@@ -55,70 +86,64 @@ func Environment(environment []string) ReexecActionOption {
 // defaultGrace is the grace period without the option GracePeriod.
 const defaultGrace = time.Second
 
-// GracePeriod is how long a child may linger after its answer has arrived (or
-// has turned out to be undecodable) before it is killed, and how long its
-// descendants may keep its pipes open after its end. Without it, it is 1 s. Zero
-// or less is no grace at all.
+// GracePeriod is how long a child may take to end by itself before it is killed: after
+// its answer, after [Worker.Close], and, if its function obeys to a context, after the end
+// of that. It is also how long descendants may keep its pipes open after its end. Without
+// this option it is 1 s. Zero or less is no grace at all.
 func GracePeriod(d time.Duration) ReexecActionOption {
 	return func(a *ReexecAction) { a.grace = &d }
 }
 
-// Stderr sends what the child writes to stderr on to w as it comes, and then it
-// is no failure of the action any more. If w is nil, it is one again.
+// Stderr sends what the child writes to stderr on to w as it comes, and then it is no
+// failure of an action any more. If w is nil, it is one again. Without this option stderr
+// of a function goes to the parent's.
 //
-// Each run calls w.Write from one goroutine, and waits until it returns. A w that
-// serves several runs at a time must be safe for concurrent use. If w fails, the
-// rest of stderr is dropped, and the run returns the error of w, unless a worse
-// one happened.
+// Each run calls w.Write from one goroutine, and waits until it returns. A w that serves
+// several runs at a time must be safe for concurrent use. If w fails, the rest of stderr
+// is dropped, and the run returns the error of w, unless a worse one happened.
 func Stderr(w io.Writer) ReexecActionOption {
 	return func(a *ReexecAction) { a.stderr = w }
 }
 
-// Cmd lets tune have the last word on the child before it is started: new
-// namespaces and their id maps, the working directory, credentials, a cgroup,
-// Pdeathsig, ExtraFiles.
+// Cmd lets tune change the command that starts the child: its working directory,
+// credentials, a cgroup, Pdeathsig, ExtraFiles, or namespaces with ID mappings that
+// [Unshare] does not offer.
 //
-// Stdin, Stdout and Stderr of the command belong to the run and are set
-// afterwards. ExtraFiles are numbered from 3 as always, and those that the run
-// itself needs follow. New namespaces (Cloneflags) and Credential take effect before
-// the Namespaces are joined, for which the child may then lack the privileges. The
-// first process of a new PID namespace cannot join another one.
+// Stdin, Stdout and Stderr of the command belong to the run and are set afterwards.
+// ExtraFiles are numbered from 3 as always; those that the run itself needs follow. New
+// namespaces (Cloneflags) and Credential take effect before namespaces are joined, for
+// which the child may then lack the privileges. The first process of a new PID namespace
+// cannot join another one.
 //
-// A child that joins a PID namespace is another process than the one that tune's command
-// starts: its PID is not that of the command.
+// A child that joins a PID namespace is another process than the one that the command
+// starts, so its PID is not that of the command.
 //
 // Pdeathsig is sent when the parent ends, not when one of its threads does
-// (https://go.dev/issue/27505): until the child has ended, a thread is kept for
-// it. Only the child of a worker, started by a goroutine that is locked to a thread
-// itself ([runtime.LockOSThread]), depends on that goroutine's thread.
+// (https://go.dev/issue/27505): until the child has ended, a thread is kept for it. Only
+// the child of a worker, started by a goroutine that is locked to a thread itself
+// ([runtime.LockOSThread]), depends on that goroutine's thread.
 func Cmd(tune func(*exec.Cmd)) ReexecActionOption {
 	return func(a *ReexecAction) { a.tune = tune }
 }
 
-// Unshare gives the child new namespaces of these types, as "unshare --map-root-user" does: with "user" the
-// caller's IDs are root in there, and nobody else has any; with "mnt" all mounts are private, so that what the child
-// mounts is seen by nobody else. An ordinary user needs "user" among them.
+// Sealed has the child run from a sealed copy of the program in memory, so that no
+// process in a container can write to the program's file by way of the child
+// (CVE-2019-5736). Use it for containers that you do not trust and that have no user
+// namespace of their own.
 //
-// They are made before any namespace is joined, whose references are then opened with the rights that the
-// child has in the new ones. It applies after [Cmd], whose mappings of IDs are left alone.
-func Unshare(types ...string) ReexecActionOption {
-	types = slices.Clone(types)
-	return func(a *ReexecAction) { a.unshared = append(slices.Clip(a.unshared), types...) }
-}
-
-// Sealed has the child run from a sealed copy of the program in memory, so that no process in a container can
-// write to the program's file by way of the child (CVE-2019-5736). There is one copy for all children; it is made
-// when the first one is started, and takes as much memory as the program is large. Where the system forbids that, the
-// run's error says so.
+// The copy is made for the first child, is shared by all later ones, and takes as much
+// memory as the program is large. Where the system forbids it, the error of the run says
+// so.
 func Sealed() ReexecActionOption {
 	return func(a *ReexecAction) { a.sealed = true }
 }
 
-// Concurrency has a [Worker] serve up to n calls at a time, each in a goroutine of its one child.
-// Without it, it is one. It is for [Func.Start] only; other uses panic, and so does an n less than 1.
+// Concurrency has a [Worker] serve up to n calls at a time, each in a goroutine of its
+// one child. Without it, it is one. It is for [Func.Start] only; other uses panic, and so
+// does an n less than 1.
 //
-// A panic of one call ends the worker, and so the other calls. So does the end of a call's context, if
-// the function does not obey to it; see [RegisterFuncContext].
+// A panic of one call ends the worker, and with it the other calls. So does the end of a
+// call's context, unless the function obeys to it; see [RegisterFuncContext].
 func Concurrency(n int) ReexecActionOption {
 	if n < 1 {
 		panic("gons/reexec: Concurrency: there must be at least one call at a time")

@@ -29,20 +29,23 @@ func init() {
 	testsupport.CheckAction = CheckAction
 }
 
-// CheckAction tells children from parents. Call it first thing in main, or in an
-// init function, as long as all actions have been registered by then.
+// CheckAction is where a child runs its function or action. Call it first thing in main,
+// or in an init function, as long as all functions and actions have been registered by then.
 //
-// In a child it runs the action and never returns: the child ends with exit
-// status 0. If the child could not join its namespaces, or does not know its
-// action, it says so on stderr and ends with exit status 1.
+//	func main() {
+//		reexec.CheckAction()
+//		…
+//	}
 //
-// In any other process CheckAction returns at once, and children can be started
+// In a child it never returns: the child ends with exit status 0. If the child could not
+// join its namespaces, or does not know its action, it says so on stderr and ends with exit
+// status 1. In any other process CheckAction returns at once, and children can be started
 // from then on.
 //
 // A child is a process that this package has started, or one that was started by hand with
 // gons_reexec_action=NAME in its environment. Package github.com/thediveo/gons/reexec
-// starts its children in this way, too; a program in which both are used calls
-// that one's CheckAction first.
+// starts its children in this way, too; a program in which both are used calls that one's
+// CheckAction first.
 func CheckAction() {
 	action, err := pending()
 	if err != nil {

@@ -5,10 +5,11 @@ import (
 	"sync"
 )
 
-// Action is a function that a child runs. It finds its parameter, if there is
-// one, as a JSON value on [os.Stdin], and answers with one JSON value on
-// [os.Stdout]. Whatever it writes to [os.Stderr] tells the parent that it has
-// failed, and so does an exit status other than 0.
+// Action is a function that a child runs and that talks to its parent by standard streams;
+// [RegisterFunc] makes the same of an ordinary function. An action finds its parameter, if
+// there is one, as a JSON value on [os.Stdin], and answers with one JSON value on
+// [os.Stdout]. Whatever it writes to [os.Stderr] tells the parent that it has failed, and
+// so does an exit status other than 0.
 type Action func()
 
 // actions maps the names of actions to their functions.

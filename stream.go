@@ -7,19 +7,36 @@ import (
 	"example.com/gons/reexec/internal/frame"
 )
 
-// A Stream is a function that runs in a child, in other namespaces, and tells its caller of
-// events as they come: [RegisterStream] makes one. Parameters and events travel as those
-// of a [Func] do. A Stream is safe for concurrent use.
+// A Stream is a function that runs in a child, in other namespaces, and tells its caller
+// of events as they come: [RegisterStream] makes one. Parameters and events travel as
+// those of a [Func] do, open files included. A Stream is safe for concurrent use.
 type Stream[P, E any] struct {
 	shape
 }
 
-// RegisterStream makes a stream callable in children, under a name that it shares with those of
-// [Register]. It panics as [RegisterFunc] does.
+// RegisterStream makes a function that calls yield for each event callable in children,
+// under a name that is unique in the program. It panics as [RegisterFunc] does.
 //
-// The function calls yield for each event. The event has been written when yield returns, so that not
-// even [os.Exit] loses it; files in it are closed then. Where yield returns false, no more events are wanted: its
-// context has ended, or the event could not be sent. Only one goroutine at a time may call yield.
+//	var lines = reexec.RegisterStream("lines",
+//		func(ctx context.Context, path string, yield func(string) bool) error {
+//			f, err := os.Open(path)
+//			if err != nil {
+//				return err
+//			}
+//			defer f.Close()
+//			s := bufio.NewScanner(f)
+//			for s.Scan() && yield(s.Text()) {
+//			}
+//			return s.Err()
+//		})
+//
+// yield blocks as long as the caller is slow. Once it returns, the event has been written,
+// so that not even [os.Exit] loses it, and files in it are closed. If yield returns false,
+// no more events are wanted, and the function should return: its context has ended, or the
+// event could not be sent. Only one goroutine at a time may call yield.
+//
+// The function obeys to its context, as one of [RegisterFuncContext] does: one that waits
+// for something has to return when ctx is done.
 func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P, yield func(E) bool) error) Stream[P, E] {
 	if fn == nil {
 		Register(name, nil) // panics
@@ -35,15 +52,25 @@ func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P,
 	return Stream[P, E]{s}
 }
 
-// Call runs the function in a child of its own and returns its events, in their order. Nothing runs before
-// the loop begins, and nothing is left when it is over, however it ended. Ranging twice runs the
-// function twice.
+// Call returns the events of a run of the function in a child of its own, in their order.
 //
-// An error is the last pair, with the zero event; errors are those of [Func.Call]. Breaking out of
-// the loop ends the function's context; the child then has the grace period (see [GracePeriod]) to
-// end. A slow loop slows the function down.
+//	for line, err := range lines.Call(ctx, "/etc/hosts", reexec.Target(pid, "user", "mnt")) {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(line)
+//	}
 //
-// Call panics where [Func.Call] does.
+// The child starts when the loop begins, and nothing is left of it when the loop is over,
+// however it ended. Ranging twice runs the function twice. A slow loop slows the function
+// down.
+//
+// An error is the last pair, with the zero event. Errors are those of [Func.Call]; the end
+// of ctx is one, too, and wraps [context.Cause](ctx). Breaking out of the loop is none: it
+// ends the function's context, and the child has the grace period (see [GracePeriod]) to
+// end.
+//
+// Call panics where [Func.Call] does, and does so before the loop.
 func (s Stream[P, E]) Call(ctx context.Context, param P, options ...ReexecActionOption) iter.Seq2[E, error] {
 	s.action(ctx, options).mustMakeSense()
 	return func(yield func(E, error) bool) {

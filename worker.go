@@ -12,16 +12,17 @@ import (
 	"example.com/gons/reexec/internal/process"
 )
 
-// A Worker is a child that serves calls of a function, one at a time or, with [Concurrency],
-// several, and so spares each of them the start of a process. [Func.Start] makes
-// one.
+// A Worker is a child that serves many calls of a function, in the same namespaces, and
+// so spares each of them the start of a process. [Func.Start] makes one. A Worker is safe
+// for concurrent use; it serves one call at a time or, with [Concurrency], several.
 //
-// After a panic of the function, or the end of the child, the worker is gone, and every later call
-// returns that error. So it is after a call that was cancelled while it was being served, unless its
-// function obeys to its context; see [RegisterFuncContext].
+// A worker is gone after a panic of its function, after the end of its child, and after a
+// call that was cancelled while it was being served, unless its function obeys to its
+// context; see [RegisterFuncContext]. Every later call returns why, and another Start makes
+// a new one.
 //
-// A Worker is safe for concurrent use. It ends by itself when its parent ends; calls that are being served
-// then have the grace period.
+// A worker ends by itself when its parent ends. Calls that are being served then have the
+// grace period.
 type Worker[P, R any] struct {
 	shape shape
 	spec  conversation.Spec
@@ -30,11 +31,21 @@ type Worker[P, R any] struct {
 	close func() error
 }
 
-// Start starts a child that serves any number of calls, and returns once it is in its namespaces and
-// ready. When ctx is done, the child is killed: ctx bounds the worker's life, not just its
-// start. The worker must be closed.
+// Start starts a child that serves any number of calls until ctx is done: ctx bounds the
+// life of the worker, not just its start. Start returns once the child is in its
+// namespaces and ready. The worker must be closed.
 //
-// Errors and panics are those of [Func.Call], but that the option [Concurrency] is allowed.
+//	w, err := hostname.Start(ctx, reexec.Target(pid, "user", "uts"))
+//	if err != nil {
+//		return err
+//	}
+//	defer w.Close()
+//	name, err := w.Call(ctx, struct{}{})
+//
+// So a ctx with a timeout for the start alone is a mistake: when it ends, the child is
+// killed. Time limits belong to the contexts of the calls.
+//
+// Errors and panics are those of [Func.Call], except that [Concurrency] is allowed.
 func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*Worker[P, R], error) {
 	a := f.action(ctx, options)
 	concurrency := max(a.concurrency, 1)
@@ -63,16 +74,16 @@ func (w *Worker[P, R]) mustBeStarted() {
 // facts returns what is known of each run.
 func (w *Worker[P, R]) facts() facts { return facts{name: w.shape.name, function: true} }
 
-// Call calls the function in the child, and blocks until it has answered. Calls begin in the
-// order in which they come, each as soon as the child is free.
+// Call calls the function in the child, and returns its result. Calls begin in the order
+// in which they come, each as soon as the child is free.
 //
-// When ctx is done before the call has begun, the call never runs, and the worker is left alone. When
-// it is done later, a function of [RegisterFuncContext] has the grace period to return, for which
-// Call does not wait; if the function does not, and for other functions at once, the child is killed. In each
-// case the error wraps [context.Cause](ctx).
+// When ctx is done, Call returns an error that wraps [context.Cause](ctx). A call that had
+// not begun then never runs, and the worker is left alone. If it had begun, the child is
+// killed, and the worker gone. Only a function of [RegisterFuncContext] has the grace period
+// to return, for which Call does not wait; if it returns in time, the worker lives on.
 //
-// Other errors are those of [Func.Call], and
-// [os.ErrClosed] after Close. Call panics if ctx is nil or w is the zero Worker.
+// Other errors are those of [Func.Call], and [os.ErrClosed] after Close. Call panics if ctx
+// is nil or w is the zero Worker.
 func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) {
 	w.mustBeStarted()
 	if ctx == nil {
@@ -155,8 +166,8 @@ func (w *Worker[P, R]) gone(end *conversation.End) error {
 	return run.ended(end)
 }
 
-// Close ends the worker and blocks until its child is reaped. Calls that are being
-// served, and then the child, have the grace period (see [GracePeriod]) to end by themselves. Calls
+// Close ends the worker and blocks until its child is reaped. Calls that are being served,
+// and then the child, have the grace period (see [GracePeriod]) to end by themselves. Calls
 // that have not begun return [os.ErrClosed].
 //
 // The error tells that the child has ended badly by itself, or that the context of
@@ -188,14 +199,15 @@ func (w *Worker[P, R]) badEnd(end *conversation.End) error {
 	return run.ended(end)
 }
 
-// Done returns a channel that is closed when the child has ended.
+// Done returns a channel that is closed when the child has ended, for whatever reason;
+// [Worker.Err] then tells that.
 func (w *Worker[P, R]) Done() <-chan struct{} {
 	w.mustBeStarted()
 	return w.talk.Exited()
 }
 
-// Err returns nil as long as the child lives, and after a Close that went well; later why the worker is
-// gone, as calls would say.
+// Err returns why the worker is gone, as calls would say. It returns nil as long as the
+// child lives, and after a Close that went well.
 func (w *Worker[P, R]) Err() error {
 	w.mustBeStarted()
 	select {
@@ -210,8 +222,8 @@ func (w *Worker[P, R]) Err() error {
 	return w.gone(end)
 }
 
-// PID returns the process ID of the child, as the parent sees it. After the child's end another process
-// may have it.
+// PID returns the process ID of the child, as the parent sees it. After the child's end
+// another process may have it.
 func (w *Worker[P, R]) PID() int {
 	w.mustBeStarted()
 	return w.talk.PID()

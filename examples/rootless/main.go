@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command rootless runs an action as root of a new user namespace, with a mount
+// Command rootless runs a function as root of a new user namespace, with a mount
 // namespace of its own, and mounts a tmpfs there. It needs no privileges, and
 // nobody else sees that mount:
 //
@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 
@@ -51,7 +50,7 @@ func run() error {
 		return err
 	}
 	defer os.Remove(folder)
-	inside, err := furnish.Call(context.Background(), folder, reexec.Cmd(asRoot))
+	inside, err := furnish.Call(context.Background(), folder, reexec.Unshare("user", "mnt"))
 	if err != nil {
 		return err
 	}
@@ -62,16 +61,6 @@ func run() error {
 	fmt.Printf("inside:  user %d sees %v\n", inside.UID, inside.Files)
 	fmt.Printf("outside: user %d sees %v\n", os.Getuid(), outside)
 	return nil
-}
-
-// asRoot makes the child root of new namespaces, where it is nobody but the
-// caller to everyone else.
-func asRoot(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
 }
 
 // list lists the names of the files in a folder.

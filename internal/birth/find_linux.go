@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -25,10 +26,19 @@ var (
 
 // Flag returns the flag of a type of namespaces.
 func Flag(kind string) (flag int, err error) {
-	if err := CheckKind(kind); err != nil {
+	if err := checkWord(kind); err != nil {
 		return 0, err
 	}
 	return flags[slices.Index(kinds, kind)], nil
+}
+
+// checkWord is CheckKind where a type bears no bang.
+func checkWord(word string) error {
+	err := CheckKind(word)
+	if err != nil && CheckKind(strings.TrimPrefix(word, "!")) == nil {
+		return fmt.Errorf("%w: types are given without bang", err)
+	}
+	return err
 }
 
 // pidfdMagic is the type of the ioctls of a pidfd. What else is in their numbers depends on the
@@ -47,7 +57,7 @@ type Process struct {
 // are none. It stays held until Close.
 func Hold(pid int, types []string) (*Process, error) {
 	for _, kind := range types {
-		if err := CheckKind(kind); err != nil {
+		if err := checkWord(kind); err != nil {
 			return nil, err
 		}
 	}

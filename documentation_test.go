@@ -1,0 +1,117 @@
+package reexec_test
+
+import (
+	"fmt"
+	"go/doc/comment"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"example.com/gons/reexec/internal/birth"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// A snippet is a piece of Go in the documentation.
+type snippet struct{ where, text string }
+
+// snippets returns all of them, by page and number.
+func snippets() (all []snippet) {
+	GinkgoHelper()
+	pages, err := filepath.Glob("docs/*.md")
+	Expect(err).NotTo(HaveOccurred())
+	for _, page := range append(pages, "README.md") {
+		for _, found := range regexp.MustCompile("(?ms)^ *```go\n(.*?)^ *```$").FindAllStringSubmatch(read(page), -1) {
+			all = append(all, snippet{page, found[1]})
+		}
+	}
+	for _, page := range []string{"doc.go", "testing/doc.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), page, nil, parser.ParseComments|parser.PackageClauseOnly)
+		Expect(err).NotTo(HaveOccurred())
+		for _, block := range new(comment.Parser).Parse(file.Doc.Text()).Content {
+			if code, ok := block.(*comment.Code); ok && !isShell(code.Text) {
+				all = append(all, snippet{page, code.Text})
+			}
+		}
+	}
+	return all
+}
+
+// isShell tells whether somebody is to run a text in a shell.
+func isShell(text string) bool { return regexp.MustCompile(`^(go|unshare) `).MatchString(text) }
+
+// read reads a page of the documentation.
+func read(page string) string {
+	GinkgoHelper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		Skip("needs the source tree: " + err.Error())
+	}
+	return string(text)
+}
+
+var _ = Describe("documentation", func() {
+
+	It("has Go snippets that build as they stand", func() {
+		all := snippets()
+		Expect(len(all)).To(BeNumerically(">", 4))
+		files := map[string]string{}
+		var list strings.Builder
+		for i, s := range all {
+			name := fmt.Sprintf("snippet%d/snippet.go", i)
+			if strings.Contains(s.text, `"testing"`) {
+				name = fmt.Sprintf("snippet%d/snippet_test.go", i)
+			}
+			fmt.Fprintf(&list, "%s is from %s\n", name, s.where)
+			Expect(s.text).To(HavePrefix("package "), s.where)
+			files[name] = s.text
+		}
+		module := newConsumer(nil) // skips where nothing can be built
+		for name, text := range files {
+			Expect(os.MkdirAll(filepath.Join(module.dir, filepath.Dir(name)), 0o755)).To(Succeed())
+			module.write(name, text)
+		}
+		// vet compiles tests, too, and finds mistakes.
+		out, err := module.command(nil, "go", "vet", "./...").CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s%s", &list, out)
+	})
+
+	It("has cause and cure of each error that says what to do", func() {
+		page := strings.Join(strings.Fields(strings.ReplaceAll(read("docs/errors.md"), "\n> ", "\n")), " ")
+		for _, hint := range []string{
+			birth.Hint(syscall.EPERM, "user", ""),
+			birth.Hint(syscall.EPERM, "net", ""),
+			birth.Hint(syscall.EACCES, "net", "/proc/42/ns/net"),
+			birth.Hint(syscall.EINVAL, "user", ""),
+			birth.Hint(syscall.EINVAL, "pid", ""),
+			birth.Hint(syscall.EINVAL, "net", ""),
+			birth.Hint(syscall.ENOMEM, "pid", ""),
+			birth.Hint(syscall.ENOENT, "net", "/proc/42/ns/net"),
+			birth.HintNew(syscall.EPERM),
+			birth.HintNew(syscall.EINVAL),
+			birth.HintNew(syscall.ENOSPC),
+		} {
+			Expect(hint).NotTo(BeEmpty())
+			Expect(page).To(ContainSubstring(hint))
+		}
+	})
+
+	It("shows the same smallest program in README and package documentation", func() {
+		var programs []string
+		for _, s := range snippets() {
+			if strings.Contains(s.text, "hostname.Call(") {
+				programs = append(programs, s.text)
+			}
+		}
+		Expect(len(programs)).To(BeNumerically(">", 1))
+		for _, program := range programs {
+			Expect(program).To(Equal(programs[0]))
+		}
+	})
+
+})
