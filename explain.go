@@ -1,0 +1,253 @@
+package reexec
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+
+	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/conversation"
+	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/process"
+)
+
+// facts are what is known of a run that has failed, or may have. Method explain makes an
+// error of them, or none; the others are for what goes wrong before there is a child.
+type facts struct {
+	name     string
+	function bool // or else an action
+
+	process.Outcome
+	unborn    error // why the child was not where it should be
+	cancelled error // why the call was cancelled
+	answered  bool  // the answer is complete
+
+	result  bool   // of an action: an answer was wanted
+	spoke   bool   // it wrote to stderr, which is a failure
+	send    error  // why the parameter was not sent to its end
+	decode  error  // why the answer could not be decoded
+	excerpt string // of that answer
+
+	reply   error  // of a function: the error that it answered
+	refusal string // why the child did not serve it
+	fault   error  // why the child's words made no sense
+}
+
+var (
+	errSpoke   = errors.New("child wrote to stderr")
+	errRefused = errors.New("child does not serve the function")
+	errLost    = errors.New("child has ended without an answer")
+)
+
+// explain returns the error of a run that has ended, or nil. The first row that is true
+// counts: the fact, the text, and all causes, of which nil ones are left out.
+func (f facts) explain() error {
+	killed, status, send := f.whyKilled(), f.badStatus(), f.sendFailure()
+	unsent, ends := "", ""
+	if send != nil {
+		unsent = fmt.Sprintf("cannot send parameter to child, reason: %v, ", send)
+	}
+	if status != nil {
+		ends = ", " + status.Error()
+	}
+	var join *birth.JoinError
+	switch {
+	case errors.As(f.unborn, &join):
+		return f.joinFailure(join)
+	case killed != nil:
+		return f.failure("child was killed, reason: "+killed.Error(), killed, f.reply, f.Status)
+	case f.cancelled != nil: // the function has returned in time
+		return f.failure("call was cancelled, reason: "+f.cancelled.Error(), f.cancelled, f.reply, status)
+	case f.unborn != nil:
+		return f.failure(f.unborn.Error()+ends+f.quoted(), f.unborn, status)
+
+	case f.spoke:
+		return f.failure(fmt.Sprintf("%schild failed with stderr message %q", unsent, f.Stderr),
+			send, errSpoke, f.decode, status, f.Relay)
+	case f.decode != nil && !f.function:
+		return f.failure(fmt.Sprintf("%scannot decode child result, reason: %v, child wrote %q%s", unsent, f.decode, f.excerpt, ends),
+			send, f.decode, status, f.Relay)
+	case send != nil:
+		return f.failure(strings.TrimSuffix(unsent+strings.TrimPrefix(ends, ", "), ", "), send, status, f.Relay)
+
+	case f.reply != nil:
+		return f.reply
+	case f.decode != nil:
+		return f.failure("cannot decode child result, reason: "+f.decode.Error(), f.decode)
+	case f.refusal != "":
+		return f.failure(f.refusal, errRefused, status)
+	case f.fault != nil:
+		return f.failure("cannot understand child: "+f.fault.Error(), f.fault, status)
+	case f.function && !f.answered:
+		return f.failure(fmt.Sprintf("%v, reason: %v%s", errLost, f.exit(), f.quoted()), errLost, f.exit())
+
+	case status != nil:
+		return f.failure("child failed, reason: "+status.Error(), status)
+	case f.Relay != nil:
+		return f.failure("cannot pass on stderr of child, reason: "+f.Relay.Error(), f.Relay)
+	}
+	return nil
+}
+
+// whyKilled is why the child was killed, if that is a failure: one that only lingered was
+// done. Where a context's end cut the wait for its descendants short, there was nobody left to be
+// killed.
+func (f facts) whyKilled() error {
+	waited := f.Cut == nil || f.Cut == process.ErrLingers || f.Cut == conversation.ErrClosed
+	switch {
+	case f.Killed == process.ErrLingers:
+		return nil
+	case f.Killed == nil && !waited && (errors.Is(f.decode, process.ErrHeld) || f.function && !f.answered):
+		return f.Cut
+	}
+	return f.Killed
+}
+
+// badStatus is the child's status, if that is a failure. It is none if the status is our own
+// doing, or unknown, and the answer is there.
+func (f facts) badStatus() error {
+	ours := f.Killed == process.ErrLingers && process.EndedByKill(f.Status)
+	unknown := (f.function || f.result && !f.spoke) && errors.Is(f.Status, syscall.ECHILD)
+	if f.answered && (ours || unknown) {
+		return nil
+	}
+	return f.Status
+}
+
+// sendFailure is why the parameter was not sent, if that is a failure: whether a child
+// reads it is its own affair, as long as it does what it is asked for.
+func (f facts) sendFailure() error {
+	if f.answered && (f.result || !f.spoke && f.badStatus() == nil) {
+		return nil
+	}
+	return f.send
+}
+
+// exit is how a child has ended when this was no time to end, not even well.
+func (f facts) exit() error {
+	if f.Status == nil {
+		return &exec.ExitError{ProcessState: f.State}
+	}
+	return f.Status
+}
+
+// quoted quotes what a child wrote to stderr, in short.
+func (f facts) quoted() string {
+	if f.Stderr == "" && f.unborn != nil {
+		return ""
+	}
+	return fmt.Sprintf(", stderr: %q", process.Excerpt(f.Stderr, maxQuoted))
+}
+
+// maxQuoted is how many bytes of each the beginning and the end of a stderr are in the
+// text of a function's error.
+const maxQuoted = 512
+
+// joinFailure is the error of a child that could not join a namespace.
+func (f facts) joinFailure(join *birth.JoinError) error {
+	text := oneLine(join.Text)
+	f.Stderr = text // as if the child itself had said so
+	var cause error = join
+	if join.Kind != "" {
+		cause = &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: text}
+	}
+	if !f.function {
+		text = fmt.Sprintf("child failed with stderr message %q", text)
+	}
+	return f.failure(text, cause, f.Status)
+}
+
+// notStarted is the error of a context that is done before there is a child.
+func (f facts) notStarted(cause error) error {
+	return f.failure("child was not started, reason: "+cause.Error(), cause)
+}
+
+// unsent is the error of a parameter that cannot be sent.
+func (f facts) unsent(cause error) error {
+	return f.failure("cannot send parameter to child, reason: "+cause.Error(), cause)
+}
+
+// cannotStart is the error of a child that cannot be started.
+func (f facts) cannotStart(cause error) error {
+	return f.failure("cannot start child, reason: "+cause.Error(), cause)
+}
+
+// failure returns an ActionError: what happened, and the causes.
+func (f facts) failure(what string, causes ...error) error {
+	if f.function {
+		return f.bare(fmt.Sprintf("gons/reexec: function %q: %s", f.name, what), causes...)
+	}
+	return f.bare("gons/reexec: ReexecAction.Run: "+what, causes...)
+}
+
+// bare is failure with the whole text.
+func (f facts) bare(text string, causes ...error) error {
+	causes = slices.DeleteFunc(causes, func(err error) bool { return err == nil })
+	err := causes[0]
+	if len(causes) > 1 || oneLine(err.Error()) != err.Error() {
+		err = causeList(causes)
+	}
+	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, text: oneLine(text)}
+}
+
+// unstarted is the error of a child that was not started, or has ended without being
+// where it should be.
+func (f facts) unstarted(err error) error {
+	var end *conversation.End
+	var unsent *conversation.UnsentError
+	switch {
+	case errors.As(err, &end):
+		return f.ended(end)
+	case errors.As(err, &unsent):
+		return f.unsent(unsent.Err)
+	}
+	return f.cannotStart(err)
+}
+
+// ended is the error of a child that has ended.
+func (f facts) ended(end *conversation.End) error {
+	f.Outcome, f.unborn, f.fault, f.cancelled = end.Outcome, end.Unborn, end.Fault, end.Cancelled
+	if f.answered {
+		f.fault = nil
+	}
+	if w := end.Word; w != nil && w.Kind == frame.Refusal {
+		f.refusal = text(*w)
+	}
+	return f.explain()
+}
+
+// hear notes what a child has answered to a call.
+func (f *facts) hear(answer frame.Frame, result any) {
+	defer answer.CloseFiles()
+	f.answered = true
+	switch answer.Kind {
+	case frame.Result:
+		f.decode = answer.Unmarshal(result)
+	case frame.Failed:
+		f.reply = newFuncError(f.name, answer)
+	case frame.Panicked:
+		f.reply = newPanicError(f.name, answer)
+	default:
+		failure := failureOf(answer)
+		f.reply = f.failure(failure.Message, append([]error{errors.New(failure.Message)}, failure.Causes()...)...)
+	}
+}
+
+// failureOf returns what has travelled of an error.
+func failureOf(answer frame.Frame) (failure frame.Failure) {
+	if err := answer.Unmarshal(&failure); err != nil {
+		failure.Message = "an error that cannot be understood: " + err.Error()
+	}
+	return failure
+}
+
+// text is what a frame says.
+func text(f frame.Frame) (text string) {
+	if err := f.Unmarshal(&text); err != nil {
+		return "what the child says cannot be understood: " + err.Error()
+	}
+	return text
+}
