@@ -23,6 +23,8 @@ func beOther() {
 		_ = reexec.RunReexecAction("answer")
 	case os.Getenv(faultVar) != "" && !reexec.RunAction():
 		meetFault(os.Getenv(faultVar))
+	case os.Getenv(killedParentVar) != "" && !reexec.RunAction():
+		beKilledParent(os.Getenv(killedParentVar))
 	case os.Getenv(orphanVar) != "" && !reexec.RunAction():
 		w, err := pid.Start(context.Background())
 		if err != nil {
