@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"syscall"
 	"time"
@@ -156,13 +157,19 @@ type Frame struct {
 	err   error      // why they have not
 }
 
-// UnixNano returns the deadline of a context, as a Header has it.
+// UnixNano returns the deadline of a context, as a Header has it: the nearest that there is, for
+// one in a future so far that it has none.
 func UnixNano(deadline time.Time, ok bool) int64 {
-	if !ok {
+	switch {
+	case !ok:
 		return 0
+	case deadline.After(latest):
+		return math.MaxInt64
 	}
 	return deadline.UnixNano()
 }
+
+var latest = time.Unix(0, math.MaxInt64) // in the year 2262
 
 // Unmarshal decodes the value, open files included. Those that are not wanted, also
 // because of an error or a panic, are closed.
