@@ -52,6 +52,7 @@ type Conversation struct {
 	reader  *Call              // who reads; nil: nobody
 	waiting map[*Call]struct{} // those that wait, for their answers or for the role of the reader
 	writer  *Call              // who waits to write
+	doubted []*Call            // calls of which it is not known whether they have been withdrawn in time
 }
 
 // A Call is a call that is being served, or will be.
@@ -60,6 +61,7 @@ type Call struct {
 	size      int           // of its parameter
 	wake      chan struct{} // it should look again
 	answers   []frame.Frame // not yet taken
+	doubt     error         // why it was withdrawn, perhaps too late
 	abandoned bool          // nobody will take them
 	over      bool          // no more will come
 	err       error         // why nothing more is awaited
@@ -341,22 +343,50 @@ func (c *Conversation) cancel(ctx context.Context, call *Call) {
 	if call.over || call.err != nil {
 		return
 	}
-	begun := call.number != 0 && c.begins(call)
-	if begun && !c.canCancel() {
+	if call.number == 0 {
+		c.abandon(call, &Cancelled{Cause: cause})
+		return
+	}
+	begun := c.begins(call)
+	if begun && !c.canCancel() || frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), false) != nil {
 		go c.p.Abort(cause) // whose answers its caller waits for
 		return
 	}
-	c.abandon(call, &Cancelled{Cause: cause, Begun: begun})
-	if call.number == 0 {
-		return
-	}
-	if frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), false) != nil {
-		go c.p.Abort(cause)
-		return
-	}
 	if begun {
-		go c.oversee(call, cause)
+		c.leave(call, cause)
+		return
 	}
+	// The child may have answered the calls before it, which nobody has read yet, and have begun with it. But once all
+	// has been read that was there after the cancellation was sent, and there are still others before it, then it
+	// has not.
+	call.doubt = cause
+	c.doubted = append(c.doubted, call)
+	call.poke()
+	if c.reader != nil {
+		c.p.Answer.Interrupt()
+	}
+}
+
+// settle decides what has become of calls that were withdrawn, now that all has been read that came before. It needs mu.
+func (c *Conversation) settle(calls []*Call) {
+	c.doubted = c.doubted[len(calls):]
+	for _, call := range calls {
+		switch {
+		case call.over || call.err != nil:
+		case !c.begins(call):
+			c.abandon(call, &Cancelled{Cause: call.doubt})
+		case c.canCancel():
+			c.leave(call, call.doubt)
+		default:
+			go c.p.Abort(call.doubt)
+		}
+	}
+}
+
+// leave releases the caller of a call that the child is serving, and has been told to end. It needs mu.
+func (c *Conversation) leave(call *Call, cause error) {
+	c.abandon(call, &Cancelled{Cause: cause, Begun: true})
+	go c.oversee(call, cause)
 }
 
 // abandon releases the caller of a call, whose answer will be dropped. It needs mu.
@@ -384,10 +414,18 @@ func (c *Conversation) wait(call *Call, done func() bool) {
 	for !done() && !c.lost && call.err == nil {
 		if c.reader == nil {
 			c.reader = call
+			doubted := c.doubted
+			if len(doubted) > 0 {
+				c.p.Answer.Interrupt()
+			}
 			c.mu.Unlock()
 			f, err := c.read()
 			c.mu.Lock()
 			c.reader = nil
+			if f == nil && err == nil {
+				c.settle(doubted)
+				continue
+			}
 			c.deliver(f, err)
 			continue
 		}
@@ -405,8 +443,8 @@ func (c *Conversation) wait(call *Call, done func() bool) {
 	}
 }
 
-// read reads a frame. For a timeout, which is an interruption of the reader, or a late one of its predecessor,
-// both the frame and the error are nil.
+// read reads a frame. After an interruption of the reader, or a late one of its predecessor, it does not wait: then, if
+// there is none, both the frame and the error are nil.
 func (c *Conversation) read() (*frame.Frame, error) {
 	f, err := c.frames.Next()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -445,8 +483,6 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 	case err != nil:
 		c.lose(nil)
 		return
-	case f == nil:
-		return
 	case f.Kind == frame.Ready && !c.ready && c.spec.Ready:
 		c.ready = true
 		return
@@ -470,6 +506,9 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 	default:
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
 		return
+	}
+	if call.doubt != nil && !call.abandoned {
+		c.abandon(call, &Cancelled{Cause: call.doubt, Begun: f.Kind != frame.Withdrawn})
 	}
 	if call.abandoned {
 		f.CloseFiles()
