@@ -303,8 +303,12 @@ const largeParam = 32 << 10
 // admits tells whether a parameter may be sent: if the child can begin with it at once, or if it
 // does not block who writes it. It needs mu.
 func (c *Conversation) admits(call *Call) bool {
-	return len(c.calls) < c.spec.Concurrency || c.queued+call.size <= c.room
+	return len(c.calls) < c.spec.Concurrency || len(c.calls) < maxCalls && c.queued+call.size <= c.room
 }
+
+// maxCalls is how many calls may be unanswered when another one is sent before the child can begin with it. So the
+// socket has room for the cancellations of all that may be withdrawn, even if the child does not listen.
+const maxCalls = 128
 
 // begins tells whether the child has begun with a call, or will at once: there are not enough others before
 // it that keep it from that. It needs mu.
@@ -347,13 +351,14 @@ func (c *Conversation) cancel(ctx context.Context, call *Call) {
 		c.abandon(call, &Cancelled{Cause: cause})
 		return
 	}
+	message := frame.Cancellation(call.number, ctx)
 	begun := c.begins(call)
-	if begun && !c.canCancel() || frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), false) != nil {
-		go c.p.Abort(cause) // whose answers its caller waits for
+	switch {
+	case begun && c.canCancel():
+		c.leave(call, cause, &message)
 		return
-	}
-	if begun {
-		c.leave(call, cause)
+	case begun || frame.Send(c.p.Control, message, false) != nil:
+		go c.p.Abort(cause) // whose answers its caller waits for
 		return
 	}
 	// The child may have answered the calls before it, which nobody has read yet, and have begun with it. But once all
@@ -376,17 +381,17 @@ func (c *Conversation) settle(calls []*Call) {
 		case !c.begins(call):
 			c.abandon(call, &Cancelled{Cause: call.doubt})
 		case c.canCancel():
-			c.leave(call, call.doubt)
+			c.leave(call, call.doubt, nil)
 		default:
 			go c.p.Abort(call.doubt)
 		}
 	}
 }
 
-// leave releases the caller of a call that the child is serving, and has been told to end. It needs mu.
-func (c *Conversation) leave(call *Call, cause error) {
+// leave releases the caller of a call that the child is serving, and that is to end. It needs mu.
+func (c *Conversation) leave(call *Call, cause error, message *frame.Message) {
 	c.abandon(call, &Cancelled{Cause: cause, Begun: true})
-	go c.oversee(call, cause)
+	go c.oversee(call, cause, message)
 }
 
 // abandon releases the caller of a call, whose answer will be dropped. It needs mu.
@@ -398,12 +403,15 @@ func (c *Conversation) abandon(call *Call, why error) {
 	}
 }
 
-// oversee has a call that was cancelled end within the grace period, or else the child.
-func (c *Conversation) oversee(call *Call, cause error) {
+// oversee tells the child of the end of a call's context, if there is still a message to be sent, and has
+// the call end within the grace period, or else the child.
+func (c *Conversation) oversee(call *Call, cause error, message *frame.Message) {
 	timer := time.AfterFunc(c.spec.Grace, func() { c.p.Abort(cause) })
 	defer timer.Stop()
-	overseer := newCall()
-	c.wait(overseer, func() bool { return call.over })
+	if message != nil && frame.Send(c.p.Control, *message, true) != nil {
+		c.p.Abort(cause)
+	}
+	c.wait(newCall(), func() bool { return call.over })
 }
 
 // wait blocks until what is awaited is there, or will never be. Of those who wait, one reads for
