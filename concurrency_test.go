@@ -71,13 +71,20 @@ func work(j job) (r workReport, err error) {
 }
 
 // waiting is how many bytes of parameters wait in this process' pipe.
-func waiting() (bytes int) {
-	for fd := range 20 {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		name, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
-		if err == nil && fd > 3 && flags&unix.O_ACCMODE == unix.O_RDONLY && strings.HasPrefix(name, "pipe:") {
-			n, _ := unix.IoctlGetInt(fd, unix.TIOCINQ)
+func waiting() int { return waitingIn(os.Getpid()) }
+
+// waitingIn is how many wait in that of a child.
+func waitingIn(pid int) (bytes int) {
+	for fd := 4; fd < 20; fd++ {
+		path := fmt.Sprintf("/proc/%d/fd/%d", pid, fd)
+		mode, err := os.Lstat(path)
+		if name, _ := os.Readlink(path); err != nil || !strings.HasPrefix(name, "pipe:") || mode.Mode()&0o200 != 0 {
+			continue
+		}
+		if pipe, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0); err == nil {
+			n, _ := unix.IoctlGetInt(int(pipe.Fd()), unix.TIOCINQ)
 			bytes += n
+			_ = pipe.Close()
 		}
 	}
 	return bytes
@@ -420,7 +427,8 @@ var _ = Describe("concurrency of workers", func() {
 				for i := range calls {
 					done = append(done, goCall(w.Call, ctx, job{Number: i, Text: strings.Repeat("x", size)}))
 				}
-				Consistently(done[0], "50ms").ShouldNot(Receive())
+				Eventually(func() int { return waitingIn(w.PID()) }).Should(BeNumerically(">", 0))
+				Consistently(done[0], "20ms").ShouldNot(Receive())
 				cancel(reason)
 				for _, call := range done {
 					_, err := end(call)

@@ -276,9 +276,10 @@ func (c *Conversation) send(call *Call, param Param) error {
 	frame.SetCall(param.encoded, call.number, !c.begins(call))
 	c.calls[call.number] = call
 	c.queued += call.size
+	fits := c.queued <= usual
 	c.mu.Unlock()
 
-	if call.size <= largeParam {
+	if fits {
 		defer release()
 		if err := c.write(call, descriptors, param.encoded); err != nil {
 			c.mu.Lock()
@@ -296,9 +297,9 @@ func (c *Conversation) send(call *Call, param Param) error {
 	return nil
 }
 
-// largeParam is what fits into any pipe for sure, in bytes. So whoever writes less to a child that has
-// nothing else to do does not block.
-const largeParam = 32 << 10
+// usual is how many bytes of parameters fit into any pipe for sure. So whoever writes no more does not block, even if
+// the child has read none of them.
+const usual = 32 << 10
 
 // admits tells whether a parameter may be sent: if the child can begin with it at once, or if it
 // does not block who writes it. It needs mu.
