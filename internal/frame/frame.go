@@ -106,9 +106,9 @@ func Encode(h Header, value any, files []*os.File) ([]byte, error) {
 	b.Write(make([]byte, headerSize))
 	encoder := json.NewEncoder(&b)
 	if h.Files = uint32(len(files)); h.Files > 0 {
-		names := make([]string, len(files))
+		names := make([][]byte, len(files)) // not everything is UTF-8
 		for i, f := range files {
-			names[i] = f.Name()
+			names[i] = []byte(f.Name())
 		}
 		if err := encoder.Encode(names); err != nil {
 			return nil, err
@@ -263,7 +263,7 @@ func (r *Reader) Next() (Frame, error) {
 // Receive gives a frame the files that have been received for it. If some are missing, its
 // value cannot be decoded.
 func (f *Frame) Receive(descriptors []int, lost bool) {
-	var names []string
+	var names [][]byte
 	err := json.Unmarshal(f.names, &names)
 	switch {
 	case lost:
@@ -277,7 +277,7 @@ func (f *Frame) Receive(descriptors []int, lost bool) {
 		return
 	}
 	for i, fd := range descriptors {
-		f.Open = append(f.Open, os.NewFile(uintptr(fd), names[i]))
+		f.Open = append(f.Open, os.NewFile(uintptr(fd), string(names[i])))
 	}
 }
 
