@@ -154,7 +154,7 @@ func (s shape) alone(ctx context.Context, param any, options []ReexecActionOptio
 	if ctx.Err() != nil {
 		return nil, run.notStarted(context.Cause(ctx))
 	}
-	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files}
+	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Opens: s.opens}
 	encoded, err := spec.NewParam(ctx, param)
 	if err != nil {
 		return nil, run.unsent(err)

@@ -43,7 +43,7 @@ func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*
 		return nil, run.notStarted(context.Cause(ctx))
 	}
 	w := &Worker[P, R]{shape: f.shape}
-	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files}
+	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files, Opens: f.opens}
 	w.spec.Open, w.spec.Ready, w.spec.Concurrency = true, true, concurrency
 	talk, err := conversation.Start(ctx, w.spec)
 	if err != nil {

@@ -26,6 +26,7 @@ type Spec struct {
 	process.Spec
 	Context bool // the function obeys to its context
 	Files   bool // its parameters may hold open files
+	Opens   bool // its answers may
 }
 
 // A Conversation is safe for concurrent use.
@@ -117,6 +118,7 @@ func Start(ctx context.Context, spec Spec) (*Conversation, error) {
 		calls:   map[uint64]*Call{},
 		waiting: map[*Call]struct{}{},
 	}
+	c.frames.Opens = spec.Opens
 	c.close = sync.OnceFunc(func() { close(c.closing) })
 	c.end = sync.OnceValue(c.hangUp)
 	if !spec.Ready {
@@ -492,6 +494,10 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 	case err != nil:
 		c.lose(nil)
 		return
+	case f.Kind != frame.Event && f.Kind != frame.Result:
+		f.CloseFiles() // nobody has asked for them
+	}
+	switch {
 	case f.Kind == frame.Ready && !c.ready && c.spec.Ready:
 		c.ready = true
 		return

@@ -154,6 +154,7 @@ type Frame struct {
 	names []byte
 	Value []byte     // JSON
 	Open  []*os.File // the files that have been received for it
+	opens bool       // files may belong to the value
 	err   error      // why they have not
 }
 
@@ -181,7 +182,7 @@ func (f *Frame) Unmarshal(value any) error {
 	if err := json.Unmarshal(f.Value, value); err != nil {
 		return err
 	}
-	if len(f.Open) == 0 {
+	if len(f.Open) == 0 && !f.opens {
 		return nil
 	}
 	if err := putFiles(value, f.Open); err != nil {
@@ -202,6 +203,7 @@ func (f *Frame) CloseFiles() {
 // A Reader reads frames. If its source has a deadline that passes, it can go on later.
 type Reader struct {
 	Large func(length uint64) // called before a value of so many bytes is read, if not nil
+	Opens bool                // values may hold open files: then those that have not been sent are missed
 
 	source *bufio.Reader
 	next   Frame
@@ -249,7 +251,7 @@ func (r *Reader) Next() (Frame, error) {
 		}
 	}
 	f := r.next
-	f.Value = r.body
+	f.Value, f.opens = r.body, r.Opens
 	r.begun, r.body = false, nil
 	if f.Files > 0 {
 		var ok bool
