@@ -150,7 +150,7 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 	if err != nil {
 		return result, err
 	}
-	defer alone.talk.Kill(errDecoder) // should decoding panic
+	defer alone.talk.Kill(alone.call, errDecoder) // should decoding panic
 	answer, err := alone.talk.Next(alone.call)
 	run := alone.facts
 	if err == nil {
@@ -181,7 +181,7 @@ func (s shape) alone(ctx context.Context, param any, options []ReexecActionOptio
 	if ctx.Err() != nil {
 		return nil, run.notStarted(context.Cause(ctx))
 	}
-	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files}
+	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Opens: s.opens}
 	encoded, err := spec.NewParam(ctx, param)
 	if err != nil {
 		return nil, run.unsent(err)

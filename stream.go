@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/process"
 )
 
 // A Stream is a function that runs in a child, in other namespaces, and tells its caller
@@ -90,10 +91,11 @@ func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionO
 	finished := false
 	defer func() {
 		if !finished { // the loop, or decoding, has panicked
-			talk.Kill(errDecoder)
+			talk.Kill(alone.call, errDecoder)
 		}
 	}()
 	wanted := true
+	var undecoded error
 	for {
 		answer, err := talk.Next(alone.call)
 		if err != nil {
@@ -108,20 +110,17 @@ func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionO
 			continue
 		}
 		var event E
-		if run.decode = answer.Unmarshal(&event); run.decode != nil {
-			run.answered = true
-			talk.Cancel(alone.call)
-			wanted = false
-			continue
-		}
-		if !yield(event) {
+		if undecoded = answer.Unmarshal(&event); undecoded != nil || !yield(event) {
 			wanted = false
 			talk.Cancel(alone.call)
 		}
 	}
 	end := talk.Finish()
 	finished = true
-	if !wanted && run.decode == nil {
+	switch {
+	case undecoded != nil: // which is why the child was told to end
+		return facts{name: s.name, function: true, Outcome: process.Outcome{Stderr: end.Stderr}, decode: undecoded}.explain()
+	case !wanted:
 		return nil
 	}
 	return run.ended(end)

@@ -54,7 +54,7 @@ func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*
 		return nil, run.notStarted(context.Cause(ctx))
 	}
 	w := &Worker[P, R]{shape: f.shape}
-	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files}
+	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files, Opens: f.opens}
 	w.spec.Open, w.spec.Ready, w.spec.Concurrency = true, true, concurrency
 	talk, err := conversation.Start(ctx, w.spec)
 	if err != nil {
@@ -104,7 +104,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	heard := false
 	defer func() {
 		if !heard { // decoding has panicked
-			w.talk.Kill(errDecoder)
+			w.talk.Kill(nil, errDecoder)
 		}
 	}()
 	run.hear(answer, &result)

@@ -26,6 +26,7 @@ type Spec struct {
 	process.Spec
 	Context bool // the function obeys to its context
 	Files   bool // its parameters may hold open files
+	Opens   bool // its answers may
 }
 
 // A Conversation is safe for concurrent use.
@@ -52,6 +53,7 @@ type Conversation struct {
 	reader  *Call              // who reads; nil: nobody
 	waiting map[*Call]struct{} // those that wait, for their answers or for the role of the reader
 	writer  *Call              // who waits to write
+	doubted []*Call            // calls of which it is not known whether they have been withdrawn in time
 }
 
 // A Call is a call that is being served, or will be.
@@ -60,6 +62,7 @@ type Call struct {
 	size      int           // of its parameter
 	wake      chan struct{} // it should look again
 	answers   []frame.Frame // not yet taken
+	doubt     error         // why it was withdrawn, perhaps too late
 	abandoned bool          // nobody will take them
 	over      bool          // no more will come
 	err       error         // why nothing more is awaited
@@ -115,6 +118,7 @@ func Start(ctx context.Context, spec Spec) (*Conversation, error) {
 		calls:   map[uint64]*Call{},
 		waiting: map[*Call]struct{}{},
 	}
+	c.frames.Opens = spec.Opens
 	c.close = sync.OnceFunc(func() { close(c.closing) })
 	c.end = sync.OnceValue(c.hangUp)
 	if !spec.Ready {
@@ -278,9 +282,10 @@ func (c *Conversation) send(call *Call, param Param) error {
 	frame.SetCall(param.encoded, call.number, !c.begins(call))
 	c.calls[call.number] = call
 	c.queued += call.size
+	fits := c.queued <= usual
 	c.mu.Unlock()
 
-	if call.size <= largeParam {
+	if fits {
 		defer release()
 		if err := c.write(call, descriptors, param.encoded); err != nil {
 			c.mu.Lock()
@@ -298,15 +303,19 @@ func (c *Conversation) send(call *Call, param Param) error {
 	return nil
 }
 
-// largeParam is what fits into any pipe for sure, in bytes. So whoever writes less to a child that has
-// nothing else to do does not block.
-const largeParam = 32 << 10
+// usual is how many bytes of parameters fit into any pipe for sure. So whoever writes no more does not block, even if
+// the child has read none of them.
+const usual = 32 << 10
 
 // admits tells whether a parameter may be sent: if the child can begin with it at once, or if it
 // does not block who writes it. It needs mu.
 func (c *Conversation) admits(call *Call) bool {
-	return len(c.calls) < c.spec.Concurrency || c.queued+call.size <= c.room
+	return len(c.calls) < c.spec.Concurrency || len(c.calls) < maxCalls && c.queued+call.size <= c.room
 }
+
+// maxCalls is how many calls may be unanswered when another one is sent before the child can begin with it. So the
+// socket has room for the cancellations of all that may be withdrawn, even if the child does not listen.
+const maxCalls = 128
 
 // begins tells whether the child has begun with a call, or will at once: there are not enough others before
 // it that keep it from that. It needs mu.
@@ -345,22 +354,51 @@ func (c *Conversation) cancel(ctx context.Context, call *Call) {
 	if call.over || call.err != nil {
 		return
 	}
-	begun := call.number != 0 && c.begins(call)
-	if begun && !c.canCancel() {
+	if call.number == 0 {
+		c.abandon(call, &Cancelled{Cause: cause})
+		return
+	}
+	message := frame.Cancellation(call.number, ctx)
+	begun := c.begins(call)
+	switch {
+	case begun && c.canCancel():
+		c.leave(call, cause, &message)
+		return
+	case begun || frame.Send(c.p.Control, message, false) != nil:
 		go c.p.Abort(cause) // whose answers its caller waits for
 		return
 	}
-	c.abandon(call, &Cancelled{Cause: cause, Begun: begun})
-	if call.number == 0 {
-		return
+	// The child may have answered the calls before it, which nobody has read yet, and have begun with it. But once all
+	// has been read that was there after the cancellation was sent, and there are still others before it, then it
+	// has not.
+	call.doubt = cause
+	c.doubted = append(c.doubted, call)
+	call.poke()
+	if c.reader != nil {
+		c.p.Answer.Interrupt()
 	}
-	if frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), false) != nil {
-		go c.p.Abort(cause)
-		return
+}
+
+// settle decides what has become of calls that were withdrawn, now that all has been read that came before. It needs mu.
+func (c *Conversation) settle(calls []*Call) {
+	c.doubted = c.doubted[len(calls):]
+	for _, call := range calls {
+		switch {
+		case call.over || call.err != nil:
+		case !c.begins(call):
+			c.abandon(call, &Cancelled{Cause: call.doubt})
+		case c.canCancel():
+			c.leave(call, call.doubt, nil)
+		default:
+			go c.p.Abort(call.doubt)
+		}
 	}
-	if begun {
-		go c.oversee(call, cause)
-	}
+}
+
+// leave releases the caller of a call that the child is serving, and that is to end. It needs mu.
+func (c *Conversation) leave(call *Call, cause error, message *frame.Message) {
+	c.abandon(call, &Cancelled{Cause: cause, Begun: true})
+	go c.oversee(call, cause, message)
 }
 
 // abandon releases the caller of a call, whose answer will be dropped. It needs mu.
@@ -372,12 +410,15 @@ func (c *Conversation) abandon(call *Call, why error) {
 	}
 }
 
-// oversee has a call that was cancelled end within the grace period, or else the child.
-func (c *Conversation) oversee(call *Call, cause error) {
+// oversee tells the child of the end of a call's context, if there is still a message to be sent, and has
+// the call end within the grace period, or else the child.
+func (c *Conversation) oversee(call *Call, cause error, message *frame.Message) {
 	timer := time.AfterFunc(c.spec.Grace, func() { c.p.Abort(cause) })
 	defer timer.Stop()
-	overseer := newCall()
-	c.wait(overseer, func() bool { return call.over })
+	if message != nil && frame.Send(c.p.Control, *message, true) != nil {
+		c.p.Abort(cause)
+	}
+	c.wait(newCall(), func() bool { return call.over })
 }
 
 // wait blocks until what is awaited is there, or will never be. Of those who wait, one reads for
@@ -388,10 +429,18 @@ func (c *Conversation) wait(call *Call, done func() bool) {
 	for !done() && !c.lost && call.err == nil {
 		if c.reader == nil {
 			c.reader = call
+			doubted := c.doubted
+			if len(doubted) > 0 {
+				c.p.Answer.Interrupt()
+			}
 			c.mu.Unlock()
 			f, err := c.read()
 			c.mu.Lock()
 			c.reader = nil
+			if f == nil && err == nil {
+				c.settle(doubted)
+				continue
+			}
 			c.deliver(f, err)
 			continue
 		}
@@ -409,8 +458,8 @@ func (c *Conversation) wait(call *Call, done func() bool) {
 	}
 }
 
-// read reads a frame. For a timeout, which is an interruption of the reader, or a late one of its predecessor,
-// both the frame and the error are nil.
+// read reads a frame. After an interruption of the reader, or a late one of its predecessor, it does not wait: then, if
+// there is none, both the frame and the error are nil.
 func (c *Conversation) read() (*frame.Frame, error) {
 	f, err := c.frames.Next()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -426,19 +475,24 @@ func (c *Conversation) read() (*frame.Frame, error) {
 	return &f, nil
 }
 
-// receive receives the files of an answer, which have been sent before it.
+// receive receives the files of an answer, which have been sent before it. Others are of an answer that was not sent
+// to its end.
 func (c *Conversation) receive(f *frame.Frame) {
 	var descriptors []int
 	lost := false
-	for !lost && len(descriptors) < int(f.Files) {
+	for received := 0; received < int(f.Files); {
 		m, err := frame.Receive(c.p.Control)
-		if err != nil || m.Call != f.Call {
-			frame.CloseAll(m.Files)
+		if err != nil {
 			lost = true
 			break
 		}
+		if m.Call != f.Call {
+			frame.CloseAll(m.Files)
+			continue
+		}
 		descriptors = append(descriptors, m.Files...)
-		lost = m.Lost
+		received += m.Count
+		lost = lost || m.Lost
 	}
 	f.Receive(descriptors, lost)
 }
@@ -449,8 +503,10 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 	case err != nil:
 		c.lose(nil)
 		return
-	case f == nil:
-		return
+	case f.Kind != frame.Event && f.Kind != frame.Result:
+		f.CloseFiles() // nobody has asked for them
+	}
+	switch {
 	case f.Kind == frame.Ready && !c.ready && c.spec.Ready:
 		c.ready = true
 		return
@@ -474,6 +530,9 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 	default:
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
 		return
+	}
+	if call.doubt != nil && !call.abandoned {
+		c.abandon(call, &Cancelled{Cause: call.doubt, Begun: f.Kind != frame.Withdrawn})
 	}
 	if call.abandoned {
 		f.CloseFiles()

@@ -3,6 +3,7 @@ package frame
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -105,32 +106,45 @@ func fields(t reflect.Type) (fields []reflect.StructField) {
 
 // FilesOf returns the open files of a value, whose type can hold some.
 func FilesOf(value any) (files []*os.File) {
-	_ = walk(reflect.ValueOf(value), false, func(f reflect.Value) error {
+	w := walker{visit: func(f reflect.Value) error {
 		files = append(files, f.Interface().(*os.File))
 		return nil
-	})
+	}}
+	_ = w.walk(reflect.ValueOf(value)) // what is too deep cannot be encoded either
 	return files
 }
 
 // putFiles puts open files into a value that has been decoded.
 func putFiles(pointer any, files []*os.File) error {
-	err := walk(reflect.ValueOf(pointer), true, func(f reflect.Value) error {
+	w := walker{put: true, visit: func(f reflect.Value) error {
 		if len(files) == 0 {
 			return errFiles
 		}
 		f.Set(reflect.ValueOf(files[0]))
 		files = files[1:]
 		return nil
-	})
+	}}
+	err := w.walk(reflect.ValueOf(pointer))
 	if err == nil && len(files) > 0 {
 		err = errFiles
 	}
 	return err
 }
 
-// walk visits all files in a value, but nil ones, in an order that depends on the value
+// A walker visits all files in a value, but nil ones, in an order that depends on the value
 // alone. If they are put there, then also into maps, whose values cannot be set.
-func walk(v reflect.Value, put bool, visit func(f reflect.Value) error) error {
+type walker struct {
+	put   bool
+	visit func(f reflect.Value) error
+	depth int
+}
+
+// maxDepth is deeper than package json goes. A value that contains itself is deeper.
+const maxDepth = 50_000
+
+var errDepth = errors.New("value contains itself")
+
+func (w *walker) walk(v reflect.Value) error {
 	if !v.IsValid() {
 		return nil
 	}
@@ -139,28 +153,33 @@ func walk(v reflect.Value, put bool, visit func(f reflect.Value) error) error {
 		if v.IsNil() {
 			return nil
 		}
-		return visit(v)
+		return w.visit(v)
 	}
 	if encodesItself(t) {
 		return nil
 	}
+	if w.depth == maxDepth {
+		return errDepth
+	}
+	w.depth++
+	defer func() { w.depth-- }()
 	switch v.Kind() {
 	case reflect.Pointer:
-		return walk(v.Elem(), put, visit)
+		return w.walk(v.Elem())
 	case reflect.Slice, reflect.Array:
 		if !mayHold(t.Elem()) {
 			return nil
 		}
 		for i := range v.Len() {
-			if err := walk(v.Index(i), put, visit); err != nil {
+			if err := w.walk(v.Index(i)); err != nil {
 				return err
 			}
 		}
 	case reflect.Map:
-		return walkMap(v, put, visit)
+		return w.walkMap(v)
 	case reflect.Struct:
 		for _, field := range fields(t) {
-			if err := walk(v.FieldByIndex(field.Index), put, visit); err != nil {
+			if err := w.walk(v.FieldByIndex(field.Index)); err != nil {
 				return err
 			}
 		}
@@ -169,7 +188,7 @@ func walk(v reflect.Value, put bool, visit func(f reflect.Value) error) error {
 }
 
 // walkMap is walk for maps: in the order of their keys.
-func walkMap(v reflect.Value, put bool, visit func(f reflect.Value) error) error {
+func (w *walker) walkMap(v reflect.Value) error {
 	if !mayHold(v.Type().Elem()) {
 		return nil
 	}
@@ -184,14 +203,14 @@ func walkMap(v reflect.Value, put bool, visit func(f reflect.Value) error) error
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 	for _, e := range entries {
 		element := v.MapIndex(e.key)
-		if put {
+		if w.put {
 			element = reflect.New(v.Type().Elem()).Elem()
 			element.Set(v.MapIndex(e.key))
 		}
-		if err := walk(element, put, visit); err != nil {
+		if err := w.walk(element); err != nil {
 			return err
 		}
-		if put {
+		if w.put {
 			v.SetMapIndex(e.key, element)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"syscall"
 	"time"
@@ -105,9 +106,9 @@ func Encode(h Header, value any, files []*os.File) ([]byte, error) {
 	b.Write(make([]byte, headerSize))
 	encoder := json.NewEncoder(&b)
 	if h.Files = uint32(len(files)); h.Files > 0 {
-		names := make([]string, len(files))
+		names := make([][]byte, len(files)) // not everything is UTF-8
 		for i, f := range files {
-			names[i] = f.Name()
+			names[i] = []byte(f.Name())
 		}
 		if err := encoder.Encode(names); err != nil {
 			return nil, err
@@ -150,19 +151,27 @@ func SetCall(encoded []byte, call uint64, queued bool) {
 // A Frame is a frame that has been read.
 type Frame struct {
 	Header
-	names []byte
-	Value []byte     // JSON
-	Open  []*os.File // the files that have been received for it
-	err   error      // why they have not
+	Length uint64 // in bytes, of what follows the header
+	names  []byte
+	Value  []byte     // JSON
+	Open   []*os.File // the files that have been received for it
+	opens  bool       // files may belong to the value
+	err    error      // why they have not
 }
 
-// UnixNano returns the deadline of a context, as a Header has it.
+// UnixNano returns the deadline of a context, as a Header has it: the nearest that there is, for
+// one in a future so far that it has none.
 func UnixNano(deadline time.Time, ok bool) int64 {
-	if !ok {
+	switch {
+	case !ok:
 		return 0
+	case deadline.After(latest):
+		return math.MaxInt64
 	}
 	return deadline.UnixNano()
 }
+
+var latest = time.Unix(0, math.MaxInt64) // in the year 2262
 
 // Unmarshal decodes the value, open files included. Those that are not wanted, also
 // because of an error or a panic, are closed.
@@ -174,7 +183,7 @@ func (f *Frame) Unmarshal(value any) error {
 	if err := json.Unmarshal(f.Value, value); err != nil {
 		return err
 	}
-	if len(f.Open) == 0 {
+	if len(f.Open) == 0 && !f.opens {
 		return nil
 	}
 	if err := putFiles(value, f.Open); err != nil {
@@ -195,6 +204,7 @@ func (f *Frame) CloseFiles() {
 // A Reader reads frames. If its source has a deadline that passes, it can go on later.
 type Reader struct {
 	Large func(length uint64) // called before a value of so many bytes is read, if not nil
+	Opens bool                // values may hold open files: then those that have not been sent are missed
 
 	source *bufio.Reader
 	next   Frame
@@ -242,7 +252,7 @@ func (r *Reader) Next() (Frame, error) {
 		}
 	}
 	f := r.next
-	f.Value = r.body
+	f.Length, f.Value, f.opens = r.length, r.body, r.Opens
 	r.begun, r.body = false, nil
 	if f.Files > 0 {
 		var ok bool
@@ -256,7 +266,7 @@ func (r *Reader) Next() (Frame, error) {
 // Receive gives a frame the files that have been received for it. If some are missing, its
 // value cannot be decoded.
 func (f *Frame) Receive(descriptors []int, lost bool) {
-	var names []string
+	var names [][]byte
 	err := json.Unmarshal(f.names, &names)
 	switch {
 	case lost:
@@ -270,7 +280,7 @@ func (f *Frame) Receive(descriptors []int, lost bool) {
 		return
 	}
 	for i, fd := range descriptors {
-		f.Open = append(f.Open, os.NewFile(uintptr(fd), names[i]))
+		f.Open = append(f.Open, os.NewFile(uintptr(fd), string(names[i])))
 	}
 }
 

@@ -48,14 +48,21 @@ func Send(socket *os.File, m Message, wait bool) error {
 	if err != nil {
 		return err
 	}
-	for pause := time.Millisecond; ; pause *= 2 {
-		writeErr := conn.Write(func(fd uintptr) (done bool) {
-			for {
-				if err = unix.Sendmsg(int(fd), m.bytes(), rights, nil, noSignal); err != unix.EINTR {
-					return err != unix.EAGAIN || !wait
-				}
+	send := func(fd uintptr) (done bool) {
+		for {
+			if err = unix.Sendmsg(int(fd), m.bytes(), rights, nil, noSignal); err != unix.EINTR {
+				return err != unix.EAGAIN
 			}
-		})
+		}
+	}
+	if !wait { // not even for others who wait
+		if controlErr := conn.Control(func(fd uintptr) { send(fd) }); controlErr != nil {
+			return controlErr
+		}
+		return os.NewSyscallError("sendmsg", err)
+	}
+	for pause := time.Millisecond; ; pause *= 2 {
+		writeErr := conn.Write(send)
 		switch {
 		case writeErr != nil:
 			return writeErr

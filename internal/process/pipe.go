@@ -36,8 +36,8 @@ func (r *Reader) limit(until time.Time) {
 	_ = r.file.SetReadDeadline(until)
 }
 
-// Interrupt ends the waiting of the goroutine that reads, with [os.ErrDeadlineExceeded],
-// until Resume.
+// Interrupt ends the waiting of the goroutine that reads: until Resume it gets what is there, or else
+// [os.ErrDeadlineExceeded].
 func (r *Reader) Interrupt() {
 	r.limiting.Lock()
 	defer r.limiting.Unlock()
@@ -61,10 +61,20 @@ func (r *Reader) interrupted() bool {
 // Read reads. At the limit it is [ErrHeld] if the pipe has still no end.
 func (r *Reader) Read(b []byte) (int, error) {
 	n, err := r.file.Read(b)
-	if !errors.Is(err, os.ErrDeadlineExceeded) || r.interrupted() {
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
+	case !r.interrupted():
+		return r.readLate(b)
 	}
-	return r.readLate(b)
+	now, nowErr := readNow(r.file, b)
+	switch {
+	case nowErr != nil:
+		return 0, err
+	case now == 0 && len(b) > 0:
+		return 0, io.EOF
+	}
+	return now, nil
 }
 
 // readLate reads what is there, after the limit.
