@@ -5,6 +5,7 @@ package specs
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 	"time"
 
@@ -42,7 +43,10 @@ func Main(m *testing.M, roles map[string]func(args []string)) {
 
 // Child returns a command that plays a role of [Main] in this test binary.
 func Child(role string, args ...string) *exec.Cmd {
-	self, err := os.Executable()
+	self, err := "/proc/self/exe", error(nil)
+	if runtime.GOOS != "linux" {
+		self, err = os.Executable()
+	}
 	Expect(err).NotTo(HaveOccurred())
 	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), roleVar+"="+role, "GORACE=atexit_sleep_ms=0")
