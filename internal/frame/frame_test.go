@@ -3,6 +3,7 @@ package frame
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -171,11 +172,12 @@ var _ = Describe("a frame", func() {
 })
 
 // withFiles returns a frame with so many files, these names and this value.
-func withFiles(files byte, names, value string) []byte {
-	encoded := MustEncode(Header{Kind: Result}, json.RawMessage(value))
+func withFiles(files int, names, value string) []byte {
+	encoded := MustEncode(Header{Kind: Result}, nil)
 	value = names + "\n" + value
 	encoded = append(encoded[:headerSize], value...)
-	encoded[21], encoded[29] = files, byte(len(value))
+	binary.BigEndian.PutUint32(encoded[18:], uint32(files))
+	binary.BigEndian.PutUint64(encoded[22:], uint64(len(value)))
 	return encoded
 }
 
