@@ -10,7 +10,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	. "github.com/thediveo/fdooze"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,13 +56,6 @@ func killChildren() {
 	for _, child := range children() {
 		_ = kill(firstWord(child))
 	}
-}
-
-// noMoreOpenFiles remembers which files are open. What it returns expects no more to be
-// open.
-func noMoreOpenFiles() (expect func()) {
-	before := Filedescriptors()
-	return func() { Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(before)) }
 }
 
 // openFiles returns how many files are open.

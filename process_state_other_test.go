@@ -9,12 +9,11 @@ import (
 
 // Only Linux tells easily what becomes of processes: elsewhere these find nothing.
 
-func children() []string      { return nil }
-func strayThreads() []string  { return nil }
-func killChildren()           {}
-func openFiles() int          { return 0 }
-func noMoreOpenFiles() func() { return func() {} }
-func beInit()                 {}
+func children() []string     { return nil }
+func strayThreads() []string { return nil }
+func killChildren()          {}
+func openFiles() int         { return 0 }
+func beInit()                {}
 
 // kill kills a process.
 func kill(pid int) error {

@@ -3,27 +3,16 @@ package testing
 import (
 	"os"
 	"testing"
-	"time"
+
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
-	. "github.com/onsi/gomega/gleak"
 )
 
 func TestMain(m *testing.M) {
 	os.Exit((&M{M: m}).Run())
 }
 
-func TestTesting(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(30 * time.Second) // generous: machines may be slow and busy
-	RunSpecs(t, "reexec/testing")
-}
+func TestTesting(t *testing.T) { specs.Run(t, "reexec/testing") }
 
-var _ = BeforeEach(func() {
-	goroutines, expectNoOpenFiles := Goroutines(), noMoreOpenFiles()
-	DeferCleanup(func() {
-		Eventually(Goroutines).ShouldNot(HaveLeaked(goroutines))
-		expectNoOpenFiles()
-	})
-})
+var _ = BeforeEach(specs.LeaveNothing)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -57,7 +58,8 @@ func checkType(t reflect.Type, where string, seen map[reflect.Type]bool) (files 
 		return checkType(t.Elem(), where, seen)
 	case reflect.Struct:
 		for _, field := range fields(t) {
-			if field.Anonymous && field.Type == filePointer && field.Tag.Get("json") == "" {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if field.Anonymous && field.Type == filePointer && name == "" {
 				return false, fmt.Errorf("%s.%s is embedded, and so left out by package json; a named field can travel", where, field.Name)
 			}
 			inField, err := checkType(field.Type, where+"."+field.Name, seen)
@@ -217,13 +219,20 @@ func (w *walker) walkMap(v reflect.Value) error {
 	return nil
 }
 
-// keyName is the name of a key in a JSON object.
+// keyName is the name of a key in a JSON object. Package json makes U+FFFD of what is no
+// text, as a conversion to runes does.
 func keyName(key reflect.Value) string {
-	if text, ok := key.Interface().(encoding.TextMarshaler); ok && key.Kind() != reflect.String {
+	text, encodesItself := key.Interface().(encoding.TextMarshaler)
+	switch {
+	case key.Kind() == reflect.String:
+		return string([]rune(key.String()))
+	case encodesItself:
 		name, _ := text.MarshalText() // has just been encoded without an error
-		return string(name)
+		return string([]rune(string(name)))
+	case key.CanInt():
+		return strconv.FormatInt(key.Int(), 10)
 	}
-	return fmt.Sprint(key)
+	return strconv.FormatUint(key.Uint(), 10)
 }
 
 // mayHold tells whether elements of a type are worth a walk: bytes, numbers and texts are not.

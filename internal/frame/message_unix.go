@@ -75,7 +75,7 @@ func Send(socket *os.File, m Message, wait bool) error {
 }
 
 // maxPause is the longest time between two tries to send.
-const maxPause = time.Second
+var maxPause = time.Second
 
 // Receive receives a message that has been sent already, or else returns [ErrNone]. [io.EOF] says
 // that the other end is closed.
@@ -128,10 +128,12 @@ func receive(fd int) (Message, error) {
 			return Message{}, ErrNone
 		case err != nil:
 			return Message{}, os.NewSyscallError("recvmsg", err)
-		case n == 0:
-			return Message{}, io.EOF
 		}
 		files := descriptors(rights[:rightsLen])
+		if n == 0 { // the end, or an empty message
+			CloseAll(files)
+			return Message{}, io.EOF
+		}
 		if closeOnExec == 0 {
 			for _, fd := range files {
 				syscall.CloseOnExec(fd)

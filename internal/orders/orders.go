@@ -20,7 +20,7 @@ const (
 	readyVar       = prefix + "reexec_ready"       // 1 if a function is to tell that it is ready
 	controlVar     = prefix + "reexec_control"     // number of the socket of a function
 	concurrencyVar = prefix + "reexec_concurrency" // how many calls a function serves at a time
-	graceVar       = prefix + "reexec_grace"       // grace period after the parent's end, in nanoseconds
+	graceVar       = prefix + "reexec_grace"       // grace period after the parent's end
 	sealedVar      = prefix + "reexec_sealed"      // number of the program's file, to be closed
 	deathVar       = prefix + "reexec_pdeath"      // number of the signal at the parent's death
 	parentVar      = prefix + "reexec_parent"      // number of the parent's pidfd, for the same purpose
@@ -46,12 +46,15 @@ func (o Orders) Vars() []string {
 		name   string
 		number int
 	}{
-		{answersVar, o.Answers}, {controlVar, o.Control}, {concurrencyVar, o.Concurrency}, {graceVar, int(o.Grace)},
+		{answersVar, o.Answers}, {controlVar, o.Control}, {concurrencyVar, o.Concurrency},
 		{sealedVar, o.Sealed}, {deathVar, o.Death}, {parentVar, o.Parent},
 	} {
 		if v.number != 0 {
 			vars = append(vars, v.name+"="+strconv.Itoa(v.number))
 		}
+	}
+	if o.Grace != 0 {
+		vars = append(vars, graceVar+"="+o.Grace.String())
 	}
 	if o.Ready {
 		vars = append(vars, readyVar+"=1")
@@ -75,12 +78,13 @@ func Take() (o Orders) {
 		n, _ := strconv.Atoi(os.Getenv(name)) // 0 without
 		return n
 	}
+	grace, _ := time.ParseDuration(os.Getenv(graceVar)) // 0 without
 	o = Orders{
 		Action:      os.Getenv(actionVar),
 		Answers:     number(answersVar),
 		Control:     number(controlVar),
 		Concurrency: number(concurrencyVar),
-		Grace:       time.Duration(number(graceVar)),
+		Grace:       grace,
 		Ready:       os.Getenv(readyVar) != "",
 		Sealed:      number(sealedVar),
 		Death:       number(deathVar),

@@ -2,23 +2,12 @@ package testsupport
 
 import (
 	"testing"
-	"time"
+
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
-	. "github.com/onsi/gomega/gleak"
 )
 
-func TestTestsupport(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(30 * time.Second) // generous: machines may be slow and busy
-	RunSpecs(t, "reexec/internal/testsupport")
-}
+func TestTestsupport(t *testing.T) { specs.Run(t, "reexec/internal/testsupport") }
 
-var _ = BeforeEach(func() {
-	goroutines, expectNoOpenFiles := Goroutines(), noMoreOpenFiles()
-	DeferCleanup(func() {
-		Eventually(Goroutines).ShouldNot(HaveLeaked(goroutines))
-		expectNoOpenFiles()
-	})
-})
+var _ = BeforeEach(specs.LeaveNothing)

@@ -1,0 +1,202 @@
+package frame
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing/iotest"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	g "github.com/onsi/gomega"
+)
+
+// hesitant reads a few bytes at a time, each time after a deadline has passed.
+type hesitant struct {
+	io.Reader
+	some    int
+	awake   bool
+	timeout int
+}
+
+func (h *hesitant) Read(b []byte) (int, error) {
+	if h.awake = !h.awake; h.awake {
+		h.timeout++
+		return 0, fmt.Errorf("read: %w", os.ErrDeadlineExceeded)
+	}
+	return h.Reader.Read(b[:min(len(b), h.some)])
+}
+
+// mustEncode encodes a value that has no files.
+func mustEncode(h Header, value any) []byte {
+	GinkgoHelper()
+	encoded, err := Encode(h, value, nil)
+	g.Expect(err).NotTo(g.HaveOccurred())
+	return encoded
+}
+
+// read reads a single frame.
+func read(encoded []byte) Frame {
+	GinkgoHelper()
+	f, err := NewReader(bytes.NewReader(encoded)).Next()
+	g.Expect(err).NotTo(g.HaveOccurred())
+	return f
+}
+
+var _ = Describe("a frame", func() {
+
+	DescribeTable("arrives as it was sent", func(h Header) {
+		f := read(mustEncode(h, []string{"a", "b\n"}))
+		g.Expect(f.Header).To(g.Equal(h))
+		var value []string
+		g.Expect(f.Unmarshal(&value)).To(g.Succeed())
+		g.Expect(value).To(g.Equal([]string{"a", "b\n"}))
+	},
+		Entry("with nothing else", Header{Kind: Result}),
+		Entry("with all there is", Header{Kind: Param, Queued: true, Call: 1<<64 - 1, Deadline: 1<<63 - 1}),
+		Entry("with a deadline of long ago", Header{Kind: Param, Call: 1 << 32, Deadline: -1}),
+	)
+
+	It("of a call can be given to another", func() {
+		encoded := mustEncode(Header{Kind: Param, Call: 1, Queued: true, Deadline: 5}, 42)
+		SetCall(encoded, 7, false)
+		g.Expect(read(encoded).Header).To(g.Equal(Header{Kind: Param, Call: 7, Deadline: 5}))
+		SetCall(encoded, 8, true)
+		g.Expect(read(encoded).Header).To(g.Equal(Header{Kind: Param, Call: 8, Queued: true, Deadline: 5}))
+	})
+
+	It("takes the time of a deadline", func() {
+		g.Expect(UnixNano(time.Time{}, false)).To(g.BeZero())
+		g.Expect(UnixNano(time.Unix(1, 2), true)).To(g.Equal(int64(1e9 + 2)))
+	})
+
+	It("cannot hold what JSON cannot", func() {
+		_, err := Encode(Header{}, func() {}, nil)
+		g.Expect(err).To(g.MatchError(g.ContainSubstring("unsupported type")))
+		g.Expect(func() { MustEncode(Header{}, func() {}) }).To(g.PanicWith(g.BeAssignableToTypeOf(&json.UnsupportedTypeError{})))
+	})
+
+	DescribeTable("is read in pieces", func(some int, size int) {
+		value := strings.Repeat("x", size)
+		encoded := mustEncode(Header{Kind: Event, Call: 3}, value)
+		h := &hesitant{Reader: bytes.NewReader(append(encoded, encoded...)), some: some}
+		var lengths []uint64
+		r := NewReader(h)
+		r.Large = func(length uint64) { lengths = append(lengths, length) }
+		timeouts := 0
+		for range 2 {
+			for {
+				f, err := r.Next()
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					timeouts++
+					continue
+				}
+				g.Expect(err).NotTo(g.HaveOccurred())
+				g.Expect(f.Call).To(g.Equal(uint64(3)))
+				g.Expect(string(f.Value)).To(g.Equal(`"` + value + "\"\n"))
+				break
+			}
+		}
+		length := uint64(len(encoded) - headerSize)
+		g.Expect(lengths).To(g.Equal([]uint64{length, length}), "each is told once")
+		g.Expect(timeouts).To(g.Equal(h.timeout), "none of them is kept, none is lost")
+		h.awake = true
+		_, err := r.Next()
+		g.Expect(err).To(g.Equal(io.EOF))
+	},
+		Entry("a byte at a time", 1, 100),
+		Entry("header and value apart", headerSize, 100),
+		Entry("both at a time", 1000, 100),
+		Entry("a large one", 10_000, 100_000),
+	)
+
+	It("has an end, in it or not", func() {
+		encoded := mustEncode(Header{Kind: Result}, "value")
+		for n := range encoded {
+			_, err := NewReader(iotest.DataErrReader(bytes.NewReader(encoded[:n]))).Next()
+			g.Expect(err).To(g.Equal(io.EOF), "after %d bytes", n)
+		}
+	})
+
+	It("costs no memory that has not been sent for", func() {
+		encoded := mustEncode(Header{Kind: Result}, "value")
+		copy(encoded[22:], "\xff\xff\xff\xff\xff\xff\xff\xff")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := NewReader(bytes.NewReader(encoded)).Next()
+		runtime.ReadMemStats(&after)
+		g.Expect(err).To(g.Equal(io.EOF))
+		g.Expect(after.TotalAlloc - before.TotalAlloc).To(g.BeNumerically("<", maxAhead*5/4))
+	})
+
+	It("may be larger than what is read ahead", func() {
+		value := bytes.Repeat([]byte("."), maxAhead)
+		var got []byte
+		f := read(mustEncode(Header{Kind: Result}, value))
+		g.Expect(len(f.Value)).To(g.BeNumerically(">", maxAhead))
+		g.Expect(f.Unmarshal(&got)).To(g.Succeed())
+		g.Expect(bytes.Equal(got, value)).To(g.BeTrue())
+	})
+
+	DescribeTable("that makes no sense", func(encoded []byte, receive func(f *Frame), matcher any) {
+		f, err := NewReader(bytes.NewReader(encoded)).Next()
+		if err == nil {
+			receive(&f)
+			err = f.Unmarshal(new(any))
+		}
+		g.Expect(err).To(g.MatchError(matcher))
+	},
+		Entry("no value", make([]byte, headerSize), func(*Frame) {}, "unexpected end of JSON input"),
+		Entry("no JSON", append(make([]byte, headerSize-1), 1, '?'), func(*Frame) {}, g.ContainSubstring("invalid character '?'")),
+		Entry("files without names", func() []byte {
+			b := append(make([]byte, headerSize-1), 1, '1')
+			b[21] = 1
+			return b
+		}(), func(*Frame) {}, "frame has files without names"),
+		Entry("names that are none", withFiles(1, `[1]`, "null"), func(f *Frame) { f.Receive(nil, false) }, g.ContainSubstring("cannot unmarshal number")),
+		Entry("less files than names", withFiles(2, `["a","b"]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
+		Entry("more files than names", withFiles(1, `[]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
+		Entry("files that were lost", withFiles(1, `["a"]`, "null"), func(f *Frame) { f.Receive(nil, true) }, syscall.EMFILE),
+	)
+
+})
+
+// withFiles returns a frame with so many files, these names and this value.
+func withFiles(files int, names, value string) []byte {
+	encoded := MustEncode(Header{Kind: Result}, nil)
+	value = names + "\n" + value
+	encoded = append(encoded[:headerSize], value...)
+	binary.BigEndian.PutUint32(encoded[18:], uint32(files))
+	binary.BigEndian.PutUint64(encoded[22:], uint64(len(value)))
+	return encoded
+}
+
+var _ = DescribeTable("what travels of an error", func(err error, failure Failure, causes ...error) {
+	f := read(mustEncode(Header{Kind: Failed}, NewFailure("what: ", err)))
+	var got Failure
+	g.Expect(f.Unmarshal(&got)).To(g.Succeed())
+	failure.Message = "what: " + err.Error()
+	g.Expect(got).To(g.Equal(failure))
+	g.Expect(slices.Equal(got.Causes(), causes)).To(g.BeTrue(), "%v", got.Causes())
+},
+	Entry("its text", errors.New("no"), Failure{}),
+	Entry("an errno", &fs.PathError{Op: "open", Path: "/", Err: syscall.ENOENT},
+		Failure{Errno: int(syscall.ENOENT)}, syscall.ENOENT),
+	Entry("the first of two", errors.Join(syscall.EIO, syscall.EPERM), Failure{Errno: int(syscall.EIO)}, syscall.EIO),
+	Entry("cancelled", fmt.Errorf("oh: %w", context.Canceled), Failure{Canceled: true}, context.Canceled),
+	Entry("too late", context.DeadlineExceeded, Failure{Deadline: true}, context.DeadlineExceeded),
+	Entry("closed", os.ErrClosed, Failure{Closed: true}, os.ErrClosed),
+	Entry("everything", errors.Join(os.ErrClosed, context.Canceled, context.DeadlineExceeded, syscall.EINTR),
+		Failure{Errno: int(syscall.EINTR), Canceled: true, Deadline: true, Closed: true},
+		syscall.EINTR, context.DeadlineExceeded, context.Canceled, os.ErrClosed),
+)

@@ -1,0 +1,130 @@
+package frame
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"runtime"
+	"testing"
+)
+
+// Frames arrive as they were sent, one after the other.
+func FuzzFrame(f *testing.F) {
+	f.Add(byte('a'), false, uint64(0), int64(0), "")
+	f.Add(byte(0), true, uint64(1<<63), int64(-1), "text\n")
+	f.Fuzz(func(t *testing.T, kind byte, queued bool, call uint64, deadline int64, text string) {
+		h := Header{Kind: Kind(kind), Queued: queued, Call: call, Deadline: deadline}
+		encoded := MustEncode(h, []byte(text))
+		r := NewReader(bytes.NewReader(append(encoded, encoded...)))
+		for range 2 {
+			var got []byte
+			f, err := r.Next()
+			if err := errors.Join(err, f.Unmarshal(&got)); err != nil || f.Header != h || string(got) != text {
+				t.Errorf("%v %q %v", f.Header, got, err)
+			}
+		}
+	})
+}
+
+// A child may send anything, above all one in a hostile container. Whatever it
+// sends, its parent neither panics nor waits for more than there is, nor gives
+// it memory without bound.
+func FuzzAnswer(f *testing.F) {
+	for kind, value := range map[Kind]any{
+		Ready:     nil,
+		Refusal:   "package gons: no",
+		Result:    "result",
+		Event:     []any{1, map[string]any{"File": struct{}{}}},
+		Failed:    Failure{Message: "m", Errno: 2, Closed: true},
+		Panicked:  Panic{Value: "v", Stack: []byte("s")},
+		Bad:       "bad",
+		Withdrawn: nil,
+		'?':       "what",
+	} {
+		encoded := MustEncode(Header{Kind: kind, Call: 1}, value)
+		f.Add(encoded)
+		f.Add(append(encoded, encoded[:len(encoded)-1]...))
+	}
+	f.Add(withFiles(1, `["name"]`, `{"File":{}}`))
+	f.Add(withFiles(1<<31, `["name"]`, `{"File":{}}`))
+	wrong := MustEncode(Header{Kind: Result}, 1)
+	copy(wrong[22:], "\xff\xff\xff\xff\xff\xff\xff\xff")
+	f.Add(wrong)
+	f.Add(make([]byte, headerSize))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for r, n := NewReader(bytes.NewReader(b)), 0; ; n++ {
+			frame, err := r.Next()
+			if err != nil {
+				break
+			}
+			frame.Receive(nil, false)
+			value := []any{new(any), new(Failure), new(Panic), new(tangled), new(list)}[n%5]
+			_ = frame.Unmarshal(value)
+			if failure, ok := value.(*Failure); ok {
+				_ = failure.Causes()
+			}
+		}
+		runtime.ReadMemStats(&after)
+		// Twice as much with the race detector; others allocate too.
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(5*maxAhead/2+1000*len(b)) {
+			t.Errorf("%d bytes take %d bytes of memory", len(b), allocated)
+		}
+	})
+}
+
+// Messages arrive as they were sent, and whatever arrives makes sense or is an error.
+func FuzzMessage(f *testing.F) {
+	for _, m := range []Message{
+		{Call: 1, Cancel: true, Err: errCanceled, Cause: "context canceled"},
+		{Call: 1 << 63, Cancel: true, Err: errDeadline, Cause: "lunch"},
+		{Call: 2, Cancel: true},
+		{Call: 3},
+	} {
+		f.Add(m.bytes())
+		f.Add(m.bytes()[:9])
+	}
+	f.Add([]byte("F12345678\x00\x01"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := parseMessage(b, nil)
+		if err != nil {
+			if !reflect.DeepEqual(m, Message{}) {
+				t.Errorf("%v and %v", m, err)
+			}
+			return
+		}
+		if err, cause := m.ContextErr(); err == nil || cause == nil {
+			t.Errorf("%v has %v, %v", m, err, cause)
+		}
+		if m.Lost || len(m.Cause) > maxCause {
+			return
+		}
+		if again, err := parseMessage(m.bytes(), nil); err != nil || !reflect.DeepEqual(again, m) {
+			t.Errorf("%v is %v, %v", m, again, err)
+		}
+	})
+}
+
+// Whatever a value is, its files are found where they are put.
+func FuzzKeys(f *testing.F) {
+	f.Add("a", "b", "\xff")
+	f.Add("\xff", "\U0001f600", "\ufffd")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		sent := map[string]int{a: 1, b: 2, c: 3}
+		var received map[string]int
+		encoded, err := json.Marshal(sent)
+		if err = errors.Join(err, json.Unmarshal(encoded, &received)); err != nil {
+			t.Fatal(err)
+		}
+		if len(received) < len(sent) { // which is an error where there are files
+			return
+		}
+		for key, value := range sent {
+			if received[keyName(reflect.ValueOf(key))] != value {
+				t.Errorf("%q is not in %q", key, received)
+			}
+		}
+	})
+}

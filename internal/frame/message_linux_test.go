@@ -1,0 +1,382 @@
+package frame
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	. "github.com/onsi/ginkgo/v2"
+	g "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"example.com/gons/reexec/internal/specs"
+)
+
+// sockets returns both ends of a connection, as they are between a function and its caller.
+func sockets() (a, b *os.File) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	must(err)
+	return os.NewFile(uintptr(fds[0]), "a"), os.NewFile(uintptr(fds[1]), "b")
+}
+
+// pair is sockets for a spec.
+func pair() (a, b *os.File) {
+	GinkgoHelper()
+	a, b = sockets()
+	DeferCleanup(func() { _, _ = a.Close(), b.Close() })
+	return a, b
+}
+
+// nulls returns files, and their duplicates.
+func nulls(n int) (files []*os.File, descriptors []int) {
+	GinkgoHelper()
+	for range n {
+		f, err := os.Open(os.DevNull)
+		g.Expect(err).NotTo(g.HaveOccurred())
+		DeferCleanup(func() { _ = f.Close() })
+		files = append(files, f)
+	}
+	descriptors, err := Duplicate(files)
+	g.Expect(err).NotTo(g.HaveOccurred())
+	return files, descriptors
+}
+
+// sendRaw sends bytes, which may be none, and a file.
+func sendRaw(socket *os.File, b []byte) {
+	GinkgoHelper()
+	conn, err := socket.SyscallConn()
+	g.Expect(err).NotTo(g.HaveOccurred())
+	g.Expect(conn.Control(func(fd uintptr) {
+		// Package unix would add a byte to an empty message.
+		rights := unix.UnixRights(int(fd))
+		message := unix.Msghdr{Control: &rights[0]}
+		message.SetControllen(len(rights))
+		if len(b) > 0 {
+			iov := unix.Iovec{Base: &b[0]}
+			iov.SetLen(len(b))
+			message.Iov = &iov
+			message.SetIovlen(1)
+		}
+		if _, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&message)), unix.MSG_NOSIGNAL); errno != 0 {
+			err = errno
+		}
+	})).To(g.Succeed())
+	g.Expect(err).NotTo(g.HaveOccurred())
+}
+
+// A pause is a context that has ended for a reason of its own.
+type pause struct{ context.Context }
+
+func (pause) Err() error { return errors.New("a break") }
+
+var _ = Describe("a message", func() {
+
+	DescribeTable("says how a context has ended", func(make func() (context.Context, context.CancelFunc), err, cause error) {
+		a, b := pair()
+		ctx, cancel := make()
+		defer cancel()
+		g.Expect(Send(a, Cancellation(42, ctx), false)).To(g.Succeed())
+		m, receiveErr := Receive(b)
+		g.Expect(receiveErr).NotTo(g.HaveOccurred())
+		g.Expect(m.Cancel).To(g.BeTrue())
+		g.Expect(m.Call).To(g.Equal(uint64(42)))
+		gotErr, gotCause := m.ContextErr()
+		g.Expect(gotErr).To(g.Equal(err))
+		g.Expect(gotCause).To(g.Equal(cause))
+	},
+		Entry("cancelled", func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			return ctx, cancel
+		}, context.Canceled, context.Canceled),
+		Entry("too late", func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.Background(), -1)
+		}, context.DeadlineExceeded, context.DeadlineExceeded),
+		Entry("cancelled with a cause", func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			cancel(errors.New("so there"))
+			return ctx, func() {}
+		}, context.Canceled, errors.New("so there")),
+		Entry("too late with a cause", func() (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(context.Background(), -1, errors.New("lunch"))
+		}, context.DeadlineExceeded, errors.New("lunch")),
+		Entry("with a very long cause", func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			cancel(errors.New(strings.Repeat("x", maxCause+1)))
+			return ctx, func() {}
+		}, context.Canceled, errors.New(strings.Repeat("x", maxCause))),
+		Entry("otherwise", func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			cancel(errors.New("a break"))
+			return pause{ctx}, func() {}
+		}, errors.New("a break"), errors.New("a break")),
+	)
+
+	It("may be none yet, or never again", func() {
+		a, b := pair()
+		_, err := Receive(b)
+		g.Expect(err).To(g.Equal(ErrNone))
+		g.Expect(b.SetDeadline(time.Now())).To(g.Succeed())
+		_, err = Receive(b)
+		g.Expect(err).To(g.Equal(ErrNone), "even after a deadline")
+		g.Expect(b.SetDeadline(time.Time{})).To(g.Succeed())
+		g.Expect(a.Close()).To(g.Succeed())
+		_, err = Receive(b)
+		g.Expect(err).To(g.Equal(io.EOF))
+		g.Expect(Send(b, Message{Cancel: true}, false)).To(g.MatchError(syscall.EPIPE))
+		g.Expect(b.Close()).To(g.Succeed())
+		_, err = Receive(b)
+		g.Expect(err).To(g.MatchError(g.ContainSubstring("closed")))
+		g.Expect(Send(b, Message{Cancel: true}, true)).To(g.MatchError(g.ContainSubstring("closed")))
+		g.Expect(Listen(b, &sync.Mutex{}, nil)).To(g.MatchError(g.ContainSubstring("closed")))
+	})
+
+	DescribeTable("carries files", func(n, messages int) {
+		a, b := pair()
+		files, descriptors := nulls(n)
+		g.Expect(SendFiles(a, 5, descriptors)).To(g.Succeed())
+		var got []int
+		for range messages {
+			m, err := Receive(b)
+			g.Expect(err).NotTo(g.HaveOccurred())
+			g.Expect(m.Lost).To(g.BeFalse())
+			g.Expect(m.Call).To(g.Equal(uint64(5)))
+			got = append(got, m.Files...)
+		}
+		_, err := Receive(b)
+		g.Expect(err).To(g.Equal(ErrNone))
+		g.Expect(got).To(g.HaveLen(n))
+
+		f := read(withFiles(n, `[`+strings.TrimSuffix(strings.Repeat(`"a",`, n), ",")+`]`, "null"))
+		for _, fd := range got {
+			flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+			g.Expect(err).NotTo(g.HaveOccurred())
+			g.Expect(flags).To(g.Equal(unix.FD_CLOEXEC))
+		}
+		f.Receive(got, false)
+		g.Expect(f.Open).To(g.HaveLen(n))
+		for i, open := range f.Open {
+			here, err := open.Stat()
+			g.Expect(err).NotTo(g.HaveOccurred())
+			there, err := files[i].Stat()
+			g.Expect(err).NotTo(g.HaveOccurred())
+			g.Expect(os.SameFile(here, there)).To(g.BeTrue())
+		}
+		f.CloseFiles()
+	},
+		Entry("one", 1, 1),
+		Entry("as many as fit into one", maxFiles, 1),
+		Entry("one more", maxFiles+1, 2),
+		Entry("many", 2*maxFiles+10, 3),
+	)
+
+	It("carries no file that is closed", func() {
+		files, descriptors := nulls(3)
+		CloseAll(descriptors)
+		g.Expect(files[1].Close()).To(g.Succeed())
+		_, err := Duplicate(files)
+		g.Expect(err).To(g.MatchError(os.ErrClosed))
+		g.Expect(err).To(g.MatchError(g.ContainSubstring("cannot send file /dev/null")))
+	})
+
+	It("carries files to nobody, and closes them", func() {
+		a, b := pair()
+		g.Expect(b.Close()).To(g.Succeed())
+		_, descriptors := nulls(300)
+		g.Expect(SendFiles(a, 1, descriptors)).To(g.MatchError(syscall.EPIPE))
+	})
+
+	It("that is given to no frame leaves no files", func() {
+		a, b := pair()
+		for range 3 {
+			_, descriptors := nulls(2)
+			g.Expect(SendFiles(a, 1, descriptors)).To(g.Succeed())
+		}
+		f := read(withFiles(1, `["a"]`, "{}"))
+		for _, value := range []any{new(string), new([]*os.File), new(explosive)} {
+			m, err := Receive(b)
+			g.Expect(err).NotTo(g.HaveOccurred())
+			f := f
+			f.names, f.Files = []byte(`["a","b"]`), 2
+			f.Receive(m.Files, false)
+			func() {
+				defer func() { _ = recover() }()
+				g.Expect(f.Unmarshal(value)).NotTo(g.Succeed())
+			}()
+			g.Expect(f.Open).To(g.BeEmpty())
+		}
+	})
+
+	DescribeTable("that makes no sense leaves no files", func(b []byte, expected error) {
+		ours, theirs := pair()
+		sendRaw(theirs, b)
+		m, err := Receive(ours)
+		if expected == nil {
+			g.Expect(err).NotTo(g.HaveOccurred())
+		} else {
+			g.Expect(err).To(g.Equal(expected))
+		}
+		g.Expect(m.Files).To(g.BeEmpty())
+	},
+		Entry("of nothing", nil, io.EOF),
+		Entry("too short", []byte("F\x00"), errMessage),
+		Entry("just too short", []byte("F123456789"), errMessage),
+		Entry("of an unknown kind", []byte("?1234567890"), errMessage),
+		Entry("with a file that nobody asked for", []byte("C12345678cno"), nil),
+	)
+
+	It("tells that files are missing", func() {
+		ours, theirs := pair()
+		sendRaw(theirs, []byte("F12345678\x00\x02"))
+		m, err := Receive(ours)
+		g.Expect(err).NotTo(g.HaveOccurred())
+		g.Expect(m.Lost).To(g.BeTrue())
+		CloseAll(m.Files)
+	})
+
+	It("waits for room, until a deadline", func() {
+		a, b := pair()
+		cancel := Message{Cancel: true, Cause: strings.Repeat("x", maxCause)}
+		sent := 0
+		for ; Send(a, cancel, false) == nil; sent++ {
+		}
+		g.Expect(Send(a, cancel, false)).To(g.MatchError(syscall.EAGAIN))
+		g.Expect(a.SetDeadline(time.Now().Add(20 * time.Millisecond))).To(g.Succeed())
+		g.Expect(Send(a, cancel, true)).To(g.MatchError(os.ErrDeadlineExceeded))
+		g.Expect(a.SetDeadline(time.Time{})).To(g.Succeed())
+		waiting := make(chan error)
+		go func() { waiting <- Send(a, cancel, true) }()
+		g.Consistently(waiting, "20ms").ShouldNot(g.Receive())
+		for range sent + 1 {
+			g.Eventually(func() error { _, err := Receive(b); return err }).Should(g.Succeed())
+		}
+		g.Eventually(waiting).Should(g.Receive(g.BeNil()))
+	})
+
+	It("is listened to under a lock, until nobody speaks any more", func() {
+		a, b := pair()
+		var lock sync.Mutex
+		var got []uint64
+		ended := make(chan error)
+		go func() {
+			ended <- Listen(b, &lock, func(m Message) { got = append(got, m.Call) })
+		}()
+		for call := range uint64(10) {
+			g.Expect(Send(a, Message{Call: call, Cancel: true}, true)).To(g.Succeed())
+		}
+		g.Eventually(func() int { lock.Lock(); defer lock.Unlock(); return len(got) }).Should(g.Equal(10))
+		g.Expect(got).To(g.Equal([]uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}))
+		lock.Lock()
+		g.Expect(Send(a, Message{Call: 10, Cancel: true}, true)).To(g.Succeed())
+		g.Consistently(func() int { return len(got) }, "20ms").Should(g.Equal(10))
+		m, err := Receive(b)
+		g.Expect(err).NotTo(g.HaveOccurred())
+		g.Expect(m.Call).To(g.Equal(uint64(10)))
+		lock.Unlock()
+		g.Expect(a.Close()).To(g.Succeed())
+		g.Eventually(ended).Should(g.Receive(g.MatchError(io.EOF)))
+	})
+
+	DescribeTable("in a process that may have few open files", func(role, told string) {
+		out, err := specs.Child(role).Output()
+		g.Expect(err).NotTo(g.HaveOccurred())
+		g.Expect(strings.TrimSpace(string(out))).To(g.HavePrefix(told))
+	},
+		Entry("some are lost, and the others closed", "few", "lost, and none left"),
+		Entry("too many on their way have to wait", "crowd", "all"),
+		Entry("too many on their way are an error in the end", "stuck", "sendmsg: too many references: cannot splice"),
+	)
+
+})
+
+// An explosive value panics when it is decoded.
+type explosive struct{ File *os.File }
+
+func (*explosive) UnmarshalJSON([]byte) error { panic("at the decoder") }
+
+func init() {
+	roles["few"] = func([]string) {
+		a, b := sockets()
+		null, _ := os.Open(os.DevNull)
+		for range 3 {
+			descriptors, err := Duplicate([]*os.File{null, null, null, null, null, null})
+			must(err)
+			must(SendFiles(a, 1, descriptors))
+		}
+		before := openFiles()
+		limitFiles(before + 3)
+		for range 3 {
+			m, err := Receive(b)
+			must(err)
+			if !m.Lost || len(m.Files) == 0 {
+				fmt.Println("not lost:", m)
+			}
+			f := Frame{names: []byte(`["","","","","",""]`), Header: Header{Files: 6}}
+			f.Receive(m.Files, m.Lost)
+			if err := f.Unmarshal(new(any)); !errors.Is(err, syscall.EMFILE) {
+				fmt.Println(err)
+			}
+		}
+		limitFiles(1000)
+		if openFiles() == before {
+			fmt.Println("lost, and none left")
+		}
+	}
+	crowd := func(receive func(socket *os.File)) {
+		a, b := sockets()
+		runtime.LockOSThread()
+		limitFiles(64)
+		none := [2]unix.CapUserData{} // who has some is not limited
+		must(unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]))
+		null, _ := os.Open(os.DevNull)
+		go receive(b)
+		for range 5 {
+			var files []*os.File
+			for range 30 {
+				files = append(files, null)
+			}
+			descriptors, err := Duplicate(files)
+			must(err)
+			if err := SendFiles(a, 1, descriptors); err != nil {
+				fmt.Println(err)
+				os.Exit(0)
+			}
+		}
+		fmt.Println("all")
+	}
+	roles["crowd"] = func([]string) {
+		crowd(func(socket *os.File) {
+			time.Sleep(20 * time.Millisecond)
+			must(Listen(socket, &sync.Mutex{}, func(m Message) { CloseAll(m.Files) }))
+		})
+	}
+	roles["stuck"] = func([]string) {
+		maxPause = 4 * time.Millisecond
+		crowd(func(*os.File) {})
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func openFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	must(err)
+	return len(entries) - 1
+}
+
+// limitFiles has descriptors be less than a number.
+func limitFiles(n int) {
+	must(unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(n), Max: 1000}, nil))
+}

@@ -1,0 +1,65 @@
+package orders
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// inherited returns those descriptors that are open and stay open when a program is executed.
+func inherited(numbers []string) (found []string) {
+	for _, number := range numbers {
+		fd, _ := strconv.Atoi(number)
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			found = append(found, number)
+		}
+	}
+	return found
+}
+
+var _ = Describe("a child that watches its parent", func() {
+
+	// watch returns a command that watches a process.
+	watch := func(pid int) *exec.Cmd {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err == unix.ENOSYS || err == unix.EPERM {
+			Skip("needs pidfds")
+		}
+		Expect(err).NotTo(HaveOccurred())
+		pidfd := os.NewFile(uintptr(fd), "pidfd")
+		DeferCleanup(pidfd.Close)
+		cmd := specs.Child("take", "3")
+		cmd.ExtraFiles = []*os.File{pidfd}
+		cmd.Env = append(cmd.Env, Orders{Action: "a", Death: int(syscall.SIGKILL), Parent: 3}.Vars()...)
+		return cmd
+	}
+
+	It("lives as long as that does", func() {
+		told := tell(watch(os.Getpid()))
+		Expect(told.Orders.Parent).To(Equal(3))
+		Expect(told.Open).To(BeEmpty())
+	})
+
+	It("ends if that has ended already", func() {
+		ended := exec.Command("/bin/sh", "-c", "read x")
+		stdin, err := ended.StdinPipe()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(ended.Start()).To(Succeed())
+		cmd := watch(ended.Process.Pid)
+		Expect(stdin.Close()).To(Succeed())
+		Expect(ended.Wait()).NotTo(Succeed())
+		var stdout strings.Builder
+		cmd.Stdout = &stdout
+		Expect(cmd.Run()).To(MatchError("exit status 1"))
+		Expect(stdout.String()).To(BeEmpty())
+	})
+
+})

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package orders
+
+func inherited([]string) []string { return nil }

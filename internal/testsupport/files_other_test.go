@@ -1,6 +1,0 @@
-//go:build !linux
-
-package testsupport
-
-// noMoreOpenFiles does nothing: only Linux tells which files are open.
-func noMoreOpenFiles() (expect func()) { return func() {} }
