@@ -62,11 +62,13 @@ func build(to, what string) error {
 
 // A series is a contender and how it fares.
 type series struct {
-	name       string
+	what, who  string // what is done, and by whom
 	program    string
 	kind       string
-	iterations int // each time it is its turn
-	atATime    int
+	iterations int  // each time it is its turn; 0: 1
+	atATime    int  // 0: 1
+	units      int  // what is counted in each iteration, such as calls; 0: 1
+	pinned     bool // parent and child have a processor each
 
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -90,33 +92,44 @@ func (s *series) start(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.cmd.Start(); err != nil {
+	start := s.cmd.Start
+	if s.pinned {
+		start = func() error {
+			return driver.Pinned(func(env string) error {
+				s.cmd.Env = append(os.Environ(), env)
+				return s.cmd.Start()
+			})
+		}
+	}
+	if err := start(); err != nil {
 		tb.Fatal(err)
 	}
 	s.in, s.out = in, json.NewDecoder(out)
 	tb.Cleanup(func() {
 		_ = in.Close()
 		if err := s.cmd.Wait(); err != nil {
-			tb.Error(s.name, err)
+			tb.Error(s.name(), err)
 		}
 	})
 }
 
+func (s *series) name() string { return s.what + ": " + s.who }
+
 func (s *series) ask(tb testing.TB) (answer driver.Answer) {
-	request := driver.Request{Kind: s.kind, Iterations: s.iterations, Concurrency: s.atATime}
+	request := driver.Request{Kind: s.kind, Iterations: max(s.iterations, 1), Concurrency: max(s.atATime, 1)}
 	err := json.NewEncoder(s.in).Encode(request)
 	if err == nil {
 		err = s.out.Decode(&answer)
 	}
 	if err != nil || answer.Error != "" {
-		tb.Fatal(s.name, err, answer.Error)
+		tb.Fatal(s.name(), err, answer.Error)
 	}
 	return answer
 }
 
-// percentile returns the duration that so many percent do not exceed.
+// percentile returns the duration of a unit that so many percent do not exceed.
 func (s *series) percentile(percent int) time.Duration {
-	return s.durations[(len(s.durations)-1)*percent/100]
+	return s.durations[(len(s.durations)-1)*percent/100] / time.Duration(max(s.units, 1))
 }
 
 // compare measures all the series for as long as a benchmark lasts, and in a
@@ -140,70 +153,133 @@ func compare(b *testing.B, rounds int, all ...*series) {
 	}
 	b.ReportMetric(0, "ns/op") // of all the series taken together: leave that out
 	for _, s := range all {
-		s.iterations = max(s.iterations, 10)
+		if s.units == 0 {
+			s.iterations = max(s.iterations, 10)
+		}
 		counted := s.ask(b)
-		s.allocations, s.goroutines = counted.Allocations, counted.Goroutines
+		units := float64(max(s.units, 1))
+		s.allocations, s.goroutines = counted.Allocations/units, counted.Goroutines/units
 		slices.Sort(s.durations)
 		measured = append(measured, s)
 	}
 }
 
-// The names of those series that are compared by the targets.
+// What is done, and by whom, as the table of figures has it.
 const (
-	oneShot, typedOneShot, warm, pingPong = "one-shot, ours", "one-shot, Func.Call", "warm call, Worker.Call", "warm call, bare ping-pong"
-	oneShotOriginal, oneShotFloor         = "one-shot, original", "one-shot, floor"
-	oneShotInside                         = "one-shot, ours, in all namespaces of a process"
-	eight, eightOriginal                  = "eight at a time, ours", "eight at a time, original"
-	large, largeOriginal                  = "8 MiB, ours", "8 MiB, original"
-	largeWarm, largeCold, largeJSON       = "8 MiB, Worker.Call", "8 MiB, Func.Call", "8 MiB, encoding/json alone"
+	ours, original, moby = "this package", "thediveo/gons", "moby/sys/reexec"
+	theFloor             = "the same binary, doing nothing"
+
+	oneAction   = "one action in a child of its own"
+	oneFunction = "one function in a child of its own"
+	inAll       = "one action in all namespaces of a process"
+	atATime8    = "eight actions at a time"
+
+	warm, pingPong = "call of a warm worker", "JSON to and fro over two pipes"
+
+	inNet           = "one function in a network namespace"
+	thread, nsenter = "a locked thread, setns", "nsenter"
+
+	perCall                     = "calls of one worker, each on its processor"
+	oneCaller, callers, sixteen = "1 caller", "16 callers", "16 callers, Concurrency(16)"
+
+	perEvent, lines = "events of a stream, each on its processor", "JSON lines over a pipe"
+
+	file       = "file of 100 MB out of a mount namespace"
+	cp, direct = "cp /proc/PID/root/…", "read /proc/PID/root/…"
+
+	large, largeFunction = "8 MiB there and back, action", "8 MiB there and back, function"
+	largeWarm            = "8 MiB there and back, warm worker"
+	onlyJSON             = "encoding/json alone"
 )
 
 func small() []*series {
 	return []*series{
-		{name: oneShot, program: "ours", kind: "trivial", iterations: 1, atATime: 1},
-		{name: typedOneShot, program: "ours", kind: "call", iterations: 1, atATime: 1},
-		{name: oneShotOriginal, program: "original", kind: "trivial", iterations: 1, atATime: 1},
-		{name: "one-shot, moby", program: "moby", kind: "trivial", iterations: 1, atATime: 1},
-		{name: oneShotFloor, program: "ours", kind: "floor", iterations: 1, atATime: 1},
-		{name: oneShotInside, program: "ours", kind: "inside", iterations: 1, atATime: 1},
-		{name: warm, program: "ours", kind: "warm", iterations: 100, atATime: 1},
-		{name: pingPong, program: "ours", kind: "ping-pong", iterations: 100, atATime: 1},
+		{what: oneAction, who: ours, program: "ours", kind: "trivial"},
+		{what: oneFunction, who: ours, program: "ours", kind: "call"},
+		{what: oneAction, who: original, program: "original", kind: "trivial"},
+		{what: oneAction, who: moby, program: "moby", kind: "trivial"},
+		{what: oneAction, who: theFloor, program: "ours", kind: "floor"},
+		{what: inAll, who: ours, program: "ours", kind: "inside"},
+		{what: warm, who: ours, program: "ours", kind: "warm", iterations: 100},
+		{what: warm, who: pingPong, program: "ours", kind: "ping-pong", iterations: 100},
 	}
 }
 
 func many() []*series {
 	return []*series{
-		{name: eight, program: "ours", kind: "trivial", iterations: 1, atATime: 8},
-		{name: "eight at a time, Func.Call", program: "ours", kind: "call", iterations: 1, atATime: 8},
-		{name: eightOriginal, program: "original", kind: "trivial", iterations: 1, atATime: 8},
-		{name: "eight at a time, moby", program: "moby", kind: "trivial", iterations: 1, atATime: 8},
-		{name: "eight at a time, floor", program: "ours", kind: "floor", iterations: 1, atATime: 8},
+		{what: atATime8, who: ours, program: "ours", kind: "trivial", atATime: 8},
+		{what: "eight functions at a time", who: ours, program: "ours", kind: "call", atATime: 8},
+		{what: atATime8, who: original, program: "original", kind: "trivial", atATime: 8},
+		{what: atATime8, who: moby, program: "moby", kind: "trivial", atATime: 8},
+		{what: atATime8, who: theFloor, program: "ours", kind: "floor", atATime: 8},
 	}
 }
 
 func big() []*series {
 	return []*series{
-		{name: large, program: "ours", kind: "echo", iterations: 1, atATime: 1},
-		{name: largeOriginal, program: "original", kind: "echo", iterations: 1, atATime: 1},
-		{name: "8 MiB, moby", program: "moby", kind: "echo", iterations: 1, atATime: 1},
-		{name: largeCold, program: "ours", kind: "call echo", iterations: 1, atATime: 1},
-		{name: largeWarm, program: "ours", kind: "warm echo", iterations: 1, atATime: 1},
-		{name: largeJSON, program: "ours", kind: "json", iterations: 1, atATime: 1},
+		{what: large, who: ours, program: "ours", kind: "echo"},
+		{what: large, who: original, program: "original", kind: "echo"},
+		{what: large, who: moby, program: "moby", kind: "echo"},
+		{what: largeFunction, who: ours, program: "ours", kind: "call echo"},
+		{what: largeWarm, who: ours, program: "ours", kind: "warm echo"},
+		{what: largeWarm, who: onlyJSON, program: "ours", kind: "json"},
 	}
 }
 
-func BenchmarkSmall(b *testing.B) { compare(b, 300, small()...) }
-func BenchmarkMany(b *testing.B)  { compare(b, 60, many()...) }
-func BenchmarkLarge(b *testing.B) { compare(b, 30, big()...) }
+func calls() []*series {
+	return []*series{
+		{what: perCall, who: oneCaller, program: "ours", kind: "1 caller", units: driver.Calls, pinned: true},
+		{what: perCall, who: callers, program: "ours", kind: "16 callers", units: driver.Calls, pinned: true},
+		{what: perCall, who: sixteen, program: "ours", kind: "16 at a time", units: driver.Calls, pinned: true},
+		{what: perCall, who: pingPong, program: "ours", kind: "ping-pong caller", units: driver.Calls, pinned: true},
+	}
+}
+
+func events() []*series {
+	return []*series{
+		{what: perEvent, who: ours, program: "ours", kind: "events", units: driver.Events, pinned: true},
+		{what: perEvent, who: lines, program: "ours", kind: "lines", units: driver.Events, pinned: true},
+	}
+}
+
+func files() []*series {
+	return []*series{
+		{what: file, who: ours, program: "ours", kind: "file"},
+		{what: file, who: cp, program: "ours", kind: "cp"},
+		{what: file, who: direct, program: "ours", kind: "direct"},
+	}
+}
+
+func inside() []*series {
+	all := []*series{
+		{what: inNet, who: ours, program: "ours", kind: "net"},
+		{what: inNet, who: ours + ", warm worker", program: "ours", kind: "warm net", iterations: 100},
+		{what: inNet, who: nsenter, program: "ours", kind: "nsenter"},
+	}
+	if os.Geteuid() == 0 { // an ordinary user's thread cannot join any
+		all = append(all, &series{what: inNet, who: thread, program: "ours", kind: "thread", iterations: 100})
+	}
+	return all
+}
+
+func BenchmarkSmall(b *testing.B)  { compare(b, 300, small()...) }
+func BenchmarkMany(b *testing.B)   { compare(b, 60, many()...) }
+func BenchmarkLarge(b *testing.B)  { compare(b, 30, big()...) }
+func BenchmarkCalls(b *testing.B)  { compare(b, 30, calls()...) }
+func BenchmarkEvents(b *testing.B) { compare(b, 15, events()...) }
+func BenchmarkFile(b *testing.B)   { compare(b, 15, files()...) }
+func BenchmarkInside(b *testing.B) { compare(b, 150, inside()...) }
 
 // All programs understand what they are asked for, and do it.
 func TestContenders(t *testing.T) {
-	for _, s := range slices.Concat(small(), many(), big()) {
-		s.start(t)
-		s.iterations = 2
-		if answer := s.ask(t); len(answer.Durations) != 2 || answer.Durations[0] <= 0 || answer.Allocations <= 0 {
-			t.Errorf("%s: unexpected answer: %v", s.name, answer)
-		}
+	for _, s := range slices.Concat(small(), many(), big(), calls(), events(), files(), inside()) {
+		t.Run(s.name(), func(t *testing.T) {
+			s.start(t)
+			s.iterations = 2
+			if answer := s.ask(t); len(answer.Durations) != 2 || answer.Durations[0] <= 0 || answer.Allocations <= 0 {
+				t.Errorf("unexpected answer: %v", answer)
+			}
+		})
 	}
 }
 
@@ -231,49 +307,68 @@ func report() {
 		return
 	}
 	named := map[string]*series{}
-	fmt.Print("\n| what | median | 10th percentile | allocations | goroutines |\n|---|--:|--:|--:|--:|\n")
+	fmt.Print("\n| what | by | median | 10th percentile | per second | allocations | goroutines |\n|---|---|--:|--:|--:|--:|--:|\n")
 	for _, s := range measured {
-		named[s.name] = s
-		fmt.Printf("| %s | %v | %v | %.0f | %.0f |\n", s.name,
-			rounded(s.percentile(50)), rounded(s.percentile(10)), s.allocations, s.goroutines)
+		named[s.name()] = s
+		perSecond := ""
+		if s.units > 0 {
+			perSecond = fmt.Sprintf("%.3g", 1e9/float64(s.percentile(50)))
+		}
+		fmt.Printf("| %s | %s | %v | %v | %s | %.0f | %.0f |\n", s.what, s.who,
+			rounded(s.percentile(50)), rounded(s.percentile(10)), perSecond, s.allocations, s.goroutines)
 	}
 	median := func(s *series) float64 { return float64(s.percentile(50)) }
 	best := func(s *series) float64 { return float64(s.percentile(10)) }
+	rate := func(s *series) float64 { return 1 / median(s) }
 	allocations := func(s *series) float64 { return math.Round(s.allocations) }
 	goroutines := func(s *series) float64 { return math.Round(s.goroutines) }
-	fmt.Print("\n| target | at most | is | |\n|---|--:|--:|---|\n")
+	name := func(what, who string) string { return what + ": " + who }
+	fmt.Print("\n| target | | is | |\n|---|--:|--:|---|\n")
+	const atMost, atLeast = false, true
 	for _, target := range []struct {
 		what  string
 		of    func(*series) float64
 		a, b  string
+		least bool
 		limit float64
 	}{
-		{"time", median, oneShot, oneShotOriginal, 1.03},
-		{"time", median, oneShot, oneShotFloor, 1.05},
-		{"time", median, oneShotInside, oneShot, 1.25},
-		{"time", median, typedOneShot, oneShot, 1.05},
+		{"time", median, name(oneAction, ours), name(oneAction, original), atMost, 1.03},
+		{"time", median, name(oneAction, ours), name(oneAction, theFloor), atMost, 1.05},
+		{"time", median, name(inAll, ours), name(oneAction, ours), atMost, 1.25},
+		{"time", median, name(oneFunction, ours), name(oneAction, ours), atMost, 1.05},
 		// A warm call takes one of two times, depending on how its processes are woken
 		// up, and a median may be either.
-		{"10th percentile of time", best, warm, oneShotOriginal, 1. / 250},
-		{"10th percentile of time", best, warm, pingPong, 1.25},
-		{"time", median, largeWarm, largeJSON, 1.3},
-		{"time", median, largeCold, largeJSON, 1.7},
-		{"allocations", allocations, oneShot, oneShotOriginal, 1},
-		{"goroutines", goroutines, oneShot, oneShotOriginal, 1},
-		{"allocations", allocations, eight, eightOriginal, 1},
-		{"goroutines", goroutines, eight, eightOriginal, 1},
-		{"allocations", allocations, large, largeOriginal, 1},
-		{"goroutines", goroutines, large, largeOriginal, 1},
+		{"10th percentile of time", best, name(warm, ours), name(oneAction, original), atMost, 1. / 250},
+		{"10th percentile of time", best, name(warm, ours), name(warm, pingPong), atMost, 1.2},
+		{"time", median, name(perCall, oneCaller), name(perCall, pingPong), atMost, 1.2},
+		{"per second", rate, name(perCall, callers), name(perCall, oneCaller), atLeast, 6},
+		{"per second", rate, name(perEvent, ours), name(perEvent, lines), atLeast, 0.8},
+		{"time", median, name(file, ours), name(file, cp), atMost, 1.1},
+		{"time", median, name(largeWarm, ours), name(largeWarm, onlyJSON), atMost, 1.25},
+		{"time", median, name(largeFunction, ours), name(largeWarm, onlyJSON), atMost, 1.7},
+		{"allocations", allocations, name(oneAction, ours), name(oneAction, original), atMost, 1},
+		{"goroutines", goroutines, name(oneAction, ours), name(oneAction, original), atMost, 1},
+		{"allocations", allocations, name(atATime8, ours), name(atATime8, original), atMost, 1},
+		{"goroutines", goroutines, name(atATime8, ours), name(atATime8, original), atMost, 1},
+		{"allocations", allocations, name(large, ours), name(large, original), atMost, 1},
+		{"goroutines", goroutines, name(large, ours), name(large, original), atMost, 1},
 	} {
 		a, b := named[target.a], named[target.b]
 		if a == nil || b == nil {
 			continue
 		}
-		is, verdict := target.of(a)/target.of(b), "reached"
-		if is > target.limit {
+		is, limit, verdict := target.of(a)/target.of(b), "at most", "reached"
+		missed := is > target.limit
+		if target.least {
+			limit, missed = "at least", is < target.limit
+		}
+		if missed {
 			verdict = "missed"
 		}
-		fmt.Printf("| %s: %s / %s | %.4g | %.4g | %s |\n", target.what, target.a, target.b, target.limit, is, verdict)
+		fmt.Printf("| %s: %s / %s | %s %.4g | %.4g | %s |\n", target.what, target.a, target.b, limit, target.limit, is, verdict)
+	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fmt.Printf("\nLoad in the last 1, 5 and 15 minutes, of which the benchmark is 1 to 2: %s", load)
 	}
 }
 

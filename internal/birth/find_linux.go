@@ -79,19 +79,19 @@ func path(pid int, kind string) string { return fmt.Sprintf("/proc/%d/ns/%s", pi
 // Close ends the hold.
 func (p *Process) Close() { _ = p.dir.Close() }
 
-// open opens one of the namespaces.
-func (p *Process) open(kind string) (*os.File, error) {
+// open opens one of the namespaces. There is no os.File yet, since many are just compared and closed.
+func (p *Process) open(kind string) (fd int, err error) {
 	for {
-		fd, err := unix.Openat(int(p.dir.Fd()), "ns/"+kind, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err = unix.Openat(int(p.dir.Fd()), "ns/"+kind, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		switch err {
 		case nil:
-			return os.NewFile(uintptr(fd), path(p.pid, kind)), nil
+			return fd, nil
 		case unix.EINTR:
 			continue
 		case unix.ESRCH: // what openat says of a process that has gone
 			err = unix.ENOENT
 		}
-		return nil, notFound(p.pid, kind, err)
+		return -1, notFound(p.pid, kind, err)
 	}
 }
 
@@ -106,29 +106,32 @@ func (p *Process) Open() (namespaces []Ref, err error) {
 			namespaces = nil
 		}
 	}()
+	own := openOwn()
+	defer own.close()
 	types, all := p.types, len(p.types) == 0
 	if all {
 		types = kinds
 	}
 	for _, kind := range types {
-		f, err := p.open(kind)
+		fd, err := p.open(kind)
 		if all && errors.Is(err, fs.ErrNotExist) && p.lacks(kind) {
 			continue
 		}
 		if err != nil {
 			return namespaces, err
 		}
-		there, err := f.Stat()
+		there, err := inode(fd)
 		if err != nil {
-			_ = f.Close()
+			_ = unix.Close(fd)
 			return namespaces, err
 		}
 		// Where the own one is not known, the kernel has the last word.
-		if here := own(kind); here != nil && os.SameFile(here, there) {
-			_ = f.Close()
+		if here, known := own.inode(kind); known && here == there {
+			_ = unix.Close(fd)
 			continue
 		}
-		namespaces = append(namespaces, Ref{Type: "!" + kind, Path: path(p.pid, kind), File: f})
+		path := path(p.pid, kind)
+		namespaces = append(namespaces, Ref{Type: "!" + kind, Path: path, File: os.NewFile(uintptr(fd), path)})
 	}
 	return namespaces, nil
 }
@@ -141,15 +144,44 @@ func (p *Process) lacks(kind string) bool {
 		unix.Fstatat(int(p.dir.Fd()), "ns/"+kind, &stat, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
 }
 
-// own returns the namespace of the calling thread's children, or nil if that cannot
-// be found out.
-func own(kind string) fs.FileInfo {
-	name := kind
-	if kind == "pid" || kind == "time" {
-		name += "_for_children" // a thread's own may be another one (namespaces(7))
+// inode identifies a namespace, among those of all types.
+func inode(fd int) (uint64, error) {
+	var stat unix.Stat_t
+	err := unix.Fstat(fd, &stat)
+	return stat.Ino, err
+}
+
+// An ownDir is the directory of the calling thread's namespaces, or -1 if there is none.
+type ownDir int
+
+func openOwn() ownDir {
+	fd, err := unix.Open("/proc/thread-self/ns", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
 	}
-	if here, err := os.Stat("/proc/thread-self/ns/" + name); err == nil {
-		return here
+	return ownDir(fd)
+}
+
+func (d ownDir) close() {
+	if d >= 0 {
+		_ = unix.Close(int(d))
+	}
+}
+
+// inode identifies the namespace of the calling thread's children, if that can be found out.
+func (d ownDir) inode(kind string) (ino uint64, known bool) {
+	if d >= 0 {
+		name := kind
+		if kind == "pid" || kind == "time" {
+			name += "_for_children" // a thread's own may be another one (namespaces(7))
+		}
+		// The text "net:[4026531840]" says it, and takes a third of the time of stat, which has to make that inode.
+		var text [64]byte
+		n, err := unix.Readlinkat(int(d), name, text[:])
+		_, number, ok := strings.Cut(string(text[:max(n, 0)]), ":[")
+		if ino, parseErr := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64); err == nil && ok && parseErr == nil {
+			return ino, true
+		}
 	}
 	return ownByPidfd(kind)
 }
@@ -159,20 +191,16 @@ func own(kind string) fs.FileInfo {
 func ownByPidfd(kind string) fs.FileInfo {
 	pidfd, err := unix.PidfdOpen(unix.Gettid(), unix.O_EXCL) // PIDFD_THREAD
 	if err != nil {
-		return nil
+		return 0, false
 	}
 	defer unix.Close(pidfd)
 	fd, err := unix.IoctlRetInt(pidfd, unix.NS_GET_NSTYPE&^0xffff|pidfdMagic|pidfdGet[slices.Index(kinds, kind)])
 	if err != nil {
-		return nil
+		return 0, false
 	}
-	f := os.NewFile(uintptr(fd), kind)
-	defer f.Close()
-	here, err := f.Stat()
-	if err != nil {
-		return nil
-	}
-	return here
+	defer unix.Close(fd)
+	ino, err = inode(fd)
+	return ino, err == nil
 }
 
 // self is the PID in the view of /proc, which may be another one than os.Getpid.

@@ -3,17 +3,13 @@
 package driver
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/metrics"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -147,90 +143,3 @@ func JSON() error {
 	}
 	return nil
 }
-
-// AloneVar, if set, says what a child does that has nothing to do with any
-// contender.
-const AloneVar = "BENCHMARK_ALONE"
-
-// Alone has to come first in main. It plays the child of Floor and PingPong, and
-// the Neighbour.
-func Alone() {
-	switch os.Getenv(AloneVar) {
-	case "exit":
-		os.Exit(0)
-	case "stay":
-		_, _ = os.Stdin.Read(make([]byte, 1)) // until the driver ends
-		os.Exit(0)
-	case "pong":
-		in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
-		for {
-			var param struct{}
-			if in.Decode(&param) != nil {
-				os.Exit(0)
-			}
-			_ = out.Encode(Done)
-		}
-	}
-}
-
-func alone(what string) *exec.Cmd {
-	return &exec.Cmd{Path: "/proc/self/exe", Args: os.Args[:1], Env: append(os.Environ(), AloneVar+"="+what)}
-}
-
-// Floor starts this program to do nothing, and reads what it does not write.
-func Floor() error {
-	var stdout, stderr bytes.Buffer
-	cmd := alone("exit")
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	return cmd.Run()
-}
-
-// Neighbour starts a process to be visited, as an ordinary user can: one that is root
-// of a new user namespace, and in new namespaces of all types that belong to it. It
-// ends with this program.
-func Neighbour() (pid int, err error) {
-	cmd := alone("stay")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWCGROUP | syscall.CLONE_NEWIPC |
-			syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
-	}
-	if neighbourStays, err = cmd.StdinPipe(); err != nil {
-		return 0, err
-	}
-	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("cannot start a process in new namespaces: %w", err)
-	}
-	return cmd.Process.Pid, nil
-}
-
-// neighbourStays is open for as long as the Neighbour is to stay.
-var neighbourStays io.Closer
-
-// PingPong sends a child, the same one each time, JSON and receives JSON.
-func PingPong() error { return pingPong()() }
-
-var pingPong = sync.OnceValue(func() func() error {
-	cmd := alone("pong")
-	stdin, err := cmd.StdinPipe()
-	var stdout io.Reader
-	if err == nil {
-		stdout, err = cmd.StdoutPipe()
-	}
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return func() error { return err }
-	}
-	in, out := json.NewDecoder(stdout), json.NewEncoder(stdin)
-	return func() error {
-		if err := out.Encode(struct{}{}); err != nil {
-			return err
-		}
-		var result string
-		err := in.Decode(&result)
-		return Check(result, Done, err)
-	}
-})

@@ -1,8 +1,10 @@
-// Program ours runs actions and functions by this module's package.
+// Program ours runs actions and functions by this module's package, and what they are compared
+// with, so that this is measured in the very same program.
 package main
 
 import (
 	"context"
+	"os"
 	"sync"
 
 	"example.com/gons/reexec"
@@ -12,6 +14,16 @@ import (
 var (
 	trivial = reexec.RegisterFunc("trivial", func(struct{}) (string, error) { return driver.Done, nil })
 	echo    = reexec.RegisterFunc("echo", func(param string) (string, error) { return param, nil })
+	netLink = reexec.RegisterFunc("net link", func(struct{}) (string, error) { return driver.NetLink() })
+	open    = reexec.RegisterFunc("open", os.Open)
+	events  = reexec.RegisterStream("events", func(_ context.Context, _ struct{}, yield func(driver.Event) bool) error {
+		for n := range driver.Events {
+			if !yield(driver.NewEvent(n)) {
+				break
+			}
+		}
+		return nil
+	})
 )
 
 func init() {
@@ -19,29 +31,57 @@ func init() {
 	reexec.Register("classic echo", driver.Echo)
 }
 
+var ctx = context.Background()
+
 func main() {
 	driver.Alone()
 	reexec.CheckAction()
-	ctx := context.Background()
-	trivials := sync.OnceValues(func() (*reexec.Worker[struct{}, string], error) { return trivial.Start(ctx) })
-	neighbour := sync.OnceValues(func() (reexec.ReexecActionOption, error) {
-		pid, err := driver.Neighbour()
-		return reexec.Target(pid), err
+	defer driver.CleanUp()
+	answer := once(trivial, nothing)
+	answer16 := once(trivial, func() ([]reexec.ReexecActionOption, error) {
+		return []reexec.ReexecActionOption{reexec.Concurrency(16)}, nil
 	})
-	echos := sync.OnceValues(func() (*reexec.Worker[string, string], error) { return echo.Start(ctx) })
+	ask := func() error {
+		result, err := answer(struct{}{})
+		return driver.Check(result, driver.Done, err)
+	}
+	ask16 := func() error {
+		result, err := answer16(struct{}{})
+		return driver.Check(result, driver.Done, err)
+	}
+	large := once(echo, nothing)
+	inNet := sync.OnceValues(func() ([]reexec.ReexecActionOption, error) {
+		there, err := driver.Neighbour()
+		if err != nil {
+			return nil, err
+		}
+		if os.Geteuid() == 0 {
+			return []reexec.ReexecActionOption{reexec.Target(there.PID, "net")}, nil
+		}
+		return []reexec.ReexecActionOption{reexec.Target(there.PID, "user", "net")}, nil
+	})
+	warmNetLink := once(netLink, inNet)
+	inAll := sync.OnceValues(func() (reexec.ReexecActionOption, error) {
+		there, err := driver.Neighbour()
+		if err != nil {
+			return nil, err
+		}
+		return reexec.Target(there.PID), nil
+	})
 	driver.Serve(driver.Kinds{
 		"trivial": func() error {
 			var result string
 			err := reexec.RunReexecAction("classic trivial", reexec.Result(&result))
 			return driver.Check(result, driver.Done, err)
 		},
+		"floor": driver.Floor,
 		"echo": func() error {
 			var result string
 			err := reexec.RunReexecAction("classic echo", reexec.Param(driver.Large()), reexec.Result(&result))
 			return driver.Check(result, driver.Large(), err)
 		},
 		"inside": func() error {
-			there, err := neighbour()
+			there, err := inAll()
 			if err != nil {
 				return err
 			}
@@ -53,29 +93,102 @@ func main() {
 			result, err := trivial.Call(ctx, struct{}{})
 			return driver.Check(result, driver.Done, err)
 		},
-		"warm": func() error {
-			worker, err := trivials()
-			if err != nil {
-				return err
-			}
-			result, err := worker.Call(ctx, struct{}{})
-			return driver.Check(result, driver.Done, err)
-		},
+		"warm":      ask,
+		"ping-pong": driver.PingPong,
+
 		"call echo": func() error {
 			result, err := echo.Call(ctx, driver.Large())
 			return driver.Check(result, driver.Large(), err)
 		},
 		"warm echo": func() error {
-			worker, err := echos()
+			result, err := large(driver.Large())
+			return driver.Check(result, driver.Large(), err)
+		},
+		"json": driver.JSON,
+
+		"net": func() error {
+			there, err := inNet()
 			if err != nil {
 				return err
 			}
-			result, err := worker.Call(ctx, driver.Large())
-			return driver.Check(result, driver.Large(), err)
+			result, err := netLink.Call(ctx, struct{}{}, there...)
+			return checkNet(result, err)
 		},
-		// What ours is compared with is measured in the very same program.
-		"floor":     driver.Floor,
-		"ping-pong": driver.PingPong,
-		"json":      driver.JSON,
+		"warm net": func() error { result, err := warmNetLink(struct{}{}); return checkNet(result, err) },
+		"thread":   driver.Thread,
+		"nsenter":  driver.Nsenter,
+
+		"1 caller":         func() error { return driver.Callers(1, ask) },
+		"16 callers":       func() error { return driver.Callers(16, ask) },
+		"16 at a time":     func() error { return driver.Callers(16, ask16) },
+		"ping-pong caller": func() error { return driver.Callers(1, driver.PingPong) },
+
+		"events": readEvents,
+		"lines":  driver.Lines,
+
+		"file": func() error {
+			there, err := driver.WithFile()
+			if err != nil {
+				return err
+			}
+			types := []string{"mnt"}
+			if os.Geteuid() != 0 {
+				types = []string{"user", "mnt"}
+			}
+			f, err := open.Call(ctx, driver.File, reexec.Target(there.PID, types...))
+			if err != nil {
+				return err
+			}
+			return driver.CopyFrom(f)
+		},
+		"cp":     driver.Cp,
+		"direct": driver.Direct,
 	})
+}
+
+func nothing() ([]reexec.ReexecActionOption, error) { return nil, nil }
+
+// once returns a function that calls a worker, which is started the first time.
+func once[P, R any](f reexec.Func[P, R], options func() ([]reexec.ReexecActionOption, error)) func(P) (R, error) {
+	start := sync.OnceValues(func() (*reexec.Worker[P, R], error) {
+		options, err := options()
+		if err != nil {
+			return nil, err
+		}
+		restore := driver.Elsewhere()
+		defer restore()
+		return f.Start(ctx, options...)
+	})
+	return func(param P) (result R, err error) {
+		worker, err := start()
+		if err != nil {
+			return result, err
+		}
+		return worker.Call(ctx, param)
+	}
+}
+
+func checkNet(link string, err error) error {
+	there, neighbourErr := driver.Neighbour()
+	if neighbourErr != nil {
+		return neighbourErr
+	}
+	return driver.Check(link, there.Net, err)
+}
+
+// readEvents reads the events of a stream whose child runs elsewhere.
+func readEvents() error {
+	restore := sync.OnceFunc(driver.Elsewhere())
+	defer restore()
+	var last driver.Event
+	n := 0
+	for event, err := range events.Call(ctx, struct{}{}) {
+		restore() // the child has been started
+		if err != nil {
+			return err
+		}
+		last = event
+		n++
+	}
+	return driver.CheckEvents(n, last, nil)
 }
