@@ -186,9 +186,9 @@ func (d ownDir) inode(kind string) (ino uint64, known bool) {
 	return ownByPidfd(kind)
 }
 
-// ownByPidfd is own without /proc, which may belong to a PID namespace that does not know
+// ownByPidfd is inode without /proc, which may belong to a PID namespace that does not know
 // this process.
-func ownByPidfd(kind string) fs.FileInfo {
+func ownByPidfd(kind string) (ino uint64, known bool) {
 	pidfd, err := unix.PidfdOpen(unix.Gettid(), unix.O_EXCL) // PIDFD_THREAD
 	if err != nil {
 		return 0, false

@@ -164,9 +164,9 @@ var _ = Describe("a frame", func() {
 			return b
 		}(), func(*Frame) {}, "frame has files without names"),
 		Entry("names that are none", withFiles(1, `[1]`, "null"), func(f *Frame) { f.Receive(nil, false) }, g.ContainSubstring("cannot unmarshal number")),
-		Entry("less files than names", withFiles(2, `["a","b"]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
+		Entry("less files than names", withFiles(2, `["YQ==","Yg=="]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
 		Entry("more files than names", withFiles(1, `[]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
-		Entry("files that were lost", withFiles(1, `["a"]`, "null"), func(f *Frame) { f.Receive(nil, true) }, syscall.EMFILE),
+		Entry("files that were lost", withFiles(1, `["YQ=="]`, "null"), func(f *Frame) { f.Receive(nil, true) }, syscall.EMFILE),
 	)
 
 })

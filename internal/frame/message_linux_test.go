@@ -155,7 +155,7 @@ var _ = Describe("a message", func() {
 		g.Expect(err).To(g.Equal(ErrNone))
 		g.Expect(got).To(g.HaveLen(n))
 
-		f := read(withFiles(n, `[`+strings.TrimSuffix(strings.Repeat(`"a",`, n), ",")+`]`, "null"))
+		f := read(withFiles(n, `[`+strings.TrimSuffix(strings.Repeat(`"YQ==",`, n), ",")+`]`, "null"))
 		for _, fd := range got {
 			flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 			g.Expect(err).NotTo(g.HaveOccurred())
@@ -200,12 +200,12 @@ var _ = Describe("a message", func() {
 			_, descriptors := nulls(2)
 			g.Expect(SendFiles(a, 1, descriptors)).To(g.Succeed())
 		}
-		f := read(withFiles(1, `["a"]`, "{}"))
+		f := read(withFiles(1, `["YQ=="]`, "{}"))
 		for _, value := range []any{new(string), new([]*os.File), new(explosive)} {
 			m, err := Receive(b)
 			g.Expect(err).NotTo(g.HaveOccurred())
 			f := f
-			f.names, f.Files = []byte(`["a","b"]`), 2
+			f.names, f.Files = []byte(`["YQ==","Yg=="]`), 2
 			f.Receive(m.Files, false)
 			func() {
 				defer func() { _ = recover() }()
