@@ -52,6 +52,7 @@ type shape struct {
 	context bool // it obeys to its context
 	files   bool // its parameter may hold open files
 	opens   bool // its answers may
+	stream  bool // it answers with events, too
 }
 
 // RegisterFunc makes a function callable in children, under a name that is unique in the
@@ -181,7 +182,8 @@ func (s shape) alone(ctx context.Context, param any, options []ReexecActionOptio
 	if ctx.Err() != nil {
 		return nil, run.notStarted(context.Cause(ctx))
 	}
-	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Opens: s.opens}
+	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Opens: s.opens, Stream: s.stream}
+	spec.Roams = s.stream // a loop may go on in another goroutine, see iter.Pull
 	encoded, err := spec.NewParam(ctx, param)
 	if err != nil {
 		return nil, run.unsent(err)

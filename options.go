@@ -41,7 +41,7 @@ func Namespaces(namespaces []Namespace) ReexecActionOption {
 func Target(pid int, types ...string) ReexecActionOption {
 	process, err := birth.Hold(pid, slices.Clone(types))
 	return func(a *ReexecAction) {
-		a.targets = append(a.targets, birth.Target{Process: process, Err: err})
+		a.targets = append(slices.Clip(a.targets), birth.Target{Process: process, Err: err})
 	}
 }
 

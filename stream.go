@@ -43,6 +43,7 @@ func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P,
 		Register(name, nil) // panics
 	}
 	s := newShape[P, E](name, true)
+	s.stream = true
 	s.register(func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
 		var param P
 		if err := decode(&param); err != nil {

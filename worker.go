@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"example.com/gons/reexec/internal/conversation"
 	"example.com/gons/reexec/internal/frame"
@@ -55,7 +54,7 @@ func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*
 	}
 	w := &Worker[P, R]{shape: f.shape}
 	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files, Opens: f.opens}
-	w.spec.Open, w.spec.Ready, w.spec.Concurrency = true, true, concurrency
+	w.spec.Open, w.spec.Ready, w.spec.Roams, w.spec.Concurrency = true, true, true, concurrency
 	talk, err := conversation.Start(ctx, w.spec)
 	if err != nil {
 		return nil, run.unstarted(err)
@@ -190,11 +189,8 @@ func (w *Worker[P, R]) end() error {
 func (w *Worker[P, R]) badEnd(end *conversation.End) error {
 	run := w.facts()
 	run.answered = true // nothing was asked
-	switch {
-	case end.Killed == conversation.ErrClosed, end.Killed == process.ErrLingers:
+	if end.Killed == conversation.ErrClosed || end.Killed == process.ErrLingers {
 		return nil
-	case end.Idle && process.EndedBy(end.Status, syscall.SIGINT):
-		return nil // Ctrl-C at the terminal is for parent and child; this one had nothing to do
 	}
 	return run.ended(end)
 }

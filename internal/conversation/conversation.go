@@ -26,6 +26,7 @@ type Spec struct {
 	process.Spec
 	Context bool // the function obeys to its context
 	Files   bool // its parameters may hold open files
+	Stream  bool // it answers with events, too
 	Opens   bool // its answers may
 }
 
@@ -63,6 +64,7 @@ type Call struct {
 	wake      chan struct{} // it should look again
 	answers   []frame.Frame // not yet taken
 	doubt     error         // why it was withdrawn, perhaps too late
+	overseer  *Call         // who sees to it that it ends, after it was abandoned
 	abandoned bool          // nobody will take them
 	over      bool          // no more will come
 	err       error         // why nothing more is awaited
@@ -298,7 +300,12 @@ func (c *Conversation) send(call *Call, param Param) error {
 	// It may take long, and who cancels the call must not wait for it.
 	go func() {
 		defer release()
-		_ = c.write(call, descriptors, param.encoded)
+		if err := c.write(call, descriptors, param.encoded); err != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.abandon(call, &UnsentError{err})
+			c.finish(call)
+		}
 	}()
 	return nil
 }
@@ -364,7 +371,7 @@ func (c *Conversation) cancel(ctx context.Context, call *Call) {
 	case begun && c.canCancel():
 		c.leave(call, cause, &message)
 		return
-	case begun || frame.Send(c.p.Control, message, false) != nil:
+	case begun || !c.sendNow(message):
 		go c.p.Abort(cause) // whose answers its caller waits for
 		return
 	}
@@ -377,6 +384,16 @@ func (c *Conversation) cancel(ctx context.Context, call *Call) {
 	if c.reader != nil {
 		c.p.Answer.Interrupt()
 	}
+}
+
+// sendNow sends a cancellation without waiting. A short cause leaves room in the socket for those of all calls
+// that may be withdrawn.
+func (c *Conversation) sendNow(m frame.Message) (sent bool) {
+	if frame.Send(c.p.Control, m, false) == nil {
+		return true
+	}
+	m.Cause = m.Cause[:min(len(m.Cause), 64)]
+	return frame.Send(c.p.Control, m, false) == nil
 }
 
 // settle decides what has become of calls that were withdrawn, now that all has been read that came before. It needs mu.
@@ -398,6 +415,7 @@ func (c *Conversation) settle(calls []*Call) {
 // leave releases the caller of a call that the child is serving, and that is to end. It needs mu.
 func (c *Conversation) leave(call *Call, cause error, message *frame.Message) {
 	c.abandon(call, &Cancelled{Cause: cause, Begun: true})
+	call.overseer = newCall()
 	go c.oversee(call, cause, message)
 }
 
@@ -418,7 +436,7 @@ func (c *Conversation) oversee(call *Call, cause error, message *frame.Message) 
 	if message != nil && frame.Send(c.p.Control, *message, true) != nil {
 		c.p.Abort(cause)
 	}
-	c.wait(newCall(), func() bool { return call.over })
+	c.wait(call.overseer, func() bool { return call.over })
 }
 
 // wait blocks until what is awaited is there, or will never be. Of those who wait, one reads for
@@ -522,6 +540,11 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 	}
 	switch f.Kind {
 	case frame.Event:
+		if !c.spec.Stream {
+			f.CloseFiles()
+			c.lose(errors.New("events are not asked for"))
+			return
+		}
 	case frame.Panicked:
 		c.word = f
 		c.finish(call)
@@ -547,6 +570,9 @@ func (c *Conversation) finish(call *Call) {
 	delete(c.calls, call.number)
 	c.queued -= call.size
 	call.over = true
+	if call.overseer != nil {
+		call.overseer.poke()
+	}
 	if c.writer != nil {
 		c.writer.poke()
 	}

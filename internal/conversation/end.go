@@ -60,7 +60,10 @@ func (c *Conversation) Kill(call *Call, why error) *End {
 func (c *Conversation) hangUp() *End {
 	e := &End{Closed: c.IsClosed()}
 	c.mu.Lock()
-	e.Idle = len(c.calls) == 0
+	e.Idle = true
+	for _, call := range c.calls {
+		e.Idle = e.Idle && call.abandoned
+	}
 	if e.Closed {
 		c.withdraw()
 	}
@@ -75,9 +78,15 @@ func (c *Conversation) hangUp() *End {
 		c.p.Linger()
 	}
 	if c.spec.Ready {
+		c.writing <- struct{}{} // a parameter that is being written is written to its end
 		_ = c.p.Stdin.Close()
+		<-c.writing
 	}
 	c.wait(newCall(), func() bool { return false }) // until all has been read
+	if e.Closed {
+		<-c.p.Exited()
+		c.p.Abort(ErrClosed) // a writer of stderr may block
+	}
 	e.Outcome = c.p.Wait()
 	c.p.Close()
 

@@ -42,8 +42,20 @@ type answerReader struct {
 	held    bool   // a descendant holds the pipe
 }
 
+// mayBeComplete tells whether what has been read is a scalar to its end. To look at all of it each
+// time would take too long for a long text.
+func (r *answerReader) mayBeComplete() bool {
+	scalar := bytes.TrimRight(r.scalar, " \t\r\n")
+	text, isText := bytes.CutSuffix(scalar, []byte{'"'})
+	if isText {
+		escapes := len(text) - len(bytes.TrimRight(text, `\`))
+		return escapes%2 == 0 && json.Valid(scalar)
+	}
+	return len(scalar) <= 2*maxQuoted && json.Valid(scalar) // no number or word is longer
+}
+
 func (r *answerReader) Read(b []byte) (int, error) {
-	if len(r.scalar) > 0 && json.Valid(r.scalar) {
+	if r.mayBeComplete() {
 		resume := r.p.Linger()
 		defer resume()
 	}

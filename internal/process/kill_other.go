@@ -2,11 +2,6 @@
 
 package process
 
-import "syscall"
-
 // EndedByKill takes every bad end for that of a child that was killed, since they
 // look the same.
 func EndedByKill(status error) bool { return status != nil }
-
-// EndedBy is not known.
-func EndedBy(error, syscall.Signal) bool { return false }

@@ -9,14 +9,11 @@ import (
 )
 
 // EndedByKill tells whether a child ended because it was killed.
-func EndedByKill(status error) bool { return EndedBy(status, syscall.SIGKILL) }
-
-// EndedBy tells whether a signal has ended a child.
-func EndedBy(status error, signal syscall.Signal) bool {
+func EndedByKill(status error) bool {
 	var exit *exec.ExitError
 	if !errors.As(status, &exit) {
 		return false
 	}
 	how, ok := exit.Sys().(syscall.WaitStatus)
-	return ok && how.Signaled() && how.Signal() == signal
+	return ok && how.Signaled() && how.Signal() == syscall.SIGKILL
 }

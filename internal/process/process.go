@@ -36,6 +36,7 @@ type Spec struct {
 	Input []byte // what stdin gives
 	Open  bool   // stdin stays open after the input; without it, and without input, it is empty
 
+	Roams       bool // it is not only the calling goroutine, or not on this thread, that waits for the child
 	Ready       bool // the child is to say that it is ready
 	Function    bool // the answers come on a pipe of their own, and stdout is the parent's
 	Concurrency int  // how many calls a function serves at a time, told to the child

@@ -23,6 +23,9 @@ var sealed struct {
 // write (memfd_create(2), CVE-2019-5736). It is handed down, since its number in the parent may be
 // another file's in the child by the time it executes the program.
 func seal(cmd *exec.Cmd, order *orders.Orders) (err error) {
+	if program, _ := executable(); cmd.Path != program {
+		return fmt.Errorf("cannot make a sealed copy of %s, which is not this program", cmd.Path)
+	}
 	sealed.Lock()
 	defer sealed.Unlock()
 	if sealed.program == nil {

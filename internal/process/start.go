@@ -49,7 +49,7 @@ func (p *Process) launch(ctx context.Context, spec Spec) error {
 	if p.Stdin != nil {
 		p.feed(spec)
 	}
-	p.onThread(order.Death != 0, spec.Ready, func() { p.cmd, err = birth.Start(ctx, cmd, refs) })
+	p.onThread(order.Death != 0, spec.Roams, func() { p.cmd, err = birth.Start(ctx, cmd, refs) })
 	if p.cmd == nil {
 		return explainNew(cmd, err)
 	}
@@ -169,13 +169,13 @@ func isOpen(f *os.File) bool {
 // onThread has start start a child. If its thread must live as long as the child, since
 // the kernel means that thread when it speaks of the parent's end
 // (https://go.dev/issue/27505), then usually the calling thread does, so that the child
-// inherits what that one has. A worker outlives the call; but a goroutine that is not locked
+// inherits what that one has. A child that roams is not waited for there; but a goroutine that is not locked
 // to a thread may be on any, and so one of its own will do. A goroutine that is locked knows what it does.
-func (p *Process) onThread(lasting, worker bool, start func()) {
+func (p *Process) onThread(lasting, roams bool, start func()) {
 	switch {
-	case !lasting || (worker && isLocked()):
+	case !lasting || (roams && isLocked()):
 		start()
-	case !worker:
+	case !roams:
 		runtime.LockOSThread()
 		p.locked = true
 		start()

@@ -53,10 +53,7 @@ func (l *listener) listen() {
 		l.pass(w, warnings.Strip(buffer[:n]))
 		l.mu.Lock()
 		l.passed += int64(n)
-		if l.moved != nil {
-			close(l.moved)
-			l.moved = nil
-		}
+		l.tell()
 		l.mu.Unlock()
 		if err != nil {
 			returned = true
@@ -97,6 +94,15 @@ func (l *listener) drop(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.w, l.err = nil, why
+	l.tell()
+}
+
+// tell has those look again who wait for what is passed on. It needs mu.
+func (l *listener) tell() {
+	if l.moved != nil {
+		close(l.moved)
+		l.moved = nil
+	}
 }
 
 // heard returns an excerpt of stderr, and why it was not passed on. Then nothing more is.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"example.com/gons/reexec/internal/frame"
@@ -54,6 +56,8 @@ func newControl(o orders.Orders, contexts bool) *control {
 // listen is the goroutine that waits for the parent's messages, and for its end.
 func (c *control) listen() {
 	_ = frame.Listen(c.socket, &c.mu, c.obey) // whatever ends it: there is nobody to listen to any more
+	// Its stderr may have been a pipe to the parent. What a function says while it cleans up must not end it.
+	signal.Ignore(syscall.SIGPIPE)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.orphan = true

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -65,9 +66,28 @@ func Serve(o orders.Orders, function Function) {
 	s.slots = make(chan struct{}, max(o.Concurrency, 1))
 	s.control = newControl(o, function.Context)
 	if o.Ready {
+		s.outlastInterrupts()
 		s.tell(frame.Header{Kind: frame.Ready}, nil)
 	}
 	s.loop()
+}
+
+// outlastInterrupts has a worker survive Ctrl-C at its parent's terminal while it serves no call: what to do about
+// it is up to the parent.
+func (s *server) outlastInterrupts() {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	go func() {
+		for range interrupts {
+			if len(s.slots) > 0 {
+				break
+			}
+		}
+		signal.Stop(interrupts) // and do as if nobody had caught it
+		if self, err := os.FindProcess(os.Getpid()); err != nil || self.Signal(os.Interrupt) != nil {
+			testsupport.Exit(2)
+		}
+	}()
 }
 
 // Refuse tells the parent why this child does not serve its function, and ends the child. It
