@@ -471,19 +471,24 @@ func (c *Conversation) read() (*frame.Frame, error) {
 	return &f, nil
 }
 
-// receive receives the files of an answer, which have been sent before it.
+// receive receives the files of an answer, which have been sent before it. Others are of an answer that was not sent
+// to its end.
 func (c *Conversation) receive(f *frame.Frame) {
 	var descriptors []int
 	lost := false
-	for !lost && len(descriptors) < int(f.Files) {
+	for received := 0; received < int(f.Files); {
 		m, err := frame.Receive(c.p.Control)
-		if err != nil || m.Call != f.Call {
-			frame.CloseAll(m.Files)
+		if err != nil {
 			lost = true
 			break
 		}
+		if m.Call != f.Call {
+			frame.CloseAll(m.Files)
+			continue
+		}
 		descriptors = append(descriptors, m.Files...)
-		lost = m.Lost
+		received += m.Count
+		lost = lost || m.Lost
 	}
 	f.Receive(descriptors, lost)
 }

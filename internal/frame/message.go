@@ -18,6 +18,7 @@ type Message struct {
 	Cause  string // and its cause, as text
 
 	Files []int // descriptors of the files; less than the sender says if they could not be received
+	Count int   // how many files the sender says there are; not needed to send them
 	Lost  bool  // files are missing
 }
 
@@ -92,8 +93,8 @@ func parseMessage(b []byte, files []int) (Message, error) {
 		m.Cancel, m.Err, m.Cause = true, b[9], string(b[10:])
 		return m, nil
 	case b[0] == filesMessage && len(b) >= 11:
-		m.Files = files
-		m.Lost = len(files) != int(binary.BigEndian.Uint16(b[9:]))
+		m.Files, m.Count = files, int(binary.BigEndian.Uint16(b[9:]))
+		m.Lost = len(files) != m.Count
 		return m, nil
 	}
 	CloseAll(files)
