@@ -123,7 +123,7 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 	if err != nil {
 		return result, err
 	}
-	defer alone.talk.Kill(errDecoder) // should decoding panic
+	defer alone.talk.Kill(alone.call, errDecoder) // should decoding panic
 	answer, err := alone.talk.Next(alone.call)
 	run := alone.facts
 	if err == nil {

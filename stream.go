@@ -64,7 +64,7 @@ func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionO
 	finished := false
 	defer func() {
 		if !finished { // the loop, or decoding, has panicked
-			talk.Kill(errDecoder)
+			talk.Kill(alone.call, errDecoder)
 		}
 	}()
 	wanted := true

@@ -93,7 +93,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	heard := false
 	defer func() {
 		if !heard { // decoding has panicked
-			w.talk.Kill(errDecoder)
+			w.talk.Kill(nil, errDecoder)
 		}
 	}()
 	run.hear(answer, &result)

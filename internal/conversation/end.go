@@ -41,8 +41,17 @@ func (c *Conversation) Close() *End {
 // Finish ends a child whose single call has been answered, or will never be.
 func (c *Conversation) Finish() *End { return c.end() }
 
-// Kill ends the child at once.
-func (c *Conversation) Kill(why error) *End {
+// Kill ends the child at once. If there is a call, nobody will take its answers any more.
+func (c *Conversation) Kill(call *Call, why error) *End {
+	if call != nil {
+		c.mu.Lock()
+		call.abandoned = true
+		for _, f := range call.answers {
+			f.CloseFiles()
+		}
+		call.answers = nil
+		c.mu.Unlock()
+	}
 	c.p.Abort(why)
 	return c.end()
 }
