@@ -151,11 +151,12 @@ func SetCall(encoded []byte, call uint64, queued bool) {
 // A Frame is a frame that has been read.
 type Frame struct {
 	Header
-	names []byte
-	Value []byte     // JSON
-	Open  []*os.File // the files that have been received for it
-	opens bool       // files may belong to the value
-	err   error      // why they have not
+	Length uint64 // in bytes, of what follows the header
+	names  []byte
+	Value  []byte     // JSON
+	Open   []*os.File // the files that have been received for it
+	opens  bool       // files may belong to the value
+	err    error      // why they have not
 }
 
 // UnixNano returns the deadline of a context, as a Header has it: the nearest that there is, for
@@ -251,7 +252,7 @@ func (r *Reader) Next() (Frame, error) {
 		}
 	}
 	f := r.next
-	f.Value, f.opens = r.body, r.Opens
+	f.Length, f.Value, f.opens = r.length, r.body, r.Opens
 	r.begun, r.body = false, nil
 	if f.Files > 0 {
 		var ok bool

@@ -127,7 +127,7 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 		testsupport.Exit(2)
 	}()
 	decode := func(value any) error {
-		defer s.gc.resumeAfter(len(param.Value))
+		defer s.gc.resumeAfter(param.Length)
 		if err := param.Unmarshal(value); err != nil {
 			return &decodeError{err}
 		}
@@ -252,7 +252,7 @@ func (gc *pausedGC) pauseFor(length uint64) {
 	}
 }
 
-func (gc *pausedGC) resumeAfter(length int) {
+func (gc *pausedGC) resumeAfter(length uint64) {
 	if length <= largeParam {
 		return
 	}
