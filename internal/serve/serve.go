@@ -137,6 +137,8 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 	emit := func(event any) bool {
 		if ctx.Err() == nil && unsent == nil {
 			unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)
+		} else {
+			closeAll(s.filesOf(event)) // as if it had been sent
 		}
 		return ctx.Err() == nil && unsent == nil
 	}
@@ -186,15 +188,8 @@ func (e *unsentError) Unwrap() error { return e.error }
 
 // answer sends a value, open files included, which are closed then.
 func (s *server) answer(h frame.Header, value any) error {
-	var files []*os.File
-	if s.function.Files {
-		files = frame.FilesOf(value)
-		defer func() {
-			for _, f := range files {
-				_ = f.Close()
-			}
-		}()
-	}
+	files := s.filesOf(value)
+	defer closeAll(files)
 	encoded, err := frame.Encode(h, value, files)
 	if err != nil {
 		return &unsentError{"cannot encode", err}
@@ -212,6 +207,20 @@ func (s *server) answer(h frame.Header, value any) error {
 	}
 	s.write(encoded)
 	return nil
+}
+
+// filesOf returns the open files in an answer.
+func (s *server) filesOf(value any) []*os.File {
+	if !s.function.Files {
+		return nil
+	}
+	return frame.FilesOf(value)
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
 }
 
 // tell sends what can be encoded for sure.
