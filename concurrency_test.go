@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
@@ -60,6 +61,8 @@ func work(j job) (r workReport, err error) {
 		enter(fmt.Sprintf("began %d.", j.Number))
 	case "panic":
 		enter(fmt.Sprintf("began %d.", j.Number))
+		panic("at the disco")
+	case "panic at once":
 		panic("at the disco")
 	case "pipelined":
 		fmt.Fprintf(os.Stderr, "began %d.\n", j.Number)
@@ -205,7 +208,7 @@ var _ = Describe("concurrency of workers", func() {
 		Entry("small ones", 1, 16, 200, 10),
 		Entry("small ones, concurrent", 8, 16, 200, 10),
 		Entry("that fill the pipe", 4, 8, 50, 60<<10),
-		Entry("huge ones, both ways", 4, 8, 2, 4<<20),
+		Entry("huge ones, both ways", 4, 8, 2, 2<<20),
 		Entry("huge ones, one at a time", 1, 4, 2, 4<<20),
 	)
 
@@ -248,7 +251,7 @@ var _ = Describe("concurrency of workers", func() {
 	})
 
 	It("ends once if all calls panic at a time", func() {
-		for range 20 {
+		for range 5 {
 			g := newGate()
 			w := start(working, g.options(reexec.Concurrency(8))...)
 			var calls []<-chan outcome[workReport]
@@ -450,6 +453,19 @@ var _ = Describe("concurrency of workers", func() {
 			Entry("many that together do not fit into the pipe, without context", working, 8, 8, 30<<10, false),
 		)
 
+		It("do not hold up Close", func() {
+			w := start(working, ofGrace(50*time.Millisecond), reexec.Concurrency(2))
+			stop(w.PID())
+			large := job{Text: strings.Repeat("x", 1<<20)}
+			calls := []<-chan outcome[workReport]{goCall(w.Call, background, large), goCall(w.Call, background, large)}
+			Eventually(func() int { return waitingIn(w.PID()) }).Should(BeNumerically(">", 0))
+			Expect(w.Close()).To(Succeed())
+			for _, call := range calls {
+				_, err := end(call)
+				Expect(err).To(MatchError(os.ErrClosed))
+			}
+		})
+
 		It("have their child killed when they are alone", func() {
 			g := newGate()
 			ctx, cancel := context.WithCancelCause(background)
@@ -462,6 +478,50 @@ var _ = Describe("concurrency of workers", func() {
 		})
 
 	})
+
+	DescribeTable("releases all callers, whenever the worker ends",
+		func(f reexec.Func[job, workReport], concurrency int, end func(w *reexec.Worker[job, workReport], cancel func()), is func(error) bool) {
+			for i := range 15 {
+				ctx, cancel := context.WithCancelCause(background)
+				w, err := f.Start(ctx, reexec.Concurrency(concurrency), silently)
+				Expect(err).NotTo(HaveOccurred())
+				var all sync.WaitGroup
+				var served atomic.Int32
+				failures := make(chan error, 16)
+				for caller := range 16 {
+					all.Go(func() {
+						for {
+							result, err := w.Call(background, job{Number: caller, Text: strings.Repeat("x", rand.N(3000))})
+							if err == nil && result.Number == caller {
+								served.Add(1)
+								continue
+							}
+							if !is(err) {
+								failures <- fmt.Errorf("wrong error: %w", err)
+							}
+							return
+						}
+					})
+				}
+				for served.Load() < int32(20*i) {
+					time.Sleep(10 * time.Microsecond)
+				}
+				end(w, func() { cancel(reason) })
+				all.Wait()
+				_ = w.Close()
+				cancel(nil)
+				Expect(failures).NotTo(Receive())
+				Expect(children()).To(BeEmpty())
+			}
+		},
+		Entry("by Close", working, 1, closeIt, isClosed),
+		Entry("by Close, with contexts and others at a time", workingInContext, 4, closeIt, isClosed),
+		Entry("by its death", working, 1, killIt, wasKilled),
+		Entry("by its death, with others at a time", workingInContext, 4, killIt, wasKilled),
+		Entry("by the end of Start's context", working, 1, cancelIt, func(err error) bool { return errors.Is(err, reason) }),
+		Entry("by a call that is cancelled", working, 4, cancelCall, func(err error) bool { return errors.Is(err, context.Canceled) }),
+		Entry("by a panic", working, 4, panicIt, func(err error) bool { return errors.As(err, new(*reexec.PanicError)) }),
+	)
 
 	Context("news of workers", func() {
 
@@ -507,6 +567,17 @@ var _ = Describe("concurrency of workers", func() {
 			Expect(string(status)).To(MatchRegexp(`NSpid:\s%d\s%d\n`, w.PID(), inside))
 		})
 
+		It("tell of the PID also if somebody else has waited for the child", func() {
+			signal.Ignore(syscall.SIGCHLD) // as if
+			defer signal.Reset(syscall.SIGCHLD)
+			w := start(working)
+			child := w.PID()
+			Expect(syscall.Kill(child, syscall.SIGKILL)).To(Succeed())
+			Eventually(w.Done()).Should(BeClosed())
+			Expect(w.Err()).To(MatchError(ContainSubstring("status unknown")))
+			Expect(w.PID()).To(Equal(child))
+		})
+
 		It("are not told by a zero Worker", func() {
 			var zero reexec.Worker[int, int]
 			Expect(func() { zero.Done() }).To(PanicWith(ContainSubstring("zero Worker")))
@@ -517,6 +588,26 @@ var _ = Describe("concurrency of workers", func() {
 	})
 
 })
+
+// Ways to end a worker.
+func closeIt(w *reexec.Worker[job, workReport], _ func())       { Expect(w.Close()).To(Succeed()) }
+func killIt(w *reexec.Worker[job, workReport], _ func())        { _ = syscall.Kill(w.PID(), syscall.SIGKILL) }
+func cancelIt(_ *reexec.Worker[job, workReport], cancel func()) { cancel() }
+
+func cancelCall(w *reexec.Worker[job, workReport], _ func()) {
+	for w.Err() == nil {
+		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(1000))*time.Microsecond, context.Canceled)
+		_, _ = w.Call(ctx, job{})
+		cancel()
+	}
+}
+
+func panicIt(w *reexec.Worker[job, workReport], _ func()) {
+	_, err := w.Call(background, job{Do: "panic at once"})
+	Expect(errors.As(err, new(*reexec.PanicError))).To(BeTrue(), "%v", err)
+}
+
+func isClosed(err error) bool { return errors.Is(err, os.ErrClosed) }
 
 var counting = reexec.RegisterStream("counting", func(_ context.Context, n int, yield func(int) bool) error {
 	for i := range n {

@@ -132,7 +132,7 @@ var _ = Describe("events of streams", func() {
 		Entry("one", 1, 0),
 		Entry("many", 3000, 0),
 		Entry("large ones", 20, 300<<10),
-		Entry("huge ones", 2, 20<<20),
+		Entry("huge ones", 2, 8<<20),
 	)
 
 	It("come as they happen", func() {
@@ -152,9 +152,9 @@ var _ = Describe("events of streams", func() {
 	})
 
 	It("are not lost by an exit right after them", func() {
-		for i := range 50 {
-			got, err := numbers(happenings.Call(background, program{Events: i, Size: i * 1000, Then: "exit"}, silently))
-			Expect(got).To(Equal(upTo(i)))
+		for i := range 12 {
+			got, err := numbers(happenings.Call(background, program{Events: 3 * i, Size: i * 3000, Then: "exit"}, silently))
+			Expect(got).To(Equal(upTo(3 * i)))
 			Expect(exitCode(err)).To(Equal(3))
 			asActionError(err)
 		}
@@ -273,11 +273,11 @@ var _ = Describe("events of streams", func() {
 		})
 
 		It("leave nothing behind, whenever that is", func() {
-			for i := range 30 {
+			for i := range 10 {
 				seen := 0
 				for _, err := range happenings.Call(background, program{Events: 20, Size: 10000}, silently, ofGrace(time.Hour)) {
 					Expect(err).NotTo(HaveOccurred())
-					if seen++; seen > i {
+					if seen++; seen > 3*i {
 						break
 					}
 				}

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -538,6 +540,42 @@ var _ = Describe("open files", func() {
 				_, err := end(call)
 				Expect(err).NotTo(HaveOccurred())
 			}
+		})
+
+		It("are closed, or received, whenever that is", func() {
+			t := newTap()
+			w := start(plundering, reexec.Concurrency(3))
+			var all sync.WaitGroup
+			failures := make(chan error, 8*100)
+			received := 0
+			var mu sync.Mutex
+			for range 8 {
+				all.Go(func() {
+					for range 100 {
+						ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(1000))*time.Microsecond, reason)
+						l, err := w.Call(ctx, errand{Files: []*os.File{t.w, t.w}})
+						cancel()
+						switch {
+						case errors.Is(err, reason):
+							continue
+						case err != nil || len(l.Files) != 2:
+							failures <- fmt.Errorf("%d files: %w", len(l.Files), err)
+							continue
+						}
+						mu.Lock()
+						received++
+						mu.Unlock()
+						for _, f := range l.Files {
+							_ = f.Close()
+						}
+					}
+				})
+			}
+			all.Wait()
+			Expect(failures).NotTo(Receive())
+			Expect(received).To(BeNumerically(">", 0))
+			t.isShut()
+			Expect(w.Call(background, errand{})).To(BeZero())
 		})
 
 		It("are closed with the worker", func() {
