@@ -50,6 +50,7 @@ type Process struct {
 
 	grace  time.Duration
 	cmd    *exec.Cmd
+	pid    int    // of the child; 0 if somebody else has reaped it already
 	locked bool   // the calling goroutine is locked to its thread, until Close
 	rest   []byte // what did not fit into stdin at once
 	unborn error  // why the child is not where it should be
@@ -99,6 +100,9 @@ func Start(ctx context.Context, spec Spec) (p *Process, outcome *Outcome, err er
 		close(p.stderr.silent)
 		p.Close()
 		return nil, nil, err
+	}
+	if p.cmd.Process != nil {
+		p.pid = p.cmd.Process.Pid // which is none any more once it is released
 	}
 	go p.stderr.listen()
 	go p.reap()
@@ -258,13 +262,8 @@ func (p *Process) Linger() (resume func()) {
 // Exited is closed once the child is reaped.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// PID is that of the child; 0 if somebody else has reaped it already.
-func (p *Process) PID() int {
-	if p.cmd.Process == nil {
-		return 0
-	}
-	return p.cmd.Process.Pid
-}
+// PID is that of the child, also after its end; 0 if somebody else has reaped it before Start returned.
+func (p *Process) PID() int { return p.pid }
 
 // limit ends all waiting on the pipes at a point in time, unless it ends earlier
 // already.
