@@ -150,10 +150,11 @@ func SetCall(encoded []byte, call uint64, queued bool) {
 // A Frame is a frame that has been read.
 type Frame struct {
 	Header
-	names []byte
-	Value []byte     // JSON
-	Open  []*os.File // the files that have been received for it
-	err   error      // why they have not
+	Length uint64 // of names and value
+	names  []byte
+	Value  []byte     // JSON
+	Open   []*os.File // the files that have been received for it
+	err    error      // why they have not
 }
 
 // UnixNano returns the deadline of a context, as a Header has it.
@@ -194,12 +195,11 @@ func (f *Frame) CloseFiles() {
 
 // A Reader reads frames. If its source has a deadline that passes, it can go on later.
 type Reader struct {
-	Large func(length uint64) // called before a value of so many bytes is read, if not nil
+	Large func(length uint64) // called before a frame of this [Frame.Length] is read, if not nil
 
 	source *bufio.Reader
 	next   Frame
-	length uint64 // of the next frame's value
-	begun  bool   // the next frame's header has been read
+	begun  bool   // its header has been read
 	body   []byte // what has been read of the value
 }
 
@@ -222,17 +222,16 @@ func (r *Reader) Next() (Frame, error) {
 			Call:     order.Uint64(header[2:]),
 			Deadline: int64(order.Uint64(header[10:])),
 			Files:    order.Uint32(header[18:]),
-		}}
-		r.length = order.Uint64(header[22:])
+		}, Length: order.Uint64(header[22:])}
 		_, _ = r.source.Discard(headerSize) // has been peeked at
 		r.begun = true
 		if r.Large != nil {
-			r.Large(r.length)
+			r.Large(r.next.Length)
 		}
 	}
-	for uint64(len(r.body)) < r.length {
+	for uint64(len(r.body)) < r.next.Length {
 		if len(r.body) == cap(r.body) {
-			more := min(r.length-uint64(len(r.body)), uint64(max(len(r.body), maxAhead)))
+			more := min(r.next.Length-uint64(len(r.body)), uint64(max(len(r.body), maxAhead)))
 			r.body = append(make([]byte, 0, len(r.body)+int(more)), r.body...)
 		}
 		n, err := r.source.Read(r.body[len(r.body):cap(r.body)])

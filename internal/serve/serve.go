@@ -127,7 +127,7 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 		testsupport.Exit(2)
 	}()
 	decode := func(value any) error {
-		defer s.gc.resumeAfter(len(param.Value))
+		defer s.gc.resumeAfter(param.Length)
 		if err := param.Unmarshal(value); err != nil {
 			return &decodeError{err}
 		}
@@ -137,6 +137,8 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 	emit := func(event any) bool {
 		if ctx.Err() == nil && unsent == nil {
 			unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)
+		} else {
+			closeFiles(s.filesOf(event))
 		}
 		return ctx.Err() == nil && unsent == nil
 	}
@@ -164,6 +166,7 @@ func (s *server) conclude(call uint64, result any, err error) {
 			unsent.what += " result"
 		}
 	}
+	closeFiles(s.filesOf(result))
 	h.Kind = frame.Bad
 	switch {
 	case errors.As(err, &undecoded):
@@ -186,15 +189,8 @@ func (e *unsentError) Unwrap() error { return e.error }
 
 // answer sends a value, open files included, which are closed then.
 func (s *server) answer(h frame.Header, value any) error {
-	var files []*os.File
-	if s.function.Files {
-		files = frame.FilesOf(value)
-		defer func() {
-			for _, f := range files {
-				_ = f.Close()
-			}
-		}()
-	}
+	files := s.filesOf(value)
+	defer closeFiles(files)
 	encoded, err := frame.Encode(h, value, files)
 	if err != nil {
 		return &unsentError{"cannot encode", err}
@@ -212,6 +208,20 @@ func (s *server) answer(h frame.Header, value any) error {
 	}
 	s.write(encoded)
 	return nil
+}
+
+// filesOf returns the open files of an answer.
+func (s *server) filesOf(value any) []*os.File {
+	if !s.function.Files {
+		return nil
+	}
+	return frame.FilesOf(value)
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
 }
 
 // tell sends what can be encoded for sure.
@@ -252,7 +262,7 @@ func (gc *pausedGC) pauseFor(length uint64) {
 	}
 }
 
-func (gc *pausedGC) resumeAfter(length int) {
+func (gc *pausedGC) resumeAfter(length uint64) {
 	if length <= largeParam {
 		return
 	}
