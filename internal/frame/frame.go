@@ -208,8 +208,7 @@ type Reader struct {
 
 	source *bufio.Reader
 	next   Frame
-	length uint64 // of the next frame's value
-	begun  bool   // the next frame's header has been read
+	begun  bool   // its header has been read
 	body   []byte // what has been read of the value
 }
 
@@ -232,17 +231,16 @@ func (r *Reader) Next() (Frame, error) {
 			Call:     order.Uint64(header[2:]),
 			Deadline: int64(order.Uint64(header[10:])),
 			Files:    order.Uint32(header[18:]),
-		}}
-		r.length = order.Uint64(header[22:])
+		}, Length: order.Uint64(header[22:])}
 		_, _ = r.source.Discard(headerSize) // has been peeked at
 		r.begun = true
 		if r.Large != nil {
-			r.Large(r.length)
+			r.Large(r.next.Length)
 		}
 	}
-	for uint64(len(r.body)) < r.length {
+	for uint64(len(r.body)) < r.next.Length {
 		if len(r.body) == cap(r.body) {
-			more := min(r.length-uint64(len(r.body)), uint64(max(len(r.body), maxAhead)))
+			more := min(r.next.Length-uint64(len(r.body)), uint64(max(len(r.body), maxAhead)))
 			r.body = append(make([]byte, 0, len(r.body)+int(more)), r.body...)
 		}
 		n, err := r.source.Read(r.body[len(r.body):cap(r.body)])
@@ -252,7 +250,7 @@ func (r *Reader) Next() (Frame, error) {
 		}
 	}
 	f := r.next
-	f.Length, f.Value, f.opens = r.length, r.body, r.Opens
+	f.Value, f.opens = r.body, r.Opens
 	r.begun, r.body = false, nil
 	if f.Files > 0 {
 		var ok bool

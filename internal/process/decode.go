@@ -35,41 +35,43 @@ func (p *Process) Decode(result any) (seen string, err error) {
 // text or a word: they are complete when the child has ended, or has said nothing more
 // for the grace period.
 type answerReader struct {
-	p       *Process
-	excerpt excerpt
-	scalar  []byte // what has been read, unless it is an object or an array
-	nested  bool   // it is
-	held    bool   // a descendant holds the pipe
-}
-
-// mayBeComplete tells whether what has been read is a scalar to its end. To look at all of it each
-// time would take too long for a long text.
-func (r *answerReader) mayBeComplete() bool {
-	scalar := bytes.TrimRight(r.scalar, " \t\r\n")
-	text, isText := bytes.CutSuffix(scalar, []byte{'"'})
-	if isText {
-		escapes := len(text) - len(bytes.TrimRight(text, `\`))
-		return escapes%2 == 0 && json.Valid(scalar)
-	}
-	return len(scalar) <= 2*maxQuoted && json.Valid(scalar) // no number or word is longer
+	p        *Process
+	excerpt  excerpt
+	scalar   []byte // what has been read, unless it is an object or an array
+	nested   bool   // it is
+	complete bool   // scalar is
+	held     bool   // a descendant holds the pipe
 }
 
 func (r *answerReader) Read(b []byte) (int, error) {
-	if r.mayBeComplete() {
+	if r.complete {
 		resume := r.p.Linger()
 		defer resume()
 	}
 	n, err := r.p.Answer.Read(b)
 	_, _ = r.excerpt.Write(b[:n])
 	if !r.nested {
-		r.scalar = append(r.scalar, b[:n]...)
-		first := bytes.TrimLeft(r.scalar, " \t\r\n")
-		if r.nested = bytes.HasPrefix(first, []byte("{")) || bytes.HasPrefix(first, []byte("[")); r.nested {
-			r.scalar = nil
-		}
+		r.look(b[:n])
 	}
 	if errors.Is(err, ErrHeld) {
 		r.held, err = true, io.EOF
 	}
 	return n, err
+}
+
+// look finds out what kind of answer this is, and whether it is complete if it is a scalar.
+func (r *answerReader) look(b []byte) {
+	r.scalar = bytes.TrimLeft(append(r.scalar, b...), " \t\r\n")
+	if len(r.scalar) == 0 {
+		return
+	}
+	r.complete = json.Valid(r.scalar)
+	switch first := r.scalar[0]; {
+	case first == '{' || first == '[':
+		r.nested, r.complete, r.scalar = true, false, nil
+	case first == '"' && !r.complete:
+		// Of the middle of a text, which may be long, only one thing matters: is the next byte escaped?
+		slashes := len(r.scalar) - len(bytes.TrimRight(r.scalar, `\`))
+		r.scalar = append(r.scalar[:1], `\`[:slashes%2]...)
+	}
 }

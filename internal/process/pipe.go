@@ -24,8 +24,9 @@ type Reader struct {
 	file *os.File
 	late int // bytes read since the limit has passed
 
-	limiting sync.Mutex
-	until    time.Time // limit of all reading, zero: none; guarded by limiting
+	limiting    sync.Mutex // guards what follows
+	until       time.Time  // limit of all reading, zero: none
+	interrupted bool       // until Resume
 }
 
 // limit ends all waiting at a point in time.
@@ -33,7 +34,9 @@ func (r *Reader) limit(until time.Time) {
 	r.limiting.Lock()
 	defer r.limiting.Unlock()
 	r.until = until
-	_ = r.file.SetReadDeadline(until)
+	if !r.interrupted {
+		_ = r.file.SetReadDeadline(until)
+	}
 }
 
 // Interrupt ends the waiting of the goroutine that reads: until Resume it gets what is there, or else
@@ -41,6 +44,7 @@ func (r *Reader) limit(until time.Time) {
 func (r *Reader) Interrupt() {
 	r.limiting.Lock()
 	defer r.limiting.Unlock()
+	r.interrupted = true
 	_ = r.file.SetReadDeadline(time.Now())
 }
 
@@ -48,14 +52,15 @@ func (r *Reader) Interrupt() {
 func (r *Reader) Resume() {
 	r.limiting.Lock()
 	defer r.limiting.Unlock()
+	r.interrupted = false
 	_ = r.file.SetReadDeadline(r.until)
 }
 
-// interrupted tells whether a deadline that has passed was not the limit.
-func (r *Reader) interrupted() bool {
+// limited tells whether a deadline that has passed was the limit.
+func (r *Reader) limited() bool {
 	r.limiting.Lock()
 	defer r.limiting.Unlock()
-	return r.until.IsZero() || time.Now().Before(r.until)
+	return !r.interrupted && !r.until.IsZero() && !time.Now().Before(r.until)
 }
 
 // Read reads. At the limit it is [ErrHeld] if the pipe has still no end.
@@ -64,7 +69,7 @@ func (r *Reader) Read(b []byte) (int, error) {
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
-	case !r.interrupted():
+	case r.limited():
 		return r.readLate(b)
 	}
 	now, nowErr := readNow(r.file, b)

@@ -13,27 +13,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sealed is the sealed copy of this program, once there is one.
-var sealed struct {
+// sealed are the sealed copies of programs, by their paths; usually there is but this one.
+var sealed = struct {
 	sync.Mutex
-	program *os.File
-}
+	programs map[string]*os.File
+}{programs: map[string]*os.File{}}
 
-// seal has a child run from a sealed copy of this program in memory, to which nobody can
+// seal has a child run from a sealed copy of its program in memory, to which nobody can
 // write (memfd_create(2), CVE-2019-5736). It is handed down, since its number in the parent may be
 // another file's in the child by the time it executes the program.
 func seal(cmd *exec.Cmd, order *orders.Orders) (err error) {
-	if program, _ := executable(); cmd.Path != program {
-		return fmt.Errorf("cannot make a sealed copy of %s, which is not this program", cmd.Path)
-	}
 	sealed.Lock()
 	defer sealed.Unlock()
-	if sealed.program == nil {
-		if sealed.program, err = sealedCopy(cmd.Path); err != nil {
+	program := sealed.programs[cmd.Path]
+	if program == nil {
+		if program, err = sealedCopy(cmd.Path); err != nil {
 			return fmt.Errorf("cannot make a sealed copy of the program: %w", err)
 		}
+		sealed.programs[cmd.Path] = program
 	}
-	order.Sealed, err = inherit(cmd, sealed.program)
+	order.Sealed, err = inherit(cmd, program)
 	cmd.Path = "/proc/self/fd/" + strconv.Itoa(order.Sealed)
 	return err
 }

@@ -20,7 +20,7 @@ type listener struct {
 	kept   excerpt
 	taken  int64         // bytes that have left the pipe
 	passed int64         // of these, bytes that have been passed on, or dropped
-	moved  chan struct{} // closed when passed grows; nil if nobody waits for that
+	moved  chan struct{} // closed when passed grows, or nothing is passed on any more; nil if nobody waits for that
 	err    error         // why the writer did not take them
 }
 
@@ -53,7 +53,7 @@ func (l *listener) listen() {
 		l.pass(w, warnings.Strip(buffer[:n]))
 		l.mu.Lock()
 		l.passed += int64(n)
-		l.tell()
+		l.wake()
 		l.mu.Unlock()
 		if err != nil {
 			returned = true
@@ -94,11 +94,11 @@ func (l *listener) drop(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.w, l.err = nil, why
-	l.tell()
+	l.wake()
 }
 
-// tell has those look again who wait for what is passed on. It needs mu.
-func (l *listener) tell() {
+// wake wakes up who waits for passed to grow. It needs mu.
+func (l *listener) wake() {
 	if l.moved != nil {
 		close(l.moved)
 		l.moved = nil

@@ -102,6 +102,12 @@ func (c *control) begin(param *frame.Frame) (ctx context.Context, begun bool) {
 		c.drain()
 	}
 	c.begun = param.Call
+	for call, files := range c.files {
+		if call < param.Call { // the parent could not send all of them, and so not the call
+			frame.CloseAll(files.descriptors)
+			delete(c.files, call)
+		}
+	}
 	m, cancelled := c.cancelled[param.Call]
 	delete(c.cancelled, param.Call)
 	if param.Files > 0 {

@@ -158,7 +158,7 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 		if ctx.Err() == nil && unsent == nil {
 			unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)
 		} else {
-			closeAll(s.filesOf(event)) // as if it had been sent
+			closeFiles(s.filesOf(event))
 		}
 		return ctx.Err() == nil && unsent == nil
 	}
@@ -186,6 +186,7 @@ func (s *server) conclude(call uint64, result any, err error) {
 			unsent.what += " result"
 		}
 	}
+	closeFiles(s.filesOf(result))
 	h.Kind = frame.Bad
 	switch {
 	case errors.As(err, &undecoded):
@@ -209,7 +210,7 @@ func (e *unsentError) Unwrap() error { return e.error }
 // answer sends a value, open files included, which are closed then.
 func (s *server) answer(h frame.Header, value any) error {
 	files := s.filesOf(value)
-	defer closeAll(files)
+	defer closeFiles(files)
 	encoded, err := frame.Encode(h, value, files)
 	if err != nil {
 		return &unsentError{"cannot encode", err}
@@ -229,7 +230,7 @@ func (s *server) answer(h frame.Header, value any) error {
 	return nil
 }
 
-// filesOf returns the open files in an answer.
+// filesOf returns the open files of an answer.
 func (s *server) filesOf(value any) []*os.File {
 	if !s.function.Files {
 		return nil
@@ -237,7 +238,7 @@ func (s *server) filesOf(value any) []*os.File {
 	return frame.FilesOf(value)
 }
 
-func closeAll(files []*os.File) {
+func closeFiles(files []*os.File) {
 	for _, f := range files {
 		_ = f.Close()
 	}

@@ -32,6 +32,9 @@ func LeaveNothing() {
 
 const roleVar = "reexec_spec_role"
 
+// Role is the variable that has this test binary play a role of [Main].
+func Role(role string) (variable string) { return roleVar + "=" + role }
+
 // Main runs the tests, but in a [Child] just its role.
 func Main(m *testing.M, roles map[string]func(args []string)) {
 	if role, ok := roles[os.Getenv(roleVar)]; ok {
@@ -49,7 +52,7 @@ func Child(role string, args ...string) *exec.Cmd {
 	}
 	Expect(err).NotTo(HaveOccurred())
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), roleVar+"="+role, "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), Role(role), "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = ginkgo.GinkgoWriter
 	return cmd
 }

@@ -1,0 +1,193 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// A writer does what a spec wants.
+type writer func(b []byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
+
+// listening returns a listener that listens, and who writes to it. It ends with the spec.
+func listening(to io.Writer) (l *listener, w *os.File) {
+	GinkgoHelper()
+	l = &listener{}
+	l.init(to)
+	r, w := reader()
+	l.pipe.file = r.file
+	go l.listen()
+	DeferCleanup(func() {
+		_ = w.Close()
+		Eventually(l.silent).Should(BeClosed())
+	})
+	return l, w
+}
+
+// catchingUp catches up, elsewhere.
+func catchingUp(l *listener, done, aborted <-chan struct{}) (caughtUp chan struct{}) {
+	caughtUp = make(chan struct{})
+	go func() {
+		l.catchUp(done, aborted)
+		close(caughtUp)
+	}()
+	return caughtUp
+}
+
+var _ = Describe("who listens to stderr", func() {
+
+	It("passes it on, and keeps it", func() {
+		var b bytes.Buffer
+		l, w := listening(&b)
+		for range 3 {
+			Expect(w.WriteString("text")).To(Equal(4))
+		}
+		l.catchUp(nil, nil)
+		Expect(b.String()).To(Equal("texttexttext"))
+		Expect(w.Close()).To(Succeed())
+		Eventually(l.silent).Should(BeClosed())
+		said, err := l.heard()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(said).To(Equal("texttexttext"))
+		l.catchUp(nil, nil)
+	})
+
+	It("just keeps it, if nobody wants it", func() {
+		l, w := listening(nil)
+		Expect(w.WriteString("text")).To(Equal(4))
+		l.catchUp(nil, nil)
+		Expect(w.Close()).To(Succeed())
+		Eventually(l.silent).Should(BeClosed())
+		said, err := l.heard()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(said).To(Equal("text"))
+	})
+
+	It("keeps what was written before the limit", func() {
+		l, w := listening(nil)
+		Expect(w.WriteString(strings.Repeat("x", 10000))).To(Equal(10000))
+		Expect(l.pipe.file.SetDeadline(time.Now())).To(Succeed())
+		Eventually(l.silent).Should(BeClosed(), "though it has no end")
+		said, _ := l.heard()
+		Expect(said).To(HaveLen(10000))
+	})
+
+	It("reads on when its writer fails", func() {
+		calls := 0
+		l, w := listening(writer(func([]byte) (int, error) { calls++; return 0, errEnough }))
+		Expect(w.WriteString("text")).To(Equal(4))
+		l.catchUp(nil, nil)
+		Expect(w.WriteString("more")).To(Equal(4))
+		Expect(w.Close()).To(Succeed())
+		Eventually(l.silent).Should(BeClosed())
+		said, err := l.heard()
+		Expect(said).To(Equal("textmore"))
+		Expect(err).To(Equal(errEnough))
+		Expect(calls).To(Equal(1))
+	})
+
+	It("passes nothing on after its end was told", func() {
+		var b bytes.Buffer
+		l, w := listening(&b)
+		_, err := l.heard()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.WriteString("text")).To(Equal(4))
+		Expect(w.Close()).To(Succeed())
+		Eventually(l.silent).Should(BeClosed())
+		Expect(b.Len()).To(BeZero())
+	})
+
+	for _, end := range []string{"ends its goroutine", "fails", "returns"} {
+
+		It("has nobody wait for a writer that blocks, and then "+end, func() {
+			blocked, release := make(chan struct{}), make(chan struct{})
+			l, w := listening(writer(func(b []byte) (int, error) {
+				close(blocked)
+				<-release
+				switch end {
+				case "fails":
+					return 0, errEnough
+				case "ends its goroutine":
+					runtime.Goexit()
+				}
+				return len(b), nil
+			}))
+			Expect(w.WriteString("text")).To(Equal(4))
+			<-blocked
+			done, aborted := make(chan struct{}), make(chan struct{})
+			byDone, byAbortion, bySelf := catchingUp(l, done, nil), catchingUp(l, nil, aborted), catchingUp(l, nil, nil)
+			Consistently(byDone, "10ms").ShouldNot(BeClosed())
+			close(done)
+			Eventually(byDone).Should(BeClosed())
+			Expect(byAbortion).NotTo(BeClosed())
+			close(aborted)
+			Eventually(byAbortion).Should(BeClosed())
+			Expect(bySelf).NotTo(BeClosed())
+			close(release)
+			Eventually(bySelf).WithTimeout(5*time.Second).Should(BeClosed(), "though stderr has no end")
+			_, err := l.heard()
+			Expect(err != nil).To(Equal(end == "fails"))
+		})
+	}
+
+	It("catches up with many who write", func() {
+		var mu sync.Mutex
+		passed := 0
+		l, w := listening(writer(func(b []byte) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			passed += len(b)
+			return len(b), nil
+		}))
+		var all sync.WaitGroup
+		written := make(chan int, 1)
+		written <- 0
+		for range 8 {
+			all.Go(func() {
+				defer GinkgoRecover()
+				for range 50 {
+					n := <-written
+					_, err := w.Write(make([]byte, 100))
+					written <- n + 100
+					Expect(err).NotTo(HaveOccurred())
+					l.catchUp(nil, nil)
+					mu.Lock()
+					Expect(passed).To(BeNumerically(">=", n+100))
+					mu.Unlock()
+				}
+			})
+		}
+		all.Wait()
+	})
+
+	It("does not hold up the end of a run that is aborted", func() {
+		release := make(chan struct{})
+		p := start(Spec{Stderr: writer(func(b []byte) (int, error) { <-release; return len(b), nil })}, "echo x >&2")
+		<-p.Exited()
+		p.Abort(errEnough)
+		begin := time.Now()
+		outcome := p.Wait()
+		Expect(time.Since(begin)).To(BeNumerically("<", 10*moment))
+		Expect(outcome.Stderr).To(Equal("x\n"))
+		close(release)
+	})
+
+	It("tells why it could not pass it on", func() {
+		p := start(Spec{Stderr: writer(func([]byte) (int, error) { return 0, errEnough })}, "echo x >&2; read x")
+		p.CatchUp(nil)
+		_, outcome := told(p)
+		Expect(outcome.Relay).To(Equal(errEnough))
+		Expect(errors.Join(outcome.Killed, outcome.Cut)).To(BeNil())
+	})
+
+})
