@@ -52,16 +52,47 @@ var _ = Describe("examples", func() {
 			`^inside:  user 0 sees \[table\]\noutside: user \d+ sees \[\]\n$`))
 	})
 
-	It("watches the interfaces of a process, for some rounds or until it is interrupted", func() {
+	It("watches a service where a process is, for some rounds or until it is interrupted", func() {
 		program := build("watch")
-		n := newNeighbour("user", "net")
-		line := `lo       in            0  out            0\n\n`
-		Expect(run(program, "-rounds", "2", "-pause", "1ms", itoa(n.pid))).To(MatchRegexp(`^(` + line + `){2}$`))
+		line := `127\.0\.0\.1:80 answers after [\d.]+.?s\n`
+		Expect(run(program, "-rounds", "2", "-pause", "1ms")).To(MatchRegexp(`^(` + line + `){2}$`))
 
+		n := newNeighbour("user", "net") // whose loopback interface is down
+		Expect(run(program, "-rounds", "1", itoa(n.pid))).To(MatchRegexp(`^dial tcp 127\.0\.0\.1:80: .*unreachable\n$`))
+
+		session, err := gexec.Start(exec.Command(program), nil, GinkgoWriter)
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(session.Out.Contents).Should(ContainSubstring("answers"))
+		Expect(alive(session.Command.Process.Pid)).To(Succeed())
+		session.Signal(syscall.SIGINT)
+		Eventually(session).Should(gexec.Exit(0))
+
+		out, err := exec.Command(program, itoa(n.pid), "-rounds", "1").CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(string(out)).To(ContainSubstring("flags before"))
+	})
+
+	It("serves HTTP from here in there", func() {
+		program := build("listen")
+		Expect(run(program)).To(MatchRegexp(`^process \d+ finds process (\d+) at http://127\.0\.0\.1:8080\n` +
+			`a visitor got "hello from process \d+", error: <nil>\n$`))
+
+		n := newNeighbour("user", "net") // whose loopback interface is down; but all of its addresses may be listened at
+		session, err := gexec.Start(exec.Command(program, "-address", ":8080", itoa(n.pid)), nil, GinkgoWriter)
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(session.Out.Contents).Should(ContainSubstring("finds process"))
+		session.Signal(syscall.SIGINT)
+		Eventually(session).Should(gexec.Exit(0))
+	})
+
+	It("follows events, until there have been enough or it is interrupted", func() {
+		program := build("events")
+		Expect(run(program)).To(Equal("following  \ninterface lo \naddress lo 127.0.0.1\n"))
+
+		n := newNeighbour("user", "net")
 		session, err := gexec.Start(exec.Command(program, itoa(n.pid)), nil, GinkgoWriter)
 		Expect(err).NotTo(HaveOccurred())
-		Eventually(session.Out.Contents).Should(ContainSubstring("lo"))
-		Expect(alive(session.Command.Process.Pid)).To(Succeed())
+		Eventually(session.Out.Contents).Should(ContainSubstring("following"))
 		session.Signal(syscall.SIGINT)
 		Eventually(session).Should(gexec.Exit(0))
 	})

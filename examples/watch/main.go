@@ -1,91 +1,73 @@
 //go:build linux
 
-// Command watch shows, every second, how many bytes have come in and gone out
-// through the network interfaces that a process sees, such as one in a container,
-// until it is interrupted:
+// Command watch tells, every second, whether a service answers where a process is,
+// such as one in a container, and how fast, until it is interrupted:
 //
-//	go run ./examples/watch PID
+//	go run ./examples/watch -dial 127.0.0.1:80 -pause 5s PID
 //
-// It asks one and the same child in the network namespace of the process. Without
-// a PID it watches its own interfaces; -rounds ends it after so many rounds.
+// One and the same child in the process' network namespace dials each time; flags come before the
+// PID. Without one it makes a process in new namespaces, with a service that answers; that needs
+// no privileges.
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"example.com/gons/reexec"
 )
 
-// A counter tells the bytes that an interface has seen.
-type counter struct {
-	Interface string
-	In, Out   uint64
-}
-
-// counters reads the counters of all interfaces, see proc_net(5). As the table is
-// that of the reading thread, it is read anew each time.
-var counters = reexec.RegisterFunc("counters", func(struct{}) ([]counter, error) {
-	table, err := os.Open("/proc/thread-self/net/dev")
+// dial connects to an address from where it is called, and tells how long that took.
+var dial = reexec.RegisterFuncContext("dial", func(ctx context.Context, address string) (time.Duration, error) {
+	start := time.Now()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer table.Close()
-	var all []counter
-	lines := bufio.NewScanner(table)
-	for lines.Scan() {
-		name, numbers, ok := strings.Cut(lines.Text(), ":")
-		fields := strings.Fields(numbers)
-		if !ok || len(fields) < 9 {
-			continue // headline
-		}
-		c := counter{Interface: strings.TrimSpace(name)}
-		c.In, err = strconv.ParseUint(fields[0], 10, 64)
-		if err != nil {
-			return nil, err
-		}
-		c.Out, err = strconv.ParseUint(fields[8], 10, 64)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, c)
-	}
-	return all, lines.Err()
+	return time.Since(start), conn.Close()
 })
 
 func main() {
 	log.SetFlags(0)
 	reexec.CheckAction()
+	address := flag.String("dial", "127.0.0.1:80", "address of the service")
 	rounds := flag.Int("rounds", -1, "number of rounds; without limit if negative")
 	pause := flag.Duration("pause", time.Second, "time between two rounds")
 	flag.Parse()
+	if flag.NArg() > 1 {
+		log.Fatal("one PID at the most, and flags before it")
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, flag.Arg(0), *rounds, *pause); err != nil && !errors.Is(err, context.Canceled) {
+	if err := run(ctx, flag.Arg(0), *address, *rounds, *pause); err != nil && !errors.Is(err, context.Canceled) {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, process string, rounds int, pause time.Duration) error {
-	pid := os.Getpid()
-	if process != "" {
-		var err error
-		if pid, err = strconv.Atoi(process); err != nil {
-			return err
+func run(ctx context.Context, process, address string, rounds int, pause time.Duration) error {
+	pid, err := strconv.Atoi(process)
+	if process == "" {
+		var end func()
+		if pid, end, err = startService(ctx, address); err == nil {
+			defer end()
 		}
 	}
-	worker, err := counters.Start(ctx, reexec.Target(pid, "user", "net"), reexec.Cmd(alone))
+	if err != nil {
+		return err
+	}
+	worker, err := dial.Start(ctx, reexec.Target(pid, "user", "net"), reexec.Cmd(alone))
 	if err != nil {
 		return err
 	}
@@ -93,14 +75,15 @@ func run(ctx context.Context, process string, rounds int, pause time.Duration) e
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for ; rounds != 0; rounds-- {
-		all, err := worker.Call(ctx, struct{}{})
-		if err != nil {
+		took, err := worker.Call(ctx, address)
+		switch answer := (*reexec.FuncError)(nil); {
+		case errors.As(err, &answer): // the service does not answer
+			fmt.Println(answer)
+		case err != nil: // the worker does not
 			return err
+		default:
+			fmt.Printf("%s answers after %v\n", address, took)
 		}
-		for _, c := range all {
-			fmt.Printf("%-8s in %12d  out %12d\n", c.Interface, c.In, c.Out)
-		}
-		fmt.Println()
 		if rounds == 1 {
 			return nil
 		}
@@ -116,3 +99,54 @@ func run(ctx context.Context, process string, rounds int, pause time.Duration) e
 // alone keeps the terminal's interrupt from the child: it is for the parent, who
 // then ends the child.
 func alone(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// service is a service in new namespaces, where it has to raise the loopback interface first.
+var service = reexec.RegisterFunc("service", func(address string) (struct{}, error) {
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return struct{}{}, err
+	}
+	defer unix.Close(socket)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return struct{}{}, err
+	}
+	lo.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, lo); err != nil {
+		return struct{}{}, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return struct{}{}, err
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	return struct{}{}, nil // the child, and so the service, lasts until the worker is closed
+})
+
+// startService makes a process in new namespaces that listens.
+func startService(ctx context.Context, address string) (pid int, end func(), err error) {
+	worker, err := service.Start(ctx, reexec.Cmd(func(cmd *exec.Cmd) {
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Setpgid:     true,
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+	}))
+	if err != nil {
+		return 0, nil, err
+	}
+	if _, err := worker.Call(ctx, address); err != nil {
+		_ = worker.Close()
+		return 0, nil, err
+	}
+	return worker.PID(), func() { _ = worker.Close() }, nil
+}

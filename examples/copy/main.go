@@ -1,0 +1,128 @@
+//go:build linux
+
+// Command copy copies a file out of the mount namespace of a process, such as one in
+// a container, and shows how far it is:
+//
+//	go -C examples/copy run . PID /etc/passwd /tmp/passwd
+//
+// Without arguments it makes a process in new namespaces, with a large file that nobody else
+// sees, and copies that one to /dev/null; that needs no privileges.
+//
+// It is a module of its own, as the library for the progress bar is nothing that others need.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"example.com/gons/reexec"
+)
+
+// open opens a file where it is called, in other namespaces. Open files travel: the caller reads it
+// as if it were its own, and not a byte of it goes through the child.
+var open = reexec.RegisterFunc("open", os.Open)
+
+func main() {
+	log.SetFlags(0)
+	reexec.CheckAction()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	switch len(args) {
+	case 0:
+		worker, err := furnish.Start(ctx, reexec.Cmd(inNewNamespaces))
+		if err != nil {
+			return err
+		}
+		defer worker.Close()
+		file, err := worker.Call(ctx, 64<<20)
+		if err != nil {
+			return err
+		}
+		return copyFile(ctx, worker.PID(), file, os.DevNull)
+	case 3:
+		pid, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		return copyFile(ctx, pid, args[1], args[2])
+	}
+	return errors.New("either no arguments, or PID, FILE there, FILE here")
+}
+
+// copyFile copies a file that a process sees.
+func copyFile(ctx context.Context, pid int, there, here string) (err error) {
+	from, err := open.Call(ctx, there, reexec.Target(pid, "user", "mnt"))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	defer context.AfterFunc(ctx, func() { _ = from.Close() })() // ends the copying
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	to, err := os.Create(here)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	_, err = io.Copy(io.MultiWriter(to, progress(info.Size(), there)), from)
+	return err
+}
+
+// progress shows on stderr how much has been written to it: as a bar in a terminal, and otherwise, as in
+// a log, by a line for each tenth.
+func progress(size int64, name string) io.Writer {
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		return progressbar.DefaultBytes(size, name)
+	}
+	return &lines{size: size, name: name}
+}
+
+type lines struct {
+	size, written, tenths int64
+	name                  string
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.written += int64(len(b))
+	if tenths := l.written * 10 / max(l.size, 1); tenths > l.tenths {
+		l.tenths = tenths
+		fmt.Fprintf(os.Stderr, "%s: %d of %d bytes\n", l.name, l.written, l.size)
+	}
+	return len(b), nil
+}
+
+// furnish makes a file of so many bytes in a file system that only this mount namespace has.
+var furnish = reexec.RegisterFunc("furnish", func(size int64) (path string, err error) {
+	if err := syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, ""); err != nil {
+		return "", fmt.Errorf("cannot mount a tmpfs: %w", err)
+	}
+	return "/tmp/large", os.WriteFile("/tmp/large", make([]byte, size), 0o600)
+})
+
+// inNewNamespaces has a child be root of a new user namespace, and in a new mount namespace.
+func inNewNamespaces(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+}

@@ -1,0 +1,141 @@
+//go:build linux
+
+// Command listen serves HTTP on the loopback interface of another network namespace,
+// such as that of a container, while the server itself stays where it is:
+//
+//	go run ./examples/listen -address 127.0.0.1:8080 PID
+//
+// Who is in there reaches the server at this address, and nobody else does. Without a PID it
+// makes a process in new namespaces, and pays one visit from there; that needs no privileges.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/gons/reexec"
+)
+
+// listen opens a listener where it is called, in other namespaces. Open files travel, and a
+// socket stays in the namespace where it was opened.
+var listen = reexec.RegisterFunc("listen", func(address string) (*os.File, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer listener.Close() // the file is a duplicate
+	return listener.(*net.TCPListener).File()
+})
+
+func main() {
+	log.SetFlags(0)
+	reexec.CheckAction()
+	address := flag.String("address", "127.0.0.1:8080", "where to listen")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *address, flag.Arg(0)); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, address, process string) error {
+	var visitor *reexec.Worker[string, string]
+	pid, err := strconv.Atoi(process)
+	if process == "" {
+		if visitor, err = newVisitor(ctx); err == nil {
+			defer visitor.Close()
+			pid = visitor.PID()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	file, err := listen.Call(ctx, address, reexec.Target(pid, "user", "net"))
+	if err != nil {
+		return err
+	}
+	listener, err := net.FileListener(file)
+	_ = file.Close() // the listener has a duplicate
+	if err != nil {
+		return err
+	}
+	server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "hello from process %d", os.Getpid())
+	})}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	url := "http://" + listener.Addr().String()
+	fmt.Printf("process %d finds process %d at %s\n", pid, os.Getpid(), url)
+	if visitor != nil {
+		go func() {
+			defer server.Close()
+			page, err := visitor.Call(ctx, url)
+			fmt.Printf("a visitor got %q, error: %v\n", page, err)
+		}()
+	}
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// visit gets a page from where it is called. Without a URL it raises the loopback interface, which
+// is down in a new network namespace.
+var visit = reexec.RegisterFunc("visit", func(url string) (page string, err error) {
+	if url == "" {
+		return "", raiseLoopback()
+	}
+	response, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return string(body), err
+})
+
+// newVisitor makes a process in a new network namespace.
+func newVisitor(ctx context.Context) (*reexec.Worker[string, string], error) {
+	visitor, err := visit.Start(ctx, reexec.Cmd(func(cmd *exec.Cmd) {
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+	}))
+	if err != nil {
+		return nil, err
+	}
+	if _, err = visitor.Call(ctx, ""); err != nil {
+		_ = visitor.Close()
+	}
+	return visitor, err
+}
+
+// raiseLoopback does what "ip link set lo up" does.
+func raiseLoopback() error {
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(socket)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, lo)
+}
