@@ -1,11 +1,46 @@
 package reexec
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
+
+// notStarted is the error of a context that is done before there is a child.
+func (f facts) notStarted(cause error) error {
+	return f.failure("child was not started, reason: "+cause.Error(), cause)
+}
+
+// unsent is the error of a parameter that cannot be sent.
+func (f facts) unsent(cause error) error {
+	return f.failure("cannot send parameter to child, reason: "+cause.Error(), cause)
+}
+
+// cannotStart is the error of a child that cannot be started.
+func (f facts) cannotStart(cause error) error {
+	return f.failure("cannot start child, reason: "+cause.Error(), cause)
+}
+
+// failure returns an ActionError: what happened, and the causes.
+func (f facts) failure(what string, causes ...error) error {
+	if f.function {
+		return f.bare(fmt.Sprintf("gons/reexec: function %q: %s", f.name, what), causes...)
+	}
+	return f.bare("gons/reexec: ReexecAction.Run: "+what, causes...)
+}
+
+// bare is failure with the whole text.
+func (f facts) bare(text string, causes ...error) error {
+	causes = slices.DeleteFunc(causes, func(err error) bool { return err == nil })
+	err := causes[0]
+	if len(causes) > 1 || oneLine(err.Error()) != err.Error() {
+		err = causeList(causes)
+	}
+	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, text: oneLine(text)}
+}
 
 // A causeList is several errors, or one of several lines, in one line.
 type causeList []error

@@ -116,10 +116,14 @@ func (p *Process) connect(cmd *exec.Cmd, spec Spec, order *orders.Orders) (their
 		return nil, err
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, answer, stderr
-	if !spec.Function {
-		return nil, nil
+	if spec.Function {
+		return p.connectFunction(cmd, spec, order, answer)
 	}
+	return nil, nil
+}
 
+// connectFunction has a function answer on a pipe of its own, and gives it a socket where there is one.
+func (p *Process) connectFunction(cmd *exec.Cmd, spec Spec, order *orders.Orders, answer *os.File) (theirs []*os.File, err error) {
 	order.Concurrency, order.Grace = spec.Concurrency, spec.Grace
 	order.Ready = spec.Ready
 	if order.Answers, err = inherit(cmd, answer); err != nil {

@@ -1,0 +1,250 @@
+package conversation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/pipe"
+	"example.com/gons/reexec/internal/process"
+)
+
+// A Cancelled is the error of a call whose context has ended.
+type Cancelled struct {
+	Cause error
+	Begun bool
+}
+
+func (e *Cancelled) Error() string { return e.Cause.Error() }
+func (e *Cancelled) Unwrap() error { return e.Cause }
+
+// An UnsentError is the error of open files that cannot be sent.
+type UnsentError struct{ Err error }
+
+func (e *UnsentError) Error() string { return e.Err.Error() }
+func (e *UnsentError) Unwrap() error { return e.Err }
+
+// ErrClosed is the error of calls after Close.
+var ErrClosed = fmt.Errorf("worker is closed: %w", os.ErrClosed)
+
+// Call has the child serve a call, and blocks until it has answered; then what it has written to
+// stderr before has been passed on. The error is *Cancelled, ErrClosed, *End, or that of files that cannot be sent.
+func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, error) {
+	select {
+	case c.writing <- struct{}{}:
+	case <-ctx.Done():
+		return frame.Frame{}, &Cancelled{Cause: context.Cause(ctx)}
+	case <-c.closing:
+		return frame.Frame{}, ErrClosed
+	}
+	call := newCall()
+	call.size = len(param.encoded)
+	stop := process.OnDone(ctx, func() { c.cancel(ctx, call) })
+	defer stop()
+	if err := c.send(call, param); err != nil {
+		return frame.Frame{}, err
+	}
+	c.wait(call, func() bool { return call.over })
+
+	c.mu.Lock()
+	err, answers := call.err, call.answers
+	c.mu.Unlock()
+	switch {
+	case err != nil:
+		return frame.Frame{}, err
+	case len(answers) == 0:
+		return frame.Frame{}, c.end()
+	}
+	c.p.CatchUp(ctx.Done())
+	return answers[0], nil
+}
+
+// send sends the parameter of a call as soon as the child has room for it. Whoever calls it holds the
+// right to write.
+func (c *Conversation) send(call *Call, param Param) error {
+	release := func() { <-c.writing }
+	c.mu.Lock()
+	c.writer = call
+	c.mu.Unlock()
+	c.wait(call, func() bool { return c.admits(call) })
+	c.mu.Lock()
+	c.writer = nil
+	if c.IsClosed() && call.err == nil {
+		call.err = ErrClosed
+	}
+	if err := call.err; err != nil || c.lost {
+		c.mu.Unlock()
+		release()
+		if err == nil {
+			err = c.end()
+		}
+		return err
+	}
+	descriptors, err := frame.Duplicate(param.files)
+	if err != nil {
+		c.mu.Unlock()
+		release()
+		return &UnsentError{err}
+	}
+	c.last++
+	call.number = c.last
+	frame.SetCall(param.encoded, call.number, !c.begins(call))
+	c.calls[call.number] = call
+	c.queued += call.size
+	fits := c.queued <= usual
+	c.mu.Unlock()
+
+	if fits {
+		defer release()
+		if err := c.write(call, descriptors, param.encoded); err != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.finish(call)
+			return &UnsentError{err}
+		}
+		return nil
+	}
+	// It may take long, and who cancels the call must not wait for it.
+	go func() {
+		defer release()
+		if err := c.write(call, descriptors, param.encoded); err != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.abandon(call, &UnsentError{err})
+			c.finish(call)
+		}
+	}()
+	return nil
+}
+
+// usual is how many bytes of parameters fit into any pipe for sure. So whoever writes no more does not block, even if
+// the child has read none of them.
+const usual = 32 << 10
+
+// admits tells whether a parameter may be sent: if the child can begin with it at once, or if it
+// does not block who writes it. It needs mu.
+func (c *Conversation) admits(call *Call) bool {
+	return len(c.calls) < c.spec.Concurrency || len(c.calls) < maxCalls && c.queued+call.size <= c.room
+}
+
+// maxCalls is how many calls may be unanswered when another one is sent before the child can begin with it. So the
+// socket has room for the cancellations of all that may be withdrawn, even if the child does not listen.
+const maxCalls = 128
+
+// begins tells whether the child has begun with a call, or will at once: there are not enough others before
+// it that keep it from that. It needs mu.
+func (c *Conversation) begins(call *Call) bool {
+	before := 0
+	for number := range c.calls {
+		if number < call.number {
+			before++
+		}
+	}
+	return before < c.spec.Concurrency
+}
+
+// write sends a parameter to the child, after its files.
+func (c *Conversation) write(call *Call, descriptors []int, encoded []byte) error {
+	if len(descriptors) > 0 {
+		if c.p.Control == nil {
+			return errors.ErrUnsupported
+		}
+		if err := frame.SendFiles(c.p.Control, call.number, descriptors); err != nil {
+			return err
+		}
+	}
+	pipe.Grow(c.p.Stdin, len(encoded))
+	_, _ = c.p.Stdin.Write(encoded) // a child that does not take it does not answer either
+	return nil
+}
+
+// cancel is what the end of its context does to a call. One that has not begun is withdrawn. The child has
+// the grace period to answer one that has, if its function obeys to its context; otherwise it
+// is killed.
+func (c *Conversation) cancel(ctx context.Context, call *Call) {
+	cause := context.Cause(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if call.over || call.err != nil {
+		return
+	}
+	if call.number == 0 {
+		c.abandon(call, &Cancelled{Cause: cause})
+		return
+	}
+	message := frame.Cancellation(call.number, ctx)
+	begun := c.begins(call)
+	switch {
+	case begun && c.canCancel():
+		c.leave(call, cause, &message)
+		return
+	case begun || !c.sendNow(message):
+		go c.p.Abort(cause) // whose answers its caller waits for
+		return
+	}
+	// The child may have answered the calls before it, which nobody has read yet, and have begun with it. But once all
+	// has been read that was there after the cancellation was sent, and there are still others before it, then it
+	// has not.
+	call.doubt = cause
+	c.doubted = append(c.doubted, call)
+	call.poke()
+	if c.reader != nil {
+		c.p.Answer.Interrupt()
+	}
+}
+
+// sendNow sends a cancellation without waiting. A short cause leaves room in the socket for those of all calls
+// that may be withdrawn.
+func (c *Conversation) sendNow(m frame.Message) (sent bool) {
+	if frame.Send(c.p.Control, m, false) == nil {
+		return true
+	}
+	m.Cause = m.Cause[:min(len(m.Cause), 64)]
+	return frame.Send(c.p.Control, m, false) == nil
+}
+
+// settle decides what has become of calls that were withdrawn, now that all has been read that came before. It needs mu.
+func (c *Conversation) settle(calls []*Call) {
+	c.doubted = c.doubted[len(calls):]
+	for _, call := range calls {
+		switch {
+		case call.over || call.err != nil:
+		case !c.begins(call):
+			c.abandon(call, &Cancelled{Cause: call.doubt})
+		case c.canCancel():
+			c.leave(call, call.doubt, nil)
+		default:
+			go c.p.Abort(call.doubt)
+		}
+	}
+}
+
+// leave releases the caller of a call that the child is serving, and that is to end. It needs mu.
+func (c *Conversation) leave(call *Call, cause error, message *frame.Message) {
+	c.abandon(call, &Cancelled{Cause: cause, Begun: true})
+	call.overseer = newCall()
+	go c.oversee(call, cause, message)
+}
+
+// abandon releases the caller of a call, whose answer will be dropped. It needs mu.
+func (c *Conversation) abandon(call *Call, why error) {
+	call.abandoned, call.err = true, why
+	call.poke()
+	if c.reader == call {
+		c.p.Answer.Interrupt()
+	}
+}
+
+// oversee tells the child of the end of a call's context, if there is still a message to be sent, and has
+// the call end within the grace period, or else the child.
+func (c *Conversation) oversee(call *Call, cause error, message *frame.Message) {
+	timer := time.AfterFunc(c.spec.Grace, func() { c.p.Abort(cause) })
+	defer timer.Stop()
+	if message != nil && frame.Send(c.p.Control, *message, true) != nil {
+		c.p.Abort(cause)
+	}
+	c.wait(call.overseer, func() bool { return call.over })
+}

@@ -1,0 +1,156 @@
+package conversation
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"example.com/gons/reexec/internal/frame"
+)
+
+// wait blocks until what is awaited is there, or will never be. Of those who wait, one reads for
+// all. Function done needs mu.
+func (c *Conversation) wait(call *Call, done func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !done() && !c.lost && call.err == nil {
+		if c.reader == nil {
+			c.reader = call
+			doubted := c.doubted
+			if len(doubted) > 0 {
+				c.p.Answer.Interrupt()
+			}
+			c.mu.Unlock()
+			f, err := c.read()
+			c.mu.Lock()
+			c.reader = nil
+			if f == nil && err == nil {
+				c.settle(doubted)
+				continue
+			}
+			c.deliver(f, err)
+			continue
+		}
+		c.waiting[call] = struct{}{}
+		c.mu.Unlock()
+		<-call.wake
+		c.mu.Lock()
+		delete(c.waiting, call)
+	}
+	if c.reader == nil {
+		for next := range c.waiting {
+			next.poke()
+			break
+		}
+	}
+}
+
+// read reads a frame. After an interruption of the reader, or a late one of its predecessor, it does not wait: then, if
+// there is none, both the frame and the error are nil.
+func (c *Conversation) read() (*frame.Frame, error) {
+	f, err := c.frames.Next()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.p.Answer.Resume()
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.Files > 0 {
+		c.receive(&f)
+	}
+	return &f, nil
+}
+
+// receive receives the files of an answer, which have been sent before it. Others are of an answer that was not sent
+// to its end.
+func (c *Conversation) receive(f *frame.Frame) {
+	var descriptors []int
+	lost := false
+	for received := 0; received < int(f.Files); {
+		m, err := frame.Receive(c.p.Control)
+		if err != nil {
+			lost = true
+			break
+		}
+		if m.Call != f.Call {
+			frame.CloseAll(m.Files)
+			continue
+		}
+		descriptors = append(descriptors, m.Files...)
+		received += m.Count
+		lost = lost || m.Lost
+	}
+	f.Receive(descriptors, lost)
+}
+
+// deliver gives a frame to whom it may concern. It needs mu.
+func (c *Conversation) deliver(f *frame.Frame, err error) {
+	switch {
+	case err != nil:
+		c.lose(nil)
+		return
+	case f.Kind != frame.Event && f.Kind != frame.Result:
+		f.CloseFiles() // nobody has asked for them
+	}
+	switch {
+	case f.Kind == frame.Ready && !c.ready && c.spec.Ready:
+		c.ready = true
+		return
+	case f.Kind == frame.Refusal:
+		c.word = f
+		return
+	}
+	call := c.calls[f.Call]
+	if call == nil {
+		f.CloseFiles()
+		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.Kind)))
+		return
+	}
+	switch f.Kind {
+	case frame.Event:
+		if !c.spec.Stream {
+			f.CloseFiles()
+			c.lose(errors.New("events are not asked for"))
+			return
+		}
+	case frame.Panicked:
+		c.word = f
+		c.finish(call)
+	case frame.Result, frame.Failed, frame.Bad, frame.Withdrawn:
+		c.finish(call)
+	default:
+		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
+		return
+	}
+	if call.doubt != nil && !call.abandoned {
+		c.abandon(call, &Cancelled{Cause: call.doubt, Begun: f.Kind != frame.Withdrawn})
+	}
+	if call.abandoned {
+		f.CloseFiles()
+		return
+	}
+	call.answers = append(call.answers, *f)
+	call.poke()
+}
+
+// finish ends a call, so that another one may be sent. It needs mu.
+func (c *Conversation) finish(call *Call) {
+	delete(c.calls, call.number)
+	c.queued -= call.size
+	call.over = true
+	if call.overseer != nil {
+		call.overseer.poke()
+	}
+	if c.writer != nil {
+		c.writer.poke()
+	}
+}
+
+// lose ends all waiting: there are no more frames, or they make no sense. It needs mu.
+func (c *Conversation) lose(fault error) {
+	c.lost, c.fault = true, fault
+	for call := range c.waiting {
+		call.poke()
+	}
+}

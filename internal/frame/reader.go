@@ -1,0 +1,69 @@
+package frame
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+)
+
+// A Reader reads frames. If its source has a deadline that passes, it can go on later.
+type Reader struct {
+	Large func(length uint64) // called before a value of so many bytes is read, if not nil
+	Opens bool                // values may hold open files: then those that have not been sent are missed
+
+	source *bufio.Reader
+	next   Frame
+	begun  bool   // its header has been read
+	body   []byte // what has been read of the value
+}
+
+// NewReader returns a Reader.
+func NewReader(source io.Reader) *Reader { return &Reader{source: bufio.NewReader(source)} }
+
+// Next reads a frame, but for its files. An error that is no timeout means that there are
+// no more: for both sides it makes no difference whether the other one has ended between
+// two frames or within.
+func (r *Reader) Next() (Frame, error) {
+	if !r.begun {
+		header, err := r.source.Peek(headerSize)
+		if err != nil {
+			return Frame{}, err
+		}
+		order := binary.BigEndian
+		r.next = Frame{Header: Header{
+			Kind:     Kind(header[0]),
+			Queued:   header[1] != 0,
+			Call:     order.Uint64(header[2:]),
+			Deadline: int64(order.Uint64(header[10:])),
+			Files:    order.Uint32(header[18:]),
+		}, Length: order.Uint64(header[22:])}
+		_, _ = r.source.Discard(headerSize) // has been peeked at
+		r.begun = true
+		if r.Large != nil {
+			r.Large(r.next.Length)
+		}
+	}
+	for uint64(len(r.body)) < r.next.Length {
+		if len(r.body) == cap(r.body) {
+			more := min(r.next.Length-uint64(len(r.body)), uint64(max(len(r.body), maxAhead)))
+			r.body = append(make([]byte, 0, len(r.body)+int(more)), r.body...)
+		}
+		n, err := r.source.Read(r.body[len(r.body):cap(r.body)])
+		r.body = r.body[:len(r.body)+n]
+		if err != nil {
+			return Frame{}, err
+		}
+	}
+	f := r.next
+	f.Value, f.opens = r.body, r.Opens
+	r.begun, r.body = false, nil
+	if f.Files > 0 {
+		var ok bool
+		if f.names, f.Value, ok = bytes.Cut(f.Value, []byte("\n")); !ok {
+			return Frame{}, errors.New("frame has files without names")
+		}
+	}
+	return f, nil
+}
