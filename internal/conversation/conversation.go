@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -203,7 +204,7 @@ func (c *Conversation) Next(call *Call) (frame.Frame, error) {
 		return frame.Frame{}, errLost
 	}
 	f := call.answers[0]
-	call.answers = call.answers[1:]
+	call.answers = slices.Delete(call.answers, 0, 1) // which keeps the memory
 	return f, nil
 }
 
