@@ -11,6 +11,7 @@ package conversation
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"example.com/gons/reexec/internal/frame"
@@ -192,7 +193,7 @@ func (c *Conversation) Next(call *Call) (frame.Frame, error) {
 		return frame.Frame{}, errLost
 	}
 	f := call.answers[0]
-	call.answers = call.answers[1:]
+	call.answers = slices.Delete(call.answers, 0, 1) // which keeps the memory
 	return f, nil
 }
 

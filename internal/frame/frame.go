@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -100,9 +101,9 @@ const maxAhead = 16 << 20
 // Encode encodes a value as a frame, in one piece: writing it takes one system
 // call, and so its reader is woken up just once. The files are those in the value.
 func Encode(h Header, value any, files []*os.File) ([]byte, error) {
-	var b bytes.Buffer
-	b.Write(make([]byte, headerSize))
-	encoder := json.NewEncoder(&b)
+	encoder := encoders.Get().(*encoder)
+	encoder.frame.Reset()
+	encoder.frame.Write(make([]byte, headerSize))
 	if h.Files = uint32(len(files)); h.Files > 0 {
 		names := make([][]byte, len(files)) // not everything is UTF-8
 		for i, f := range files {
@@ -115,7 +116,11 @@ func Encode(h Header, value any, files []*os.File) ([]byte, error) {
 	if err := encoder.Encode(value); err != nil {
 		return nil, err
 	}
-	encoded := b.Bytes()
+	encoded := encoder.frame.Bytes()
+	if len(encoded) <= maxShared {
+		encoded = bytes.Clone(encoded)
+		encoders.Put(encoder)
+	}
 	encoded[0] = byte(h.Kind)
 	if h.Queued {
 		encoded[1] = 1
@@ -127,6 +132,22 @@ func Encode(h Header, value any, files []*os.File) ([]byte, error) {
 	order.PutUint64(encoded[22:], uint64(len(encoded)-headerSize))
 	return encoded, nil
 }
+
+// An encoder is shared by frames, one after the other, since most are so small that to make one takes
+// longer than to use it.
+type encoder struct {
+	frame bytes.Buffer
+	*json.Encoder
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := &encoder{}
+	e.Encoder = json.NewEncoder(&e.frame)
+	return e
+}}
+
+// maxShared is the largest frame, in bytes, that is copied out of a shared encoder. Others keep it.
+const maxShared = 4096
 
 // MustEncode encodes what can be encoded for sure.
 func MustEncode(h Header, value any) []byte {
