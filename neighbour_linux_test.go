@@ -89,6 +89,14 @@ func needsNamespaces(kinds ...string) {
 	}
 }
 
+// needsSetns skips a spec where a filter denies joining anything.
+func needsSetns() {
+	GinkgoHelper()
+	if err := unix.Setns(-1, 0); err != unix.EBADF {
+		Skip("needs setns: " + err.Error())
+	}
+}
+
 // refusals are what the kernel has said, by types.
 var refusals sync.Map
 
