@@ -231,6 +231,7 @@ var _ = Describe("a child born in namespaces", func() {
 	)
 
 	It("leaves nothing behind if the PID namespace ends meanwhile", func() {
+		needsNamespaces("user", "pid")
 		failed := 0
 		for i := range 30 {
 			cmd, end, err := startNeighbour("-", "user", "pid")

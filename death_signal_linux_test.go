@@ -57,6 +57,9 @@ var _ = Describe("a Pdeathsig", func() {
 
 	DescribeTable("ends a worker that has no ear for the end of its parent",
 		func(goroutine, new string) {
+			if new != "" {
+				needsNamespaces("user", "cgroup", "ipc", "net", "pid", "uts")
+			}
 			parent := withRole("mortal worker", goroutine, new)
 			stdout, err := parent.StdoutPipe()
 			Expect(err).NotTo(HaveOccurred())

@@ -2,6 +2,7 @@ package reexec_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -17,8 +18,13 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// moment is how long a spec waits for what takes no time.
-const moment = 20 * time.Second // much too long for anything to take, but not for ever
+// moment is how long a spec waits for what takes no time: much too long for anything to take,
+// but not for ever. Emulated machines need more.
+var moment = 20 * time.Second
+
+func init() {
+	flag.DurationVar(&moment, "moment", moment, "how long specs wait for what takes no time")
+}
 
 // fate runs f in a goroutine of its own and tells how it ends: "returns", "goexit", or
 // with a panic. What hangs fails the spec, and its children are killed afterwards.

@@ -101,6 +101,7 @@ var _ = Describe("faults", func() {
 		func(types ...string) {
 			n := newNeighbour("user", "pid", "net")
 			namespaces := reexec.Namespaces(n.namespaces(types...))
+			needsToSee(namespaces)
 			param := strings.Repeat("x", 1<<20) // takes its time to be sent and answered
 			for range 25 {
 				done := make(chan error, 1)
@@ -145,6 +146,18 @@ var _ = Describe("faults", func() {
 	)
 
 })
+
+// needsToSee skips a spec where /proc does not show the children of these options (hidepid).
+func needsToSee(namespaces reexec.ReexecActionOption) {
+	GinkgoHelper()
+	before := len(children())
+	worker, err := double.Start(background, namespaces)
+	Expect(err).NotTo(HaveOccurred())
+	defer worker.Close()
+	if len(children()) == before {
+		Skip("/proc does not show children in namespaces")
+	}
+}
 
 // others returns the PIDs of the children but for one.
 func others(pid int) (pids []int) {

@@ -91,59 +91,68 @@ var _ = Describe("a writer of stderr", func() {
 
 	Context("that blocks", func() {
 
-		// Each runs something that writes to stderr, until ctx is done.
-		runs := map[string]func(ctx context.Context, options ...reexec.ReexecActionOption) error{
-			"an action": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+		// Each runs something that writes to stderr, until ctx is done, and tells
+		// when it begins with that.
+		runs := map[string]func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error{
+			"an action": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+				begins()
 				return reexec.RunReexecActionContext(ctx, "say, then hang", options...)
 			},
-			"an action that answers": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+			"an action that answers": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+				begins()
 				return reexec.RunReexecActionContext(ctx, "say much", append(options, reexec.Result(new(string)))...)
 			},
-			"a call": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+			"a call": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+				begins()
 				_, err := hang.Call(ctx, "hang", options...)
 				return err
 			},
-			"a call that answers": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+			"a call that answers": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+				begins()
 				_, err := say.Call(ctx, 1, options...)
 				return err
 			},
-			"a worker's call": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+			"a worker's call": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
 				w, err := hang.Start(background, options...)
 				if err != nil {
 					return err
 				}
 				DeferCleanup(func() { go w.Close() }) // which may hang until the writer is released
+				begins()
 				_, err = w.Call(ctx, "hang")
 				return err
 			},
-			"a worker's call, by the context of Start": func(ctx context.Context, options ...reexec.ReexecActionOption) error {
+			"a worker's call, by the context of Start": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
 				w, err := hang.Start(ctx, options...)
 				if err != nil {
 					return err
 				}
 				DeferCleanup(func() { go w.Close() }) // which may hang until the writer is released
+				begins()
 				_, err = w.Call(background, "hang")
 				return err
 			},
 		}
 
-		// expectRelease expects the end of the context to release a run.
-		expectRelease := func(what string, blocks <-chan struct{}, options ...reexec.ReexecActionOption) {
+		// expectRelease expects the end of the context to release a run, when something blocks
+		// that has begun.
+		expectRelease := func(what string, blocks func(begun <-chan struct{}), options ...reexec.ReexecActionOption) {
 			GinkgoHelper()
 			ctx, cancel := context.WithCancelCause(background)
 			DeferCleanup(func() { cancel(nil) })
+			begun := make(chan struct{})
 			go func() {
-				<-blocks
+				blocks(begun)
 				cancel(reason)
 			}()
-			Expect(inTime(func() error { return runs[what](ctx, options...) })).To(MatchError(reason))
+			Expect(inTime(func() error { return runs[what](ctx, func() { close(begun) }, options...) })).To(MatchError(reason))
 			Eventually(children).WithTimeout(moment).Should(BeEmpty())
 		}
 
 		DescribeTable("does not keep the end of the context from",
 			func(what string) {
 				w := newBlockingWriter()
-				expectRelease(what, w.Blocks, reexec.Stderr(w))
+				expectRelease(what, func(<-chan struct{}) { <-w.Blocks }, reexec.Stderr(w))
 			},
 			Entry(nil, "an action"),
 			Entry(nil, "an action that answers"),
@@ -156,9 +165,10 @@ var _ = Describe("a writer of stderr", func() {
 		DescribeTable("does not do so either if it is the parent's own stderr",
 			func(what string) {
 				blockStderr()
-				soon := make(chan struct{})
-				time.AfterFunc(100*time.Millisecond, func() { close(soon) })
-				expectRelease(what, soon)
+				expectRelease(what, func(begun <-chan struct{}) {
+					<-begun // starting a worker may take its time
+					time.Sleep(100 * time.Millisecond)
+				})
 			},
 			Entry(nil, "a call"),
 			Entry(nil, "a call that answers"),

@@ -74,7 +74,10 @@ static void tell(const char *format, ...)
  */
 static void fail(int cause, const char *message)
 {
-	tell("failed %d %s", cause, message);
+	if (parent < 0)
+		dprintf(STDERR_FILENO, "%s", message); /* a child that joins nothing reports nothing else */
+	else
+		tell("failed %d %s", cause, message);
 	_exit(1);
 }
 
@@ -281,9 +284,12 @@ __attribute__((constructor(101))) static void birth_constructor(void)
 		blank(1);
 		return;
 	}
-	if (child && *child && socket && *socket) {
+	if (!child || !*child)
+		return;
+	if (socket && *socket) {
 		if (sscanf(socket, "%d-%d", &parent, &last) != 2)
 			_exit(1);
 		join();
-	}
+	} else
+		enter_time_for_children();
 }

@@ -217,6 +217,14 @@ func newJoinError(report string, refs []Ref) *JoinError {
 			}
 		}
 	}
-	e.Text += Hint(e.Err, e.Kind, e.Path)
+	if e.Err == syscall.EPERM && setnsDenied() {
+		e.Text += " (a seccomp filter of this process denies setns(2))"
+	} else {
+		e.Text += Hint(e.Err, e.Kind, e.Path)
+	}
 	return e
 }
+
+// setnsDenied tells whether it is a filter that denies joining: the kernel itself would see first
+// that there is no such file.
+func setnsDenied() bool { return unix.Setns(-1, 0) == unix.EPERM }
