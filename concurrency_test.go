@@ -569,7 +569,7 @@ var _ = Describe("concurrency of workers", func() {
 
 		It("tell of the PID also if somebody else has waited for the child", func() {
 			signal.Ignore(syscall.SIGCHLD) // as if
-			defer func() { // Reset would still ignore it
+			defer func() {                 // Reset would still ignore it
 				heed := make(chan os.Signal, 1)
 				signal.Notify(heed, syscall.SIGCHLD)
 				signal.Stop(heed)
