@@ -137,9 +137,11 @@ func newHoard(dir string) *hoard {
 	h := &hoard{First: f(), Slice: []*os.File{f(), nil, f()}, Array: [3]*os.File{nil, f(), f()}, Tagged: f()}
 	h.Map, h.Numbers, h.Keys, h.Table = map[string]*os.File{}, map[int]*os.File{}, map[fileKey][]*os.File{}, map[string]row{}
 	for i := range 12 {
-		h.Map[itoa(i)], h.Numbers[i], h.Keys[fileKey{i, i}], h.Table[itoa(i)] = f(), f(), []*os.File{f()}, row{File: f()}
+		h.Numbers[i], h.Keys[fileKey{i, i}], h.Table[itoa(i)] = f(), []*os.File{f()}, row{File: f()}
+		if h.Map[itoa(i)] = nil; i != 3 {
+			h.Map[itoa(i)] = f()
+		}
 	}
-	h.Map["3"] = nil
 	h.Rows = []row{{"a", f()}, {"b", nil}, {"c", f()}}
 	pointer := f()
 	h.Pointer = &pointer
