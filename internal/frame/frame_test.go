@@ -160,9 +160,9 @@ var _ = Describe("a frame", func() {
 		Entry("no JSON", append(make([]byte, headerSize-1), 1, '?'), func(*Frame) {}, g.ContainSubstring("invalid character '?'")),
 		Entry("files without names", func() []byte {
 			b := append(make([]byte, headerSize-1), 1, '1')
-			b[21] = 1
+			b[0], b[21] = byte(Result), 1
 			return b
-		}(), func(*Frame) {}, "frame has files without names"),
+		}(), func(*Frame) {}, ErrNames),
 		Entry("names that are none", withFiles(1, `[1]`, "null"), func(f *Frame) { f.Receive(nil, false) }, g.ContainSubstring("cannot unmarshal number")),
 		Entry("less files than names", withFiles(2, `["a","b"]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
 		Entry("more files than names", withFiles(1, `[]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
