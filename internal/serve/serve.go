@@ -138,7 +138,7 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 		if ctx.Err() == nil && unsent == nil {
 			unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)
 		} else {
-			closeFiles(s.filesOf(event))
+			closeAll(s.filesOf(event)) // as if it had been sent
 		}
 		return ctx.Err() == nil && unsent == nil
 	}
@@ -166,7 +166,7 @@ func (s *server) conclude(call uint64, result any, err error) {
 			unsent.what += " result"
 		}
 	}
-	closeFiles(s.filesOf(result))
+	closeAll(s.filesOf(result))
 	h.Kind = frame.Bad
 	switch {
 	case errors.As(err, &undecoded):
@@ -190,7 +190,7 @@ func (e *unsentError) Unwrap() error { return e.error }
 // answer sends a value, open files included, which are closed then.
 func (s *server) answer(h frame.Header, value any) error {
 	files := s.filesOf(value)
-	defer closeFiles(files)
+	defer closeAll(files)
 	encoded, err := frame.Encode(h, value, files)
 	if err != nil {
 		return &unsentError{"cannot encode", err}
@@ -210,7 +210,7 @@ func (s *server) answer(h frame.Header, value any) error {
 	return nil
 }
 
-// filesOf returns the open files of an answer.
+// filesOf returns the open files in an answer.
 func (s *server) filesOf(value any) []*os.File {
 	if !s.function.Files {
 		return nil
@@ -218,7 +218,7 @@ func (s *server) filesOf(value any) []*os.File {
 	return frame.FilesOf(value)
 }
 
-func closeFiles(files []*os.File) {
+func closeAll(files []*os.File) {
 	for _, f := range files {
 		_ = f.Close()
 	}
