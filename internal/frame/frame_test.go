@@ -140,12 +140,9 @@ var _ = Describe("a frame", func() {
 	})
 
 	It("may be larger than what is read ahead", func() {
-		value := bytes.Repeat([]byte("."), maxAhead)
-		var got []byte
-		f := read(mustEncode(Header{Kind: Result}, value))
-		g.Expect(len(f.Value)).To(g.BeNumerically(">", maxAhead))
-		g.Expect(f.Unmarshal(&got)).To(g.Succeed())
-		g.Expect(bytes.Equal(got, value)).To(g.BeTrue())
+		encoded := mustEncode(Header{Kind: Result}, bytes.Repeat([]byte("."), maxAhead))
+		g.Expect(len(encoded)).To(g.BeNumerically(">", maxAhead*5/4))
+		g.Expect(bytes.Equal(read(encoded).Value, encoded[headerSize:])).To(g.BeTrue())
 	})
 
 	DescribeTable("that makes no sense", func(encoded []byte, receive func(f *Frame), matcher any) {
