@@ -143,9 +143,8 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 		return ctx.Err() == nil && unsent == nil
 	}
 	result, err := s.function.Call(ctx, decode, emit)
-	if e := (*unsentError)(nil); errors.As(unsent, &e) {
-		e.what += " event"
-		err = e
+	if unsent != nil {
+		err = unsent
 	}
 	s.control.end(param.Call)
 	s.conclude(param.Call, result, err)
@@ -162,9 +161,6 @@ func (s *server) conclude(call uint64, result any, err error) {
 		if err = s.answer(h, result); err == nil {
 			return
 		}
-		if errors.As(err, &unsent) {
-			unsent.what += " result"
-		}
 	}
 	closeAll(s.filesOf(result))
 	h.Kind = frame.Bad
@@ -179,9 +175,9 @@ func (s *server) conclude(call uint64, result any, err error) {
 	}
 }
 
-// An unsentError is the error of a value that could not be sent.
+// An unsentError is the error of an answer that could not be sent.
 type unsentError struct {
-	what string
+	what string // has happened
 	error
 }
 
@@ -191,19 +187,23 @@ func (e *unsentError) Unwrap() error { return e.error }
 func (s *server) answer(h frame.Header, value any) error {
 	files := s.filesOf(value)
 	defer closeAll(files)
+	what := "result"
+	if h.Kind == frame.Event {
+		what = "event"
+	}
 	encoded, err := frame.Encode(h, value, files)
 	if err != nil {
-		return &unsentError{"cannot encode", err}
+		return &unsentError{"cannot encode " + what, err}
 	}
 	descriptors, err := frame.Duplicate(files)
 	if err != nil {
-		return &unsentError{"cannot send", err}
+		return &unsentError{"cannot send " + what, err}
 	}
 	s.answering.Lock()
 	defer s.answering.Unlock()
 	if len(descriptors) > 0 {
 		if err := s.control.sendFiles(h.Call, descriptors); err != nil {
-			return &unsentError{"cannot send", err}
+			return &unsentError{"cannot send " + what, err}
 		}
 	}
 	s.write(encoded)
