@@ -115,6 +115,7 @@ func init() {
 			}
 		}()
 		go func() {
+			//lint:ignore SA5002 it is to be busy
 			for {
 			}
 		}()
