@@ -182,7 +182,7 @@ func (s shape) alone(ctx context.Context, param any, options []ReexecActionOptio
 	if ctx.Err() != nil {
 		return nil, run.notStarted(context.Cause(ctx))
 	}
-	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Opens: s.opens, Stream: s.stream}
+	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Opens: s.opens}
 	spec.Roams = s.stream // a loop may go on in another goroutine, see iter.Pull
 	encoded, err := spec.NewParam(ctx, param)
 	if err != nil {

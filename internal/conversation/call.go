@@ -69,7 +69,7 @@ func (c *Conversation) send(call *Call, param Param) error {
 	c.mu.Lock()
 	c.writer = call
 	c.mu.Unlock()
-	c.wait(call, func() bool { return c.admits(call) })
+	c.wait(call, func() bool { return c.IsClosed() || c.admits(call) })
 	c.mu.Lock()
 	c.writer = nil
 	if c.IsClosed() && call.err == nil {

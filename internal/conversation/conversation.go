@@ -24,7 +24,6 @@ type Spec struct {
 	process.Spec
 	Context bool // the function obeys to its context
 	Files   bool // its parameters may hold open files
-	Stream  bool // it answers with events, too
 	Opens   bool // its answers may
 }
 

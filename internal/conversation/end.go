@@ -67,6 +67,11 @@ func (c *Conversation) hangUp() *End {
 	if e.Closed {
 		c.withdraw()
 	}
+	if !c.spec.Ready { // who waited for answers is here
+		for _, call := range c.calls {
+			call.abandoned = true
+		}
+	}
 	c.mu.Unlock()
 
 	switch {

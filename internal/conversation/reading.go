@@ -87,6 +87,9 @@ func (c *Conversation) receive(f *frame.Frame) {
 // deliver gives a frame to whom it may concern. It needs mu.
 func (c *Conversation) deliver(f *frame.Frame, err error) {
 	switch {
+	case errors.Is(err, frame.ErrNames):
+		c.lose(err)
+		return
 	case err != nil:
 		c.lose(nil)
 		return
@@ -107,19 +110,15 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.Kind)))
 		return
 	}
-	switch f.Kind {
-	case frame.Event:
-		if !c.spec.Stream {
-			f.CloseFiles()
-			c.lose(errors.New("events are not asked for"))
-			return
-		}
-	case frame.Panicked:
+	switch {
+	case f.Kind == frame.Event && !c.spec.Ready:
+	case f.Kind == frame.Panicked:
 		c.word = f
 		c.finish(call)
-	case frame.Result, frame.Failed, frame.Bad, frame.Withdrawn:
+	case f.Kind == frame.Result || f.Kind == frame.Failed || f.Kind == frame.Bad || f.Kind == frame.Withdrawn:
 		c.finish(call)
 	default:
+		f.CloseFiles()
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
 		return
 	}

@@ -40,7 +40,8 @@ type (
 		unexported
 		Files
 		*list
-		Left    *os.File `json:"-"`
+		Left *os.File `json:"-"`
+		//lint:ignore SA5008 this is the name "-"
 		Dash    *os.File `json:"-,"`
 		Empty   *os.File `json:",omitempty"`
 		Renamed *os.File `json:"File2"`

@@ -62,8 +62,11 @@ func (r *Reader) Next() (Frame, error) {
 	if f.Files > 0 {
 		var ok bool
 		if f.names, f.Value, ok = bytes.Cut(f.Value, []byte("\n")); !ok {
-			return Frame{}, errors.New("frame has files without names")
+			return Frame{}, ErrNames
 		}
 	}
 	return f, nil
 }
+
+// ErrNames says that a frame makes no sense.
+var ErrNames = errors.New("frame has files without names")

@@ -158,14 +158,13 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 		if ctx.Err() == nil && unsent == nil {
 			unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)
 		} else {
-			closeFiles(s.filesOf(event))
+			closeAll(s.filesOf(event)) // as if it had been sent
 		}
 		return ctx.Err() == nil && unsent == nil
 	}
 	result, err := s.function.Call(ctx, decode, emit)
-	if e := (*unsentError)(nil); errors.As(unsent, &e) {
-		e.what += " event"
-		err = e
+	if unsent != nil {
+		err = unsent
 	}
 	s.control.end(param.Call)
 	s.conclude(param.Call, result, err)
@@ -182,11 +181,8 @@ func (s *server) conclude(call uint64, result any, err error) {
 		if err = s.answer(h, result); err == nil {
 			return
 		}
-		if errors.As(err, &unsent) {
-			unsent.what += " result"
-		}
 	}
-	closeFiles(s.filesOf(result))
+	closeAll(s.filesOf(result))
 	h.Kind = frame.Bad
 	switch {
 	case errors.As(err, &undecoded):
@@ -199,9 +195,9 @@ func (s *server) conclude(call uint64, result any, err error) {
 	}
 }
 
-// An unsentError is the error of a value that could not be sent.
+// An unsentError is the error of an answer that could not be sent.
 type unsentError struct {
-	what string
+	what string // has happened
 	error
 }
 
@@ -210,27 +206,31 @@ func (e *unsentError) Unwrap() error { return e.error }
 // answer sends a value, open files included, which are closed then.
 func (s *server) answer(h frame.Header, value any) error {
 	files := s.filesOf(value)
-	defer closeFiles(files)
+	defer closeAll(files)
+	what := "result"
+	if h.Kind == frame.Event {
+		what = "event"
+	}
 	encoded, err := frame.Encode(h, value, files)
 	if err != nil {
-		return &unsentError{"cannot encode", err}
+		return &unsentError{"cannot encode " + what, err}
 	}
 	descriptors, err := frame.Duplicate(files)
 	if err != nil {
-		return &unsentError{"cannot send", err}
+		return &unsentError{"cannot send " + what, err}
 	}
 	s.answering.Lock()
 	defer s.answering.Unlock()
 	if len(descriptors) > 0 {
 		if err := s.control.sendFiles(h.Call, descriptors); err != nil {
-			return &unsentError{"cannot send", err}
+			return &unsentError{"cannot send " + what, err}
 		}
 	}
 	s.write(encoded)
 	return nil
 }
 
-// filesOf returns the open files of an answer.
+// filesOf returns the open files in an answer.
 func (s *server) filesOf(value any) []*os.File {
 	if !s.function.Files {
 		return nil
@@ -238,7 +238,7 @@ func (s *server) filesOf(value any) []*os.File {
 	return frame.FilesOf(value)
 }
 
-func closeFiles(files []*os.File) {
+func closeAll(files []*os.File) {
 	for _, f := range files {
 		_ = f.Close()
 	}

@@ -1,18 +1,18 @@
 package specs
 
 import (
-	. "github.com/onsi/gomega"
-	. "github.com/thediveo/fdooze"
+	"github.com/onsi/gomega"
+	"github.com/thediveo/fdooze"
 	"golang.org/x/sys/unix"
 )
 
 // noMore remembers which files are open. What it returns expects no more to be open, and no
 // children.
 func noMore() (expect func()) {
-	before := Filedescriptors()
+	before := fdooze.Filedescriptors()
 	return func() {
-		Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(before))
+		gomega.Eventually(fdooze.Filedescriptors).ShouldNot(fdooze.HaveLeakedFds(before))
 		err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-		Expect(err).To(Equal(unix.ECHILD), "all children must have been reaped")
+		gomega.Expect(err).To(gomega.Equal(unix.ECHILD), "all children must have been reaped")
 	}
 }

@@ -10,22 +10,22 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
-	. "github.com/onsi/gomega/gleak"
+	"github.com/onsi/gomega"
+	"github.com/onsi/gomega/gleak"
 )
 
 // Run runs all specs of a package.
 func Run(t *testing.T, suite string) {
-	RegisterFailHandler(ginkgo.Fail)
-	SetDefaultEventuallyTimeout(30 * time.Second) // generous: machines may be slow and busy
+	gomega.RegisterFailHandler(ginkgo.Fail)
+	gomega.SetDefaultEventuallyTimeout(30 * time.Second) // generous: machines may be slow and busy
 	ginkgo.RunSpecs(t, suite)
 }
 
 // LeaveNothing, called in a BeforeEach, expects a spec to leave no goroutines, open files and children.
 func LeaveNothing() {
-	goroutines, expectNoMore := Goroutines(), noMore()
+	goroutines, expectNoMore := gleak.Goroutines(), noMore()
 	ginkgo.DeferCleanup(func() {
-		Eventually(Goroutines).ShouldNot(HaveLeaked(goroutines))
+		gomega.Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines))
 		expectNoMore()
 	})
 }
@@ -50,7 +50,7 @@ func Child(role string, args ...string) *exec.Cmd {
 	if runtime.GOOS != "linux" {
 		self, err = os.Executable()
 	}
-	Expect(err).NotTo(HaveOccurred())
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), Role(role), "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = ginkgo.GinkgoWriter
