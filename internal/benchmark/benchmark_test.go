@@ -1,5 +1,6 @@
 // Package benchmark compares package reexec with its original, with
-// github.com/moby/sys/reexec, and with what could not be done any faster:
+// github.com/moby/sys/reexec, with what one would use otherwise, and with what could
+// not be done any faster:
 //
 //	go -C internal/benchmark test -bench .
 //
