@@ -272,6 +272,9 @@ var _ = Describe("a child that cannot get new namespaces", func() {
 
 	It("is an error that tells of a limit", func() {
 		needsNamespaces("user")
+		if _, err := os.Stat("/proc/sys/user"); err != nil {
+			Skip("needs a limit: " + err.Error())
+		}
 		role := withRole("limit", "0")
 		asRootOfNew(role)
 		role.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
