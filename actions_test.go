@@ -44,8 +44,8 @@ func init() {
 		"panic":            func() { panic("at the disco") },
 		"read all":         func() { b, _ := io.ReadAll(os.Stdin); answer(len(b)) },
 		"write, then read": func() { answer(strings.Repeat("x", 1<<20)); _, _ = io.Copy(io.Discard, os.Stdin) },
-		"linger":           func() { answer("done"); select {} },
-		"linger, garbage":  func() { fmt.Println("garbage"); select {} },
+		"linger":           func() { answer("done"); time.Sleep(time.Hour) },
+		"linger, garbage":  func() { fmt.Println("garbage"); time.Sleep(time.Hour) },
 		"hang":             func() { fmt.Fprint(os.Stderr, "hanging"); time.Sleep(time.Hour) },
 		"environment":      func() { answer(os.Environ()) },
 		"args":             func() { answer(os.Args) },
@@ -53,7 +53,7 @@ func init() {
 		"leave descendant": func() { answer(leaveDescendant()) },
 		"leave descendant, hang": func() {
 			fmt.Fprint(os.Stderr, leaveDescendant())
-			select {}
+			time.Sleep(time.Hour) // a deadlock, without cgo, would be seen
 		},
 		"leave descendant, end": func() { fmt.Fprint(os.Stderr, leaveDescendant()) },
 		"answer, then fail": func() {

@@ -191,6 +191,7 @@ var _ = Describe("a child born in namespaces", func() {
 		func(types ...string) {
 			n := newNeighbour("user", "net", "pid")
 			there := reexec.Namespaces(n.namespaces(types...))
+			needsToSee(there)
 			secrets := func(pid int) map[string]string {
 				GinkgoHelper()
 				return must(pry.Call(background, pid, there))

@@ -48,8 +48,13 @@ func beInit() {
 	}
 }
 
-// kill kills a process.
-func kill(pid int) error { return unix.Kill(pid, unix.SIGKILL) }
+// kill kills a process, and never the group of this one, as would be that of PID 0.
+func kill(pid int) error {
+	if pid <= 0 {
+		return unix.ESRCH
+	}
+	return unix.Kill(pid, unix.SIGKILL)
+}
 
 // killChildren kills those children that are left.
 func killChildren() {

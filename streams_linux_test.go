@@ -24,7 +24,7 @@ var _ = Describe("descriptors of a child", func() {
 	It("does not listen for ever to descendants that write for ever", func() {
 		var descendant int
 		err := reexec.RunReexecAction("leave noisy descendant",
-			reexec.Result(&descendant), reexec.GracePeriod(10*time.Millisecond))
+			reexec.Result(&descendant), reexec.GracePeriod(time.Second/2))
 		_ = kill(descendant) // which has nobody to write to any more, and so has ended, or is about to
 		Expect(err).To(MatchError(ContainSubstring("child failed with stderr message")))
 	})

@@ -79,8 +79,11 @@ var _ = Describe("tuned children", func() {
 	It("ends with a Pdeathsig if it is an orphan already, also as the first process of a PID namespace", func() {
 		needsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
 		parent := exec.Command("cat")
-		parent.Stdin, _, _ = os.Pipe() // without end
-		defer parent.Stdin.(*os.File).Close()
+		r, w, err := os.Pipe() // without end
+		Expect(err).NotTo(HaveOccurred())
+		defer r.Close()
+		defer w.Close()
+		parent.Stdin = r
 		Expect(parent.Start()).To(Succeed())
 		fd, err := unix.PidfdOpen(parent.Process.Pid, 0)
 		Expect(err).NotTo(HaveOccurred())

@@ -153,6 +153,9 @@ var _ = Describe("reports", func() {
 	)
 
 	It("that tell a foreign process' PID have nobody killed", func() {
+		if os.Getpid() == 1 {
+			Skip("orphans are children of the first process")
+		}
 		p := start(context.Background(), "child hello; say cloned OTHER SELF")
 		Expect(p.err).To(MatchError(ErrNoReport))
 		Expect(p.child).NotTo(BeIdenticalTo(p.first))

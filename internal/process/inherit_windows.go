@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"slices"
@@ -21,4 +22,11 @@ func inherit(cmd *exec.Cmd, f *os.File) (number int, err error) {
 	attr.AdditionalInheritedHandles = append(slices.Clip(attr.AdditionalInheritedHandles), handle)
 	cmd.SysProcAttr = &attr
 	return int(handle), nil
+}
+
+// isBroken tells whether it is an error of writing to a pipe that nobody reads any more. There is no EPIPE on
+// Windows, only what is like it: closed (ERROR_NO_DATA), or being closed.
+func isBroken(err error) bool {
+	const noData = syscall.Errno(232)
+	return errors.Is(err, noData) || errors.Is(err, syscall.ERROR_BROKEN_PIPE)
 }

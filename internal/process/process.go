@@ -174,7 +174,7 @@ func (p *Process) Send() <-chan error {
 	go func() {
 		_, err := p.Stdin.Write(p.rest)
 		_ = p.Stdin.Close()
-		if errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded) {
+		if isBroken(err) || errors.Is(err, os.ErrDeadlineExceeded) {
 			// Which of both it is, is a matter of time after the child's end.
 			err = fmt.Errorf("child did not read it to its end: %w", syscall.EPIPE)
 		}
