@@ -181,29 +181,37 @@ func (c *Conversation) cancel(ctx context.Context, call *Call) {
 	case begun && c.canCancel():
 		c.leave(call, cause, &message)
 		return
-	case begun || !c.sendNow(message):
+	case begun:
 		go c.p.Abort(cause) // whose answers its caller waits for
 		return
+	case frame.Send(c.p.Control, message, false) == nil:
+		c.question(call, cause)
+		return
 	}
-	// The child may have answered the calls before it, which nobody has read yet, and have begun with it. But once all
-	// has been read that was there after the cancellation was sent, and there are still others before it, then it
-	// has not.
+	go func() { // the socket is full of others
+		if frame.Send(c.p.Control, message, true) != nil {
+			c.p.Abort(cause)
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.question(call, cause)
+	}()
+}
+
+// question has it found out whether a call has begun, now that the child is told not to. The child may have answered
+// the calls before it, which nobody has read yet, and have begun with it. But once all has been read that was there
+// after the cancellation was sent, and there are still others before it, then it has not. It needs mu.
+func (c *Conversation) question(call *Call, cause error) {
+	if call.over || call.err != nil {
+		return
+	}
 	call.doubt = cause
 	c.doubted = append(c.doubted, call)
 	call.poke()
 	if c.reader != nil {
 		c.p.Answer.Interrupt()
 	}
-}
-
-// sendNow sends a cancellation without waiting. A short cause leaves room in the socket for those of all calls
-// that may be withdrawn.
-func (c *Conversation) sendNow(m frame.Message) (sent bool) {
-	if frame.Send(c.p.Control, m, false) == nil {
-		return true
-	}
-	m.Cause = m.Cause[:min(len(m.Cause), 64)]
-	return frame.Send(c.p.Control, m, false) == nil
 }
 
 // settle decides what has become of calls that were withdrawn, now that all has been read that came before. It needs mu.
