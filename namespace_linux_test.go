@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -136,6 +137,7 @@ var _ = Describe("namespaces of a process", func() {
 
 var _ = Describe("namespaces by file", func() {
 
+	AfterEach(func() { runtime.GC() }) // closes what references have held
 	It("knows the type of each", func() {
 		for _, ns := range namespaceFlags {
 			f, err := os.Open("/proc/self/ns/" + ns.kind)
