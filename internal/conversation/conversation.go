@@ -175,11 +175,16 @@ func (c *Conversation) tell(ctx context.Context, call *Call) {
 // canCancel tells whether the child can be told of the end of a context.
 func (c *Conversation) canCancel() bool { return c.spec.Context && c.p.Control != nil }
 
-// Cancel tells the child that no more answers to its single call are wanted.
-func (c *Conversation) Cancel(call *Call) {
+// unwanted is the context of calls whose answers nobody wants any more.
+var unwanted = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	c.tell(ctx, call)
+	return ctx
+}()
+
+// Cancel tells the child that no more answers to its single call are wanted.
+func (c *Conversation) Cancel(call *Call) {
+	c.tell(unwanted, call)
 }
 
 // Next blocks until the next answer to a call has arrived. Its error is that of a child that says

@@ -1,8 +1,6 @@
 package conversation
 
 import (
-	"context"
-
 	"example.com/gons/reexec/internal/frame"
 	"example.com/gons/reexec/internal/process"
 )
@@ -112,12 +110,10 @@ func (c *Conversation) withdraw() {
 	if c.writer != nil {
 		never = append(never, c.writer)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
 	for _, call := range never {
 		c.abandon(call, ErrClosed)
 		if call.number != 0 {
-			_ = frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), false) // or else it is served in vain
+			_ = frame.Send(c.p.Control, frame.Cancellation(call.number, unwanted), false) // or else it is served in vain
 		}
 	}
 }
