@@ -735,7 +735,7 @@ var _ = Describe("open files", func() {
 			_, before := w.Call(background, errand{Do: "count"})
 			_, err := w.Call(background, errand{Do: "limit", Count: 200})
 			Expect(err).NotTo(HaveOccurred())
-			for _, n := range []int{190, 253, 254, 400} {
+			for _, n := range []int{201, 253, 254, 400} {
 				_, err = w.Call(background, errand{Files: many[:n]})
 				Expect(err).To(MatchError(syscall.EMFILE))
 				Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot decode parameter in child, reason: open files could not be received")))
