@@ -8,18 +8,12 @@ import (
 	"sync"
 )
 
-// makePipe is [os.Pipe]. There is no SIGPIPE.
-func makePipe() (r, w *os.File, err error) { return os.Pipe() }
-
 // mustBePolled does nothing, since there are no deadlines for pipes.
 func mustBePolled(*os.File) error { return nil }
 
 // readNow reads nothing: where there are no non-blocking pipes, there are no
 // deadlines either.
 func readNow(*os.File, []byte) (n int, err error) { return 0, errors.ErrUnsupported }
-
-// writeNow writes nothing, for the same reason.
-func writeNow(*os.File, []byte) (n int, err error) { return 0, errors.ErrUnsupported }
 
 // readLocked reads from a pipe. It counts nothing.
 func readLocked(pipe *os.File, b []byte, _ sync.Locker, _ *int64) (n int, err error) {
