@@ -149,9 +149,9 @@ var _ = Describe("a result that cannot be decoded to its end", func() {
 })
 
 func init() {
-	reexec.Register("echo, linger", func() { answer(param()); select {} })
+	reexec.Register("echo, linger", func() { answer(param()); time.Sleep(time.Hour) })
 	reexec.Register("print", func() { fmt.Print(param()) })
-	reexec.Register("print, linger", func() { fmt.Print(param()); select {} })
+	reexec.Register("print, linger", func() { fmt.Print(param()); time.Sleep(time.Hour) })
 	reexec.Register("print slowly", func() {
 		for _, r := range param().(string) {
 			fmt.Print(string(r))

@@ -46,7 +46,7 @@ func init() {
 		fmt.Printf("%q\n", "Hello, "+name)
 	})
 	reexec.Register("complain", func() { fmt.Fprint(os.Stderr, "this is no good") })
-	reexec.Register("sleep", func() { select {} })
+	reexec.Register("sleep", func() { time.Sleep(time.Hour) })
 }
 
 func Example() {

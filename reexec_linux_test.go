@@ -1,7 +1,9 @@
 package reexec_test
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 
 	"example.com/gons/reexec"
 
@@ -17,6 +19,13 @@ var _ = Describe("re-execution on Linux", func() {
 		own, err := os.ReadFile("/proc/self/comm")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(name).To(Equal(string(own)))
+	})
+
+	It("tells of a signal that has ended the child", func() {
+		err := reexec.RunReexecAction("kill yourself")
+		Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: child failed, reason: signal: terminated"))
+		var exit *exec.ExitError
+		Expect(errors.As(asActionError(err), &exit)).To(BeTrue())
 	})
 
 	It("says in one line that it could not join a namespace", func() {

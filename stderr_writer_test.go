@@ -78,7 +78,7 @@ var sayLater = reexec.RegisterFunc("say later", func(struct{}) (struct{}, error)
 })
 
 func init() {
-	reexec.Register("say, then hang", func() { fmt.Fprintln(os.Stderr, "hanging"); select {} })
+	reexec.Register("say, then hang", func() { fmt.Fprintln(os.Stderr, "hanging"); time.Sleep(time.Hour) })
 	reexec.Register("say much", func() {
 		fmt.Fprintln(os.Stderr, strings.Repeat("x", 1<<20))
 		answer("done")
