@@ -35,7 +35,7 @@ var (
 
 func init() {
 	// A child that serves what its parameter says.
-	roles["serve"] = func([]string) {
+	specs.Roles["serve"] = func([]string) {
 		o := orders.Take()
 		serve.Serve(o, serve.Function{Context: o.Action == "obedient", Files: true, Call: func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
 			var param request
@@ -63,7 +63,7 @@ func init() {
 		}})
 	}
 	// A child that says what its parameter says, but for the first byte of which each frame's kind is made.
-	roles["hostile"] = func(args []string) {
+	specs.Roles["hostile"] = func(args []string) {
 		o := orders.Take()
 		answers, socket := os.NewFile(uintptr(o.Answers), "answers"), os.NewFile(uintptr(o.Control), "control")
 		null, _ := os.Open(os.DevNull)
@@ -118,8 +118,7 @@ type request struct {
 // plays has a child play a role.
 func plays(role string, args ...string) process.Spec {
 	return process.Spec{
-		Env:   []string{specs.Role(role)},
-		Tune:  func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, args...) },
+		Env:   []string{specs.Role(role, args...)},
 		Grace: time.Minute,
 	}
 }

@@ -445,7 +445,7 @@ func child(o orders.Orders, stdin string) (answers []frame.Frame, stdout string,
 }
 
 func init() {
-	roles["serve"] = func([]string) {
+	specs.Roles["serve"] = func([]string) {
 		o := orders.Take()
 		if o.Action == "none" {
 			Refuse(orders.Orders{}, "is not heard")
