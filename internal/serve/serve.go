@@ -155,11 +155,11 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 	}
 	var unsent error
 	emit := func(event any) bool {
-		if ctx.Err() == nil && unsent == nil {
-			unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)
-		} else {
+		if ctx.Err() != nil || unsent != nil {
 			closeAll(s.filesOf(event)) // as if it had been sent
+			return false
 		}
+		unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)
 		return ctx.Err() == nil && unsent == nil
 	}
 	result, err := s.function.Call(ctx, decode, emit)
@@ -215,6 +215,7 @@ func (s *server) answer(h frame.Header, value any) error {
 	if err != nil {
 		return &unsentError{"cannot encode " + what, err}
 	}
+	defer encoded.Free()
 	descriptors, err := frame.Duplicate(files)
 	if err != nil {
 		return &unsentError{"cannot send " + what, err}
@@ -252,9 +253,9 @@ func (s *server) tell(h frame.Header, value any) {
 }
 
 // write writes an answer. Where nobody listens any more, the child ends.
-func (s *server) write(encoded []byte) {
-	pipe.Grow(s.answers, len(encoded))
-	if _, err := s.answers.Write(encoded); err != nil {
+func (s *server) write(encoded *frame.Encoded) {
+	pipe.Grow(s.answers, len(encoded.Bytes()))
+	if _, err := s.answers.Write(encoded.Bytes()); err != nil {
 		testsupport.Exit(1)
 	}
 }
