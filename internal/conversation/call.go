@@ -3,7 +3,6 @@ package conversation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -29,7 +28,13 @@ func (e *UnsentError) Error() string { return e.Err.Error() }
 func (e *UnsentError) Unwrap() error { return e.Err }
 
 // ErrClosed is the error of calls after Close.
-var ErrClosed = fmt.Errorf("worker is closed: %w", os.ErrClosed)
+var ErrClosed error = closedError{}
+
+// Made by package fmt it would cost each child 20 µs of its start.
+type closedError struct{}
+
+func (closedError) Error() string { return "worker is closed: " + os.ErrClosed.Error() }
+func (closedError) Unwrap() error { return os.ErrClosed }
 
 // Call has the child serve a call, and blocks until it has answered; then what it has written to
 // stderr before has been passed on. The error is *Cancelled, ErrClosed, *End, or that of files that cannot be sent.

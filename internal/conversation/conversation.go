@@ -159,12 +159,14 @@ func (c *Conversation) cancelAlone(ctx context.Context, call *Call) {
 	c.mu.Lock()
 	c.ended = context.Cause(ctx)
 	c.mu.Unlock()
-	c.tell(ctx, call)
+	c.tell(frame.Cancellation(call.number, ctx), c.ended)
 }
 
-func (c *Conversation) tell(ctx context.Context, call *Call) {
-	cause := context.Cause(ctx)
-	if !c.canCancel() || frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), false) != nil {
+// Cancel tells the child that no more answers to its single call are wanted.
+func (c *Conversation) Cancel(call *Call) { c.tell(frame.Unwanted(call.number), context.Canceled) }
+
+func (c *Conversation) tell(message frame.Message, cause error) {
+	if !c.canCancel() || frame.Send(c.p.Control, message, false) != nil {
 		c.p.Abort(cause)
 		return
 	}
@@ -173,18 +175,6 @@ func (c *Conversation) tell(ctx context.Context, call *Call) {
 
 // canCancel tells whether the child can be told of the end of a context.
 func (c *Conversation) canCancel() bool { return c.spec.Context && c.p.Control != nil }
-
-// unwanted is the context of calls whose answers nobody wants any more.
-var unwanted = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
-// Cancel tells the child that no more answers to its single call are wanted.
-func (c *Conversation) Cancel(call *Call) {
-	c.tell(unwanted, call)
-}
 
 // Next blocks until the next answer to a call has arrived. Its error is why there is none.
 func (c *Conversation) Next(call *Call) (frame.Frame, error) {

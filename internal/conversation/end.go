@@ -112,7 +112,7 @@ func (c *Conversation) withdraw() {
 	for _, call := range never {
 		c.abandon(call, ErrClosed)
 		if call.number != 0 {
-			_ = frame.Send(c.p.Control, frame.Cancellation(call.number, unwanted), false) // or else it is served in vain
+			_ = frame.Send(c.p.Control, frame.Unwanted(call.number), false) // or else it is served in vain
 		}
 	}
 }
