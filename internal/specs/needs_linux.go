@@ -9,7 +9,7 @@ import (
 	"sync"
 	"syscall"
 
-	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,9 +20,9 @@ var IsRoot = sync.OnceValue(func() bool {
 
 // NeedsRoot skips a spec where it cannot pass.
 func NeedsRoot() {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	if os.Geteuid() != 0 {
-		Skip("needs root")
+		ginkgo.Skip("needs root")
 	}
 	NeedsNamespaces("mnt", "cgroup", "ipc", "net", "pid", "uts")
 }
@@ -32,28 +32,28 @@ var Nobody = &syscall.Credential{Uid: 65534, Gid: 65534}
 
 // NeedsNobody skips a spec where this process cannot start others as Nobody.
 func NeedsNobody() {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	program := exec.Command("/bin/true")
 	program.SysProcAttr = &syscall.SysProcAttr{Credential: Nobody}
 	if err := program.Run(); err != nil {
-		Skip("needs to start a process as another user: " + err.Error())
+		ginkgo.Skip("needs to start a process as another user: " + err.Error())
 	}
 }
 
 // NeedsNamespaces skips a spec where this process cannot make, or join, namespaces of
 // these types.
 func NeedsNamespaces(kinds ...string) {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	if err := Refusal(kinds...); err != nil {
-		Skip(fmt.Sprintf("needs namespaces (%s): %v", strings.Join(kinds, " "), err))
+		ginkgo.Skip(fmt.Sprintf("needs namespaces (%s): %v", strings.Join(kinds, " "), err))
 	}
 }
 
 // NeedsSetns skips a spec where a filter denies joining anything.
 func NeedsSetns() {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	if err := unix.Setns(-1, 0); err != unix.EBADF {
-		Skip("needs setns: " + err.Error())
+		ginkgo.Skip("needs setns: " + err.Error())
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"syscall"
 
-	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,11 +53,11 @@ func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
 // that cannot be. Ordinary users need "user" among them. With "no /dev" after "mnt", its /dev is
 // empty.
 func NewNeighbour(kinds ...string) *Neighbour {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	NeedsNamespaces(kinds...)
-	n, err := StartNeighbour(GinkgoT().TempDir(), kinds...)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(n.End)
+	n, err := StartNeighbour(ginkgo.GinkgoT().TempDir(), kinds...)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	ginkgo.DeferCleanup(n.End)
 	return n
 }
 
@@ -158,14 +158,14 @@ func (n *Neighbour) Path(kind string) string { return fmt.Sprintf("/proc/%d/ns/%
 
 // ID identifies the neighbour's namespace of a type.
 func (n *Neighbour) ID(kind string) string {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	return NamespaceID(n.PID, kind)
 }
 
 // NamespaceID identifies a namespace of a process; its type may have a bang.
 func NamespaceID(process any, typ string) string {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	id, err := os.Readlink(fmt.Sprintf("/proc/%v/ns/%s", process, strings.TrimPrefix(typ, "!")))
-	Expect(err).NotTo(HaveOccurred())
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	return id
 }
