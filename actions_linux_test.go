@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 )
 
 // Actions for specs that need Linux.
@@ -20,8 +21,8 @@ func init() {
 		"input": func() { path, _ := os.Readlink("/proc/self/fd/0"); answer(path) },
 		"namespaces": func() {
 			ids := map[string]string{}
-			for _, ns := range namespaceFlags {
-				ids[ns.kind], _ = os.Readlink("/proc/self/ns/" + ns.kind)
+			for _, ns := range specs.NamespaceFlags {
+				ids[ns.Kind], _ = os.Readlink("/proc/self/ns/" + ns.Kind)
 			}
 			answer(ids)
 		},

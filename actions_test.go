@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 )
 
 // The actions that the specs run, by name. Each does just one thing.
@@ -70,12 +71,12 @@ func init() {
 	}
 }
 
-func init() { mains["descendant"] = func(...string) { time.Sleep(time.Hour) } }
+func init() { specs.Roles["descendant"] = func([]string) { time.Sleep(time.Hour) } }
 
 // leaveDescendant starts a process that keeps stdout and stderr, and does nothing, and
 // returns its PID.
 func leaveDescendant() int {
-	descendant := other("descendant")
+	descendant := specs.Child("descendant")
 	descendant.Stdout, descendant.Stderr = os.Stdout, os.Stderr
 	if err := descendant.Start(); err != nil {
 		fmt.Fprint(os.Stderr, err)

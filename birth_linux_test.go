@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -107,7 +108,7 @@ func init() {
 	// Is a parent that reaps all its children itself, as the first process of a container may,
 	// and so slow that most have been reaped before it notices anything.
 	roles["reaper"] = func(args []string) any {
-		n := &neighbour{pid: atoi(args[0])}
+		n := neighbourOf(atoi(args[0]))
 		runtime.GOMAXPROCS(1)
 		go func() {
 			for {
@@ -201,12 +202,12 @@ var _ = Describe("a child born in namespaces", func() {
 			for name := range open {
 				shut[name] = "permission denied"
 			}
-			Expect(secrets(n.pid)).To(HaveKeyWithValue("environ", "<nil>"), "of the neighbour, who is no secret")
+			Expect(secrets(n.PID)).To(HaveKeyWithValue("environ", "<nil>"), "of the neighbour, who is no secret")
 
 			worker, err := double.Start(background, there)
 			Expect(err).NotTo(HaveOccurred())
 			defer worker.Close()
-			Expect(secrets(others(n.pid)[0])).To(Equal(shut))
+			Expect(secrets(others(n.PID)[0])).To(Equal(shut))
 			Expect(worker.Close()).To(Succeed())
 
 			// Unless it wants to be looked at, or is a program as any other.
@@ -221,7 +222,7 @@ var _ = Describe("a child born in namespaces", func() {
 					})))
 				}()
 				Expect(<-ready).To(Equal("ready\n"))
-				Expect(secrets(others(n.pid)[0])).To(Equal(open), action)
+				Expect(secrets(others(n.PID)[0])).To(Equal(open), action)
 				cancel()
 				Expect(<-ended).To(MatchError(context.Canceled))
 			}
@@ -232,19 +233,19 @@ var _ = Describe("a child born in namespaces", func() {
 	)
 
 	It("leaves nothing behind if the PID namespace ends meanwhile", func() {
-		needsNamespaces("user", "pid")
+		specs.NeedsNamespaces("user", "pid")
 		failed := 0
 		for i := range 30 {
-			cmd, end, err := startNeighbour("-", "user", "pid")
+			started, err := specs.StartNeighbour("-", "user", "pid")
 			Expect(err).NotTo(HaveOccurred())
-			n := &neighbour{pid: cmd.Process.Pid}
+			n := &neighbour{started}
 			refs, files := n.held("!user", "!pid")
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
 				time.Sleep(time.Duration(i) * 200 * time.Microsecond) // some moment of the birth, or after it
-				_ = syscall.Kill(n.pid, syscall.SIGKILL)
-				end()
+				_ = syscall.Kill(n.PID, syscall.SIGKILL)
+				n.End()
 			}()
 			way := waysIn[i%len(waysIn)]
 			err = way.run(reexec.Namespaces(refs), reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = files }))
@@ -267,14 +268,14 @@ var _ = Describe("a child born in namespaces", func() {
 			done := make(chan error, 1)
 			go func() { done <- way.run(reexec.Namespaces(n.namespaces("!user", "!pid"))) }()
 			time.Sleep(time.Duration(i) * 100 * time.Microsecond)
-			if victim := youngest(); victim != n.pid {
+			if victim := youngest(); victim != n.PID {
 				_ = syscall.Kill(victim, syscall.SIGKILL) // the clone, if there are both
 			}
 			if err := <-done; err != nil {
 				asActionError(err)
 				killed++
 			}
-			Expect(others(n.pid)).To(BeEmpty())
+			Expect(others(n.PID)).To(BeEmpty())
 		}
 		Expect(killed).To(BeNumerically(">", 0))
 	})
@@ -283,7 +284,7 @@ var _ = Describe("a child born in namespaces", func() {
 		n := newNeighbour("user", "pid")
 		refs, files := n.held("!user", "!pid")
 		defer closeAll(files)
-		n.end()
+		n.End()
 		role := withRole("misfortune", refs[0].Path, refs[1].Path)
 		role.ExtraFiles = files
 		told := tellOf[[]string](role)
@@ -295,7 +296,7 @@ var _ = Describe("a child born in namespaces", func() {
 
 	It("may be reaped by somebody else", func() {
 		n := newNeighbour("user", "net", "pid")
-		Expect(tellOf[[]string](withRole("reaper", itoa(n.pid)))).To(BeEmpty())
+		Expect(tellOf[[]string](withRole("reaper", itoa(n.PID)))).To(BeEmpty())
 	})
 
 })

@@ -55,7 +55,7 @@ var _ = Describe("a child that is started by hand", func() {
 		stdout, stderr, status := byHand("gons_reexec_action=namespaces",
 			"gons_net="+n.namespace("net").Path, "gons_user="+n.namespace("user").Path)
 		Expect(stderr).To(BeEmpty())
-		Expect(stdout).To(ContainSubstring(n.id("net")))
+		Expect(stdout).To(ContainSubstring(n.ID("net")))
 		Expect(status).To(BeZero())
 	})
 

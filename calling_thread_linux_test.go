@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -77,7 +78,7 @@ func confine() (forbidden string) {
 		set.Clear(cpu)
 	}
 	Expect(unix.SchedSetaffinity(0, &set)).To(Succeed())
-	if isRoot() {
+	if specs.IsRoot() {
 		Expect(unix.Prctl(unix.PR_SET_SECUREBITS, 1<<2, 0, 0, 0)).To(Succeed()) // SECBIT_NO_SETUID_FIXUP
 	}
 	Expect(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)).To(Succeed())
@@ -97,7 +98,7 @@ var _ = Describe("a child has what the calling thread has", func() {
 	DescribeTable("whatever becomes of it",
 		func(signal syscall.Signal, types ...string) {
 			kinds := []string{"pid", "net"}
-			if !isRoot() { // joining a user namespace resets securebits
+			if !specs.IsRoot() { // joining a user namespace resets securebits
 				kinds = append(kinds, "user")
 				if len(types) > 0 {
 					types = append([]string{"!user"}, types...)

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -58,7 +59,7 @@ var _ = Describe("a Pdeathsig", func() {
 	DescribeTable("ends a worker that has no ear for the end of its parent",
 		func(goroutine, new string) {
 			if new != "" {
-				needsNamespaces("user", "cgroup", "ipc", "net", "pid", "uts")
+				specs.NeedsNamespaces("user", "cgroup", "ipc", "net", "pid", "uts")
 			}
 			parent := withRole("mortal worker", goroutine, new)
 			stdout, err := parent.StdoutPipe()

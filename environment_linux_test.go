@@ -2,6 +2,7 @@ package reexec_test
 
 import (
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -15,7 +16,7 @@ var _ = Describe("environment of a child on Linux", func() {
 		}
 		var ids map[string]string
 		Expect(reexec.RunReexecAction("namespaces", reexec.Result(&ids))).To(Succeed())
-		Expect(ids).To(HaveKeyWithValue("net", namespaceID("self", "net")))
+		Expect(ids).To(HaveKeyWithValue("net", specs.NamespaceID("self", "net")))
 	})
 
 	It("shows none of gons' variables to the programs that the action starts", func() {

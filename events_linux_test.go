@@ -371,7 +371,7 @@ var _ = Describe("events of streams", func() {
 		n := newNeighbour("user", "net")
 		for id, err := range networks.Call(background, 3, reexec.Namespaces(n.namespaces("!user", "!net"))) {
 			Expect(err).NotTo(HaveOccurred())
-			Expect(id).To(Equal(n.id("net")))
+			Expect(id).To(Equal(n.ID("net")))
 		}
 	})
 

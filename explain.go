@@ -159,16 +159,23 @@ func (f facts) joinFailure(join *birth.JoinError) error {
 	return f.failure(text, cause, f.Status)
 }
 
-// unstarted is the error of a child that was not started, or has ended without being
-// where it should be.
-func (f facts) unstarted(err error) error {
+// unanswered is the error of a child that was not started, or that has ended without being where it
+// should be, and of a call that was not answered.
+func (f facts) unanswered(err error) error {
 	var end *conversation.End
 	var unsent *conversation.UnsentError
+	var cancelled *conversation.Cancelled
 	switch {
 	case errors.As(err, &end):
 		return f.ended(end)
 	case errors.As(err, &unsent):
 		return f.unsent(unsent.Err)
+	case errors.As(err, &cancelled) && cancelled.Begun:
+		return f.failure("call was cancelled, reason: "+cancelled.Cause.Error(), cancelled.Cause)
+	case errors.As(err, &cancelled):
+		return f.failure("call was not started, reason: "+cancelled.Cause.Error(), cancelled.Cause)
+	case err == conversation.ErrClosed:
+		return f.failure(err.Error(), err)
 	}
 	return f.cannotStart(err)
 }

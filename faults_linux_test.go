@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -32,7 +33,7 @@ var faults = map[string]func() error{
 // A parent with a fault meets it, then runs an action, and prints its answer and its
 // error.
 func init() {
-	mains["parent with a fault"] = asParent(func(args ...string) {
+	specs.Roles["parent with a fault"] = asParent(func(args []string) {
 		if err := faults[args[0]](); err != nil {
 			fmt.Println("cannot make fault:", err)
 			os.Exit(1)
@@ -66,7 +67,7 @@ var _ = Describe("faults", func() {
 		Expect(os.WriteFile(program+".new", []byte("#!/bin/false\n"), 0o755)).To(Succeed())
 
 		cmd := exec.Command(program)
-		cmd.Env = append(os.Environ(), beOtherVar("parent with a fault", fault))
+		cmd.Env = append(os.Environ(), specs.Role("parent with a fault", fault))
 		cmd.SysProcAttr = attr
 		text, err := cmd.CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), "%s", text)
@@ -89,8 +90,8 @@ var _ = Describe("faults", func() {
 	It("says that there can be no more processes", func() {
 		attr := &syscall.SysProcAttr{}
 		if os.Geteuid() == 0 { // whom the limit does not concern
-			needsNobody()
-			attr.Credential = nobody
+			specs.NeedsNobody()
+			attr.Credential = specs.Nobody
 		}
 		Expect(suffer("no processes", attr)).To(And(
 			ContainSubstring("error: gons/reexec: ReexecAction.Run: cannot start child, reason: "),
@@ -114,7 +115,7 @@ var _ = Describe("faults", func() {
 				}()
 				var victims []int
 				Eventually(func() []int {
-					victims = others(n.pid)
+					victims = others(n.PID)
 					return victims
 				}).WithPolling(100 * time.Microsecond).Should(Or(HaveLen(1), WithTransform(
 					func([]int) int { return len(done) }, BeNumerically(">", 0))))
@@ -127,12 +128,12 @@ var _ = Describe("faults", func() {
 					Expect(wasKilled(err)).To(BeTrue(), err.Error())
 					asActionError(err)
 				}
-				Expect(others(n.pid)).To(BeEmpty())
+				Expect(others(n.PID)).To(BeEmpty())
 			}
 
 			// Those were random; this one is served for sure.
 			_, err := hang.Call(background, "hang", namespaces, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-				for _, victim := range others(n.pid) {
+				for _, victim := range others(n.PID) {
 					_ = syscall.Kill(victim, syscall.SIGKILL)
 				}
 				return len(b), nil

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -84,7 +85,7 @@ var _ = Describe("where /proc belongs to another PID namespace", func() {
 	It("finds namespaces, and leaves out none that it cannot compare", func() {
 		role := withRole("stranger")
 		role.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // makes all mounts private
-		if !isRoot() {
+		if !specs.IsRoot() {
 			asRootOfNew(role)
 			role.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
 		}
@@ -95,8 +96,8 @@ var _ = Describe("where /proc belongs to another PID namespace", func() {
 		Expect(p.Self).To(BeEmpty(), "this process is not there")
 		Expect(p.AllErr).To(Equal("<nil>"))
 		var all []string
-		for _, ns := range namespaceFlags {
-			all = append(all, "!"+ns.kind)
+		for _, ns := range specs.NamespaceFlags {
+			all = append(all, "!"+ns.Kind)
 		}
 		Expect(p.WithoutFDs).To(Equal(all))
 		// These are compared, where the kernel has a way.

@@ -55,6 +55,9 @@ type shape struct {
 	stream  bool // it answers with events, too
 }
 
+// facts are what is known of each run of the function.
+func (s shape) facts() facts { return facts{name: s.name, function: true} }
+
 // RegisterFunc makes a function callable in children, under a name that is unique in the
 // program. A package-level variable is the place for it:
 //
@@ -178,7 +181,7 @@ type single struct {
 func (s shape) alone(ctx context.Context, param any, options []ReexecActionOption) (*single, error) {
 	a := s.action(ctx, options)
 	a.mustMakeSense()
-	run := facts{name: s.name, function: true}
+	run := s.facts()
 	if ctx.Err() != nil {
 		return nil, run.notStarted(context.Cause(ctx))
 	}
@@ -190,7 +193,7 @@ func (s shape) alone(ctx context.Context, param any, options []ReexecActionOptio
 	}
 	talk, call, err := conversation.Alone(ctx, spec, encoded)
 	if err != nil {
-		return nil, run.unstarted(err)
+		return nil, run.unanswered(err)
 	}
 	return &single{talk, call, run}, nil
 }

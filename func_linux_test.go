@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -21,9 +22,9 @@ import (
 var (
 	whereami = reexec.RegisterFunc("whereami", func(struct{}) (map[string]string, error) {
 		ids := map[string]string{}
-		for _, ns := range namespaceFlags {
+		for _, ns := range specs.NamespaceFlags {
 			var err error
-			if ids[ns.kind], err = os.Readlink("/proc/thread-self/ns/" + ns.kind); err != nil {
+			if ids[ns.Kind], err = os.Readlink("/proc/thread-self/ns/" + ns.Kind); err != nil {
 				return nil, err
 			}
 		}
@@ -58,7 +59,7 @@ var _ = Describe("functions on Linux", func() {
 				ids, err := by(whereami, struct{}{}, reexec.Namespaces(n.namespaces(types...)))
 				Expect(err).NotTo(HaveOccurred())
 				for _, typ := range types {
-					Expect(ids).To(HaveKeyWithValue(kind(typ), n.id(kind(typ))))
+					Expect(ids).To(HaveKeyWithValue(kind(typ), n.ID(kind(typ))))
 				}
 			}
 		},
@@ -107,7 +108,8 @@ var _ = Describe("functions on Linux", func() {
 	})
 
 	It("report a failed switch also where the child calls RunAction", func() {
-		GinkgoT().Setenv(mainVar, "program that calls RunAction")
+		variable, value, _ := strings.Cut(specs.Role("program that calls RunAction"), "=")
+		GinkgoT().Setenv(variable, value)
 		_, err := double.Call(background, 1, reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}}))
 		Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))
 		Expect(double.Call(background, 1)).To(Equal(2))
@@ -136,7 +138,7 @@ var _ = Describe("functions on Linux", func() {
 	})
 
 	It("end when their parent ends", func() {
-		parent := other("parent of an idle worker")
+		parent := specs.Child("parent of an idle worker")
 		stdout, err := parent.StdoutPipe()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(parent.Start()).To(Succeed())
@@ -164,7 +166,7 @@ var _ = Describe("functions on Linux", func() {
 
 // A parent of an idle worker tells the worker's PID, and waits for its own end.
 func init() {
-	mains["parent of an idle worker"] = asParent(func(...string) {
+	specs.Roles["parent of an idle worker"] = asParent(func([]string) {
 		w, err := pid.Start(background)
 		if err != nil {
 			panic(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -399,7 +400,7 @@ var _ = Describe("contexts of functions", func() {
 			Expect(err).NotTo(HaveOccurred())
 			forever, forWriting, err := os.Pipe()
 			Expect(err).NotTo(HaveOccurred())
-			parent := other("parent to be killed", how)
+			parent := specs.Child("parent to be killed", how)
 			parent.ExtraFiles = []*os.File{w, forever}
 			Expect(parent.Start()).To(Succeed())
 			Expect(w.Close()).To(Succeed())
@@ -504,7 +505,7 @@ func contains(errs []error, target error) bool {
 const killedParentGrace = 300 * time.Millisecond
 
 func init() {
-	mains["parent to be killed"] = asParent(func(args ...string) { beKilledParent(args[0]) })
+	specs.Roles["parent to be killed"] = asParent(func(args []string) { beKilledParent(args[0]) })
 }
 
 // beKilledParent is the main function of a parent that has two calls served, and is to be

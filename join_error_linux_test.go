@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -68,30 +69,30 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		owner    = " (this takes CAP_SYS_ADMIN in the user namespace that owns it: be root, or join that user namespace first)"
 	)
 
-	for _, ns := range namespaceFlags {
+	for _, ns := range specs.NamespaceFlags {
 		for _, bang := range []string{"", "!"} {
 
-			typ := bang + ns.kind
+			typ := bang + ns.Kind
 
 			It("is a JoinError that says so: "+typ, func() {
 				nowhere := reexec.Namespace{Type: typ, Path: "/nowhere"}
 				expectJoinError(nowhere, syscall.ENOENT,
-					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory", ns.kind, nowhere.Path),
+					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory", ns.Kind, nowhere.Path),
 					reexec.Namespaces([]reexec.Namespace{nowhere}))
 
 				gone := newNeighbour("user")
-				gone.end()
+				gone.End()
 				ref := gone.namespace(typ)
 				expectJoinError(ref, syscall.ENOENT,
-					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory%s", ns.kind, ref.Path, vanished),
+					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory%s", ns.Kind, ref.Path, vanished),
 					reexec.Namespaces([]reexec.Namespace{ref}))
 			})
 
 			It("may be of another type, or none: "+typ, func() {
-				needsSetns()
+				specs.NeedsSetns()
 				hint := " (is it a namespace, and of this type?)"
 				other := "/proc/self/ns/net"
-				switch ns.kind {
+				switch ns.Kind {
 				case "net":
 					other = "/proc/self/ns/uts"
 				case "user":
@@ -102,23 +103,23 @@ var _ = Describe("a namespace that cannot be joined", func() {
 				for _, path := range []string{other, "/dev/null"} {
 					ref := reexec.Namespace{Type: typ, Path: path}
 					expectJoinError(ref, syscall.EINVAL,
-						fmt.Sprintf("cannot join gons_%s using reference %q: Invalid argument%s", ns.kind, path, hint),
+						fmt.Sprintf("cannot join gons_%s using reference %q: Invalid argument%s", ns.Kind, path, hint),
 						reexec.Namespaces([]reexec.Namespace{ref}))
 				}
 			})
 
-			if ns.kind == "user" {
+			if ns.Kind == "user" {
 				continue
 			}
 
 			It("may be out of reach from the user namespace: "+typ, func() {
 				n := newNeighbour("user")
-				foreign, err := os.Open("/proc/self/ns/" + ns.kind)
+				foreign, err := os.Open("/proc/self/ns/" + ns.Kind)
 				Expect(err).NotTo(HaveOccurred())
 				defer foreign.Close()
 				ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
 				expectJoinError(ref, syscall.EPERM,
-					fmt.Sprintf("cannot join gons_%s using reference %q: Operation not permitted%s", ns.kind, ref.Path, owner),
+					fmt.Sprintf("cannot join gons_%s using reference %q: Operation not permitted%s", ns.Kind, ref.Path, owner),
 					reexec.Namespaces([]reexec.Namespace{n.namespace("!user"), ref}),
 					reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{foreign} }))
 			})
@@ -127,7 +128,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 	}
 
 	It("may be the user namespace of somebody else", func() {
-		needsNamespaces("user")
+		specs.NeedsNamespaces("user")
 		above, err := os.Open("/proc/self/ns/user")
 		Expect(err).NotTo(HaveOccurred())
 		defer above.Close()
@@ -145,7 +146,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 	})
 
 	It("may be the own user namespace", func() {
-		needsSetns()
+		specs.NeedsSetns()
 		for _, typ := range []string{"user", "!user"} {
 			ref := reexec.Namespace{Type: typ, Path: "/proc/self/ns/user"}
 			expectJoinError(ref, syscall.EINVAL, "cannot join gons_user using reference \"/proc/self/ns/user\": "+
@@ -155,7 +156,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 	})
 
 	It("may be a PID namespace, for the first process of another one", func() {
-		needsRoot()
+		specs.NeedsRoot()
 		n := newNeighbour("pid")
 		ref := n.namespace("!pid")
 		expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_pid using reference %q: Invalid argument "+
@@ -165,7 +166,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 	})
 
 	It("may be a FIFO, which keeps no time namespace waiting", func() {
-		needsSetns()
+		specs.NeedsSetns()
 		ref := reexec.Namespace{Type: "time", Path: filepath.Join(GinkgoT().TempDir(), "fifo")}
 		Expect(unix.Mkfifo(ref.Path, 0o600)).To(Succeed())
 		expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_time using reference %q: Invalid argument "+
@@ -186,7 +187,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		n := newNeighbour("user", "pid")
 		refs, files := n.held("!user", "!pid")
 		defer closeAll(files)
-		n.end()
+		n.End()
 		options := []reexec.ReexecActionOption{
 			reexec.Namespaces(refs), reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = files })}
 		text := "Cannot allocate memory"
@@ -271,7 +272,7 @@ func init() {
 var _ = Describe("a child that cannot get new namespaces", func() {
 
 	It("is an error that tells of a limit", func() {
-		needsNamespaces("user")
+		specs.NeedsNamespaces("user")
 		if _, err := os.Stat("/proc/sys/user"); err != nil {
 			Skip("needs a limit: " + err.Error())
 		}
@@ -286,7 +287,7 @@ var _ = Describe("a child that cannot get new namespaces", func() {
 
 	It("is an error that tells of missing privileges", func() {
 		if os.Geteuid() == 0 {
-			needsNobody()
+			specs.NeedsNobody()
 		}
 		onOwnThread(func() {
 			dropPrivileges()

@@ -70,8 +70,8 @@ var _ = Describe("a namespace that is held by a file", func() {
 		refs := n.byFile("user", "net", "pid", "time")
 		collectGarbage()
 		expectVisit(n, refs...)
-		id := n.id("net")
-		n.end()
+		id := n.ID("net")
+		n.End()
 		collectGarbage()
 		Expect(visit(refs[:2])).To(HaveKeyWithValue("net", id))
 	})
@@ -100,7 +100,7 @@ var _ = Describe("a namespace that is held by a file", func() {
 		var ids map[string]string
 		action.Result = &ids
 		Expect(action.Run()).To(Succeed())
-		Expect(ids).To(And(HaveKeyWithValue("user", n.id("user")), HaveKeyWithValue("net", n.id("net"))))
+		Expect(ids).To(And(HaveKeyWithValue("user", n.ID("user")), HaveKeyWithValue("net", n.ID("net"))))
 	})
 
 	It("is held in a map, and on a channel", func() {
@@ -117,7 +117,7 @@ var _ = Describe("a namespace that is held by a file", func() {
 
 	It("is let go with the last reference", func() {
 		n := newNeighbour("user", "net")
-		id := n.id("net")
+		id := n.ID("net")
 		Expect(holds(id)).To(BeZero())
 		refs := n.byFile("net", "net")
 		Expect(holds(id)).To(Equal(2))
@@ -133,7 +133,7 @@ var _ = Describe("a namespace that is held by a file", func() {
 
 	It("is not held by a path that was put together anew", func() {
 		n := newNeighbour("user", "net")
-		id := n.id("net")
+		id := n.ID("net")
 		path := strings.Clone(n.byFile("net")[0].Path)
 		Eventually(afterGC(func() int { return holds(id) })).Should(BeZero())
 		Expect(path).To(HavePrefix("/proc/"))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -34,9 +35,9 @@ func expectVisit(n *neighbour, namespaces ...reexec.Namespace) {
 	}
 	for kind, id := range visit(namespaces) {
 		if there[kind] {
-			Expect(id).To(Equal(n.id(kind)), "%s namespace, joined", kind)
+			Expect(id).To(Equal(n.ID(kind)), "%s namespace, joined", kind)
 		} else {
-			Expect(id).To(Equal(namespaceID("self", kind)), "%s namespace, not joined", kind)
+			Expect(id).To(Equal(specs.NamespaceID("self", kind)), "%s namespace, not joined", kind)
 		}
 	}
 }
@@ -55,7 +56,7 @@ var _ = Describe("joining namespaces", func() {
 
 	Context("as root", func() {
 
-		BeforeEach(needsRoot)
+		BeforeEach(specs.NeedsRoot)
 
 		for _, typ := range all[1:] {
 			It("joins "+typ, func() {
@@ -110,7 +111,7 @@ var _ = Describe("joining namespaces", func() {
 	DescribeTable("looks references up where the bang wants it",
 		func(typ string) {
 			n := newNeighbour(all...)
-			inside := reexec.Namespace{Type: typ, Path: filepath.Join(n.hall, typ)}
+			inside := reexec.Namespace{Type: typ, Path: filepath.Join(n.Hall, typ)}
 			expectVisit(n, n.namespace("!user"), n.namespace("mnt"), inside)
 			expectVisit(n, n.namespace("!user"), n.namespace("!mnt"), inside)
 			inside.Type = "!" + typ
@@ -120,9 +121,9 @@ var _ = Describe("joining namespaces", func() {
 				ContainSubstring("package gons: invalid gons_"+typ+" reference"),
 				ContainSubstring(inside.Path))))
 
-			if isRoot() { // there is a way without the user namespace too
+			if specs.IsRoot() { // there is a way without the user namespace too
 				n = newNeighbour(all[1:]...)
-				inside = reexec.Namespace{Type: typ, Path: filepath.Join(n.hall, typ)}
+				inside = reexec.Namespace{Type: typ, Path: filepath.Join(n.Hall, typ)}
 				expectVisit(n, n.namespace("mnt"), inside)
 			}
 		},
@@ -136,7 +137,7 @@ var _ = Describe("joining namespaces", func() {
 		n := newNeighbour(all...)
 		// This link leads nowhere in the neighbour's mount namespace.
 		for _, typ := range []string{"net", "pid", "time"} {
-			link := filepath.Join(n.hall, "outside-"+typ)
+			link := filepath.Join(n.Hall, "outside-"+typ)
 			Expect(os.Symlink(n.namespace(typ).Path, link)).To(Succeed())
 			outside := reexec.Namespace{Type: "!" + typ, Path: link}
 			expectVisit(n, n.namespace("!user"), n.namespace("mnt"), outside)
@@ -158,7 +159,7 @@ var _ = Describe("joining namespaces", func() {
 
 		DescribeTable("are errors",
 			func(ns reexec.Namespace, message string) {
-				needsNamespaces("user") // where the kernel forbids to join any, it says so instead
+				specs.NeedsNamespaces("user") // where the kernel forbids to join any, it says so instead
 				err := reexec.RunReexecAction("silent", reexec.Namespaces([]reexec.Namespace{ns}))
 				Expect(err).To(MatchError(ContainSubstring(message)))
 			},
@@ -206,7 +207,7 @@ var _ = Describe("joining namespaces", func() {
 			Expect(err).NotTo(HaveOccurred())
 			defer user.Close()
 			self := "/proc/" + itoa(os.Getpid()) + "/fd/"
-			n.end()
+			n.End()
 			err = reexec.RunReexecAction("silent", reexec.Namespaces([]reexec.Namespace{
 				{Type: "!user", Path: self + itoa(int(user.Fd()))},
 				{Type: "!pid", Path: self + itoa(int(pid.Fd()))},
@@ -221,31 +222,31 @@ var _ = Describe("joining namespaces", func() {
 
 	Context("from a locked thread in namespaces of its own", func() {
 
-		BeforeEach(needsRoot)
+		BeforeEach(specs.NeedsRoot)
 
 		It("inherits them", func() {
 			inNewNamespaces(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
 				ids := visit(nil)
-				Expect(ids).To(HaveKeyWithValue("net", namespaceID("thread-self", "net")))
-				Expect(ids).To(HaveKeyWithValue("uts", namespaceID("thread-self", "uts")))
+				Expect(ids).To(HaveKeyWithValue("net", specs.NamespaceID("thread-self", "net")))
+				Expect(ids).To(HaveKeyWithValue("uts", specs.NamespaceID("thread-self", "uts")))
 			})
 		})
 
 		It("inherits them together with a PID namespace, and leaves the thread where it was", func() {
 			n := newNeighbour("pid")
 			inNewNamespaces(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
-				before := namespaceID("thread-self", "pid_for_children")
+				before := specs.NamespaceID("thread-self", "pid_for_children")
 				for range 20 {
 					ids := visit(n.namespaces("pid"))
-					Expect(ids).To(HaveKeyWithValue("pid", n.id("pid")))
-					Expect(ids).To(HaveKeyWithValue("net", namespaceID("thread-self", "net")))
-					Expect(namespaceID("thread-self", "pid_for_children")).To(Equal(before))
+					Expect(ids).To(HaveKeyWithValue("pid", n.ID("pid")))
+					Expect(ids).To(HaveKeyWithValue("net", specs.NamespaceID("thread-self", "net")))
+					Expect(specs.NamespaceID("thread-self", "pid_for_children")).To(Equal(before))
 				}
 			})
 		})
 
 		It("inherits fewer privileges, too", func() {
-			needsNobody()
+			specs.NeedsNobody()
 			n := newNeighbour("pid")
 			inNewNamespaces(unix.CLONE_NEWUTS, func() {
 				dropPrivileges()
@@ -265,7 +266,7 @@ var _ = Describe("joining namespaces", func() {
 				ids := visit(nil, reexec.Cmd(func(cmd *exec.Cmd) {
 					cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 				}))
-				Expect(ids).To(HaveKeyWithValue("net", namespaceID("thread-self", "net")))
+				Expect(ids).To(HaveKeyWithValue("net", specs.NamespaceID("thread-self", "net")))
 			})
 		})
 

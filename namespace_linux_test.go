@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -29,7 +30,7 @@ var _ = Describe("namespaces of a process", func() {
 	DescribeTable("finds those that are not shared, and a child can join them",
 		func(kinds ...string) {
 			n := newNeighbour(kinds...)
-			namespaces, err := reexec.NamespacesOf(n.pid)
+			namespaces, err := reexec.NamespacesOf(n.PID)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(strings.Join(types(namespaces), " ")).To(Equal("!" + strings.Join(kinds, " !")))
 			expectVisit(n, namespaces...)
@@ -45,9 +46,9 @@ var _ = Describe("namespaces of a process", func() {
 
 	DescribeTable("does so for root without a user namespace",
 		func(kinds ...string) {
-			needsRoot()
+			specs.NeedsRoot()
 			n := newNeighbour(kinds...)
-			namespaces, err := reexec.NamespacesOf(n.pid)
+			namespaces, err := reexec.NamespacesOf(n.PID)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(strings.Join(types(namespaces), " ")).To(Equal("!" + strings.Join(kinds, " !")))
 			expectVisit(n, namespaces...)
@@ -59,7 +60,7 @@ var _ = Describe("namespaces of a process", func() {
 
 	It("keeps to the types and their order", func() {
 		n := newNeighbour("user", "net", "uts", "ipc", "time")
-		namespaces, err := reexec.NamespacesOf(n.pid, "time", "uts", "mnt", "user", "net")
+		namespaces, err := reexec.NamespacesOf(n.PID, "time", "uts", "mnt", "user", "net")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(namespaces).To(Equal(n.namespaces("!time", "!uts", "!user", "!net")))
 	})
@@ -69,7 +70,7 @@ var _ = Describe("namespaces of a process", func() {
 	})
 
 	It("compares with the calling thread", func() {
-		needsRoot()
+		specs.NeedsRoot()
 		inNewNamespaces(unix.CLONE_NEWNET, func() {
 			namespaces, err := reexec.NamespacesOf(os.Getpid())
 			Expect(err).NotTo(HaveOccurred())
@@ -78,8 +79,8 @@ var _ = Describe("namespaces of a process", func() {
 	})
 
 	It("joins namespaces of other owners before the user namespace", func() {
-		needsRoot()
-		needsNamespaces("user", "net")
+		specs.NeedsRoot()
+		specs.NeedsNamespaces("user", "net")
 		cmd := exec.Command("unshare", "--net", "unshare", "--user", "cat")
 		stdin, err := cmd.StdinPipe()
 		Expect(err).NotTo(HaveOccurred())
@@ -88,9 +89,9 @@ var _ = Describe("namespaces of a process", func() {
 			_ = stdin.Close()
 			_ = cmd.Wait()
 		}()
-		n := &neighbour{pid: cmd.Process.Pid}
-		Eventually(func() string { return n.id("user") }).ShouldNot(Equal(namespaceID("self", "user")))
-		namespaces, err := reexec.NamespacesOf(n.pid, "net", "user")
+		n := neighbourOf(cmd.Process.Pid)
+		Eventually(func() string { return n.ID("user") }).ShouldNot(Equal(specs.NamespaceID("self", "user")))
+		namespaces, err := reexec.NamespacesOf(n.PID, "net", "user")
 		Expect(err).NotTo(HaveOccurred())
 		expectVisit(n, namespaces...)
 	})
@@ -116,8 +117,8 @@ var _ = Describe("namespaces of a process", func() {
 
 	It("is an error to ask for a vanished process", func() {
 		n := newNeighbour("user", "net")
-		n.end()
-		for _, pid := range []int{n.pid, 0, -1} {
+		n.End()
+		for _, pid := range []int{n.PID, 0, -1} {
 			_, err := reexec.NamespacesOf(pid, "net")
 			Expect(err).To(MatchError(fs.ErrNotExist))
 			Expect(err).To(MatchError(ContainSubstring("cannot find net namespace of process %d", pid)))
@@ -139,13 +140,13 @@ var _ = Describe("namespaces by file", func() {
 
 	AfterEach(func() { runtime.GC() }) // closes what references have held
 	It("knows the type of each", func() {
-		for _, ns := range namespaceFlags {
-			f, err := os.Open("/proc/self/ns/" + ns.kind)
+		for _, ns := range specs.NamespaceFlags {
+			f, err := os.Open("/proc/self/ns/" + ns.Kind)
 			Expect(err).NotTo(HaveOccurred())
 			defer f.Close()
 			ref, err := reexec.NamespaceFile(f)
 			Expect(err).NotTo(HaveOccurred())
-			Expect(ref.Type).To(Equal("!" + ns.kind))
+			Expect(ref.Type).To(Equal("!" + ns.Kind))
 			same, err := os.Stat(ref.Path)
 			Expect(err).NotTo(HaveOccurred())
 			info, err := f.Stat()
@@ -157,8 +158,8 @@ var _ = Describe("namespaces by file", func() {
 	It("joins them all", func() {
 		n := newNeighbour("user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time")
 		var namespaces []reexec.Namespace
-		for _, ns := range namespaceFlags {
-			f, err := os.Open(n.namespace(ns.kind).Path)
+		for _, ns := range specs.NamespaceFlags {
+			f, err := os.Open(n.namespace(ns.Kind).Path)
 			Expect(err).NotTo(HaveOccurred())
 			defer f.Close()
 			ref, err := reexec.NamespaceFile(f)
@@ -179,8 +180,8 @@ var _ = Describe("namespaces by file", func() {
 			Expect(err).NotTo(HaveOccurred())
 			namespaces = append(namespaces, ref)
 		}
-		id := n.id("net")
-		n.end()
+		id := n.ID("net")
+		n.End()
 		Expect(visit(namespaces)).To(HaveKeyWithValue("net", id))
 	})
 

@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	beOther()
+	specs.Play()
 	reexec.CheckAction() // what comes now is not for children
 	beInit()
 	os.Exit((&rxtesting.M{M: m}).Run())

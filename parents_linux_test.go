@@ -17,6 +17,7 @@ import (
 	"unsafe"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -41,9 +42,6 @@ func startParent(cmd *exec.Cmd) *specialParent {
 		cmd.Stdout = w
 	} else {
 		cmd.ExtraFiles = []*os.File{w}
-	}
-	if cmd.Stderr == nil {
-		cmd.Stderr = GinkgoWriter
 	}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -136,7 +134,7 @@ func (c checker) everything(options ...reexec.ReexecActionOption) {
 }
 
 func init() {
-	mains["parent that loses the status of its children"] = asParent(func(args ...string) {
+	specs.Roles["parent that loses the status of its children"] = asParent(func(args []string) {
 		switch args[0] {
 		case "ignored":
 			signal.Ignore(syscall.SIGCHLD)
@@ -171,7 +169,7 @@ func init() {
 		fmt.Println("end")
 	})
 
-	mains["parent that lacks something"] = asParent(func(args ...string) {
+	specs.Roles["parent that lacks something"] = asParent(func(args []string) {
 		report := os.NewFile(3, "report")
 		syscall.CloseOnExec(3)
 		c := checker{report}
@@ -202,7 +200,7 @@ func init() {
 		fmt.Fprintln(report, "end")
 	})
 
-	mains["parent that calls for its life"] = asParent(func(args ...string) {
+	specs.Roles["parent that calls for its life"] = asParent(func(args []string) {
 		switch args[0] {
 		case "worker":
 			w, err := untilDeath.Start(background, reexec.Stderr(os.Stdout), reexec.GracePeriod(time.Second))
@@ -215,7 +213,7 @@ func init() {
 		}
 	})
 
-	mains["parent whose stderr fails"] = asParent(func(...string) {
+	specs.Roles["parent whose stderr fails"] = asParent(func([]string) {
 		c := checker{os.Stdout}
 		for range 3 {
 			_, err := slow.Call(background, 1)
@@ -231,7 +229,7 @@ func init() {
 		fmt.Println("end")
 	})
 
-	mains["parent whose stderr blocks"] = asParent(func(...string) {
+	specs.Roles["parent whose stderr blocks"] = asParent(func([]string) {
 		c := checker{os.Stdout}
 		short := func() context.Context {
 			ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
@@ -253,7 +251,7 @@ func init() {
 		fmt.Println("end")
 	})
 
-	mains["parent of an idle worker that is interrupted"] = asParent(func(...string) {
+	specs.Roles["parent of an idle worker that is interrupted"] = asParent(func([]string) {
 		interrupted := make(chan os.Signal, 1)
 		signal.Notify(interrupted, os.Interrupt)
 		w, err := double.Start(background)
@@ -266,7 +264,7 @@ func init() {
 		fmt.Println("close:", w.Close())
 	})
 
-	mains["parent without an epoll to be had"] = asParent(func(...string) {
+	specs.Roles["parent without an epoll to be had"] = asParent(func([]string) {
 		_, w, err := os.Pipe() // now the runtime has its own
 		if err != nil {
 			panic(err)
@@ -392,7 +390,7 @@ var _ = Describe("a parent", func() {
 
 	DescribeTable("whose children's status somebody else takes, has their answers all the same",
 		func(how string) {
-			Expect(startParent(other("parent that loses the status of its children", how)).await()).To(Equal("end\n"))
+			Expect(startParent(specs.Child("parent that loses the status of its children", how)).await()).To(Equal("end\n"))
 		},
 		Entry("since SIGCHLD is ignored", "ignored"),
 		Entry("since it waits for any child", "reaped"),
@@ -403,9 +401,9 @@ var _ = Describe("a parent", func() {
 		// run runs such a parent, which has an open file for each of its standard files.
 		run := func(attr *syscall.SysProcAttr, lacks ...string) {
 			GinkgoHelper()
-			cmd := other("parent that lacks something", lacks...)
+			cmd := specs.Child("parent that lacks something", lacks...)
 			cmd.SysProcAttr = attr
-			cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
+			cmd.Stdout = GinkgoWriter
 			Expect(startParent(cmd).await()).To(Equal("end\n"))
 		}
 
@@ -419,7 +417,7 @@ var _ = Describe("a parent", func() {
 
 			It("works in a mount namespace without /dev/null and without "+lacks, func() {
 				kinds := []string{"user", "mnt", "no /dev"}
-				if isRoot() {
+				if specs.IsRoot() {
 					kinds = kinds[1:]
 				}
 				n := newNeighbour(kinds...)
@@ -435,7 +433,7 @@ var _ = Describe("a parent", func() {
 		It("works without /dev/null", func() { run(inNewMountNamespace(), "/dev/null") })
 
 		It("does not hang if the kernel watches no more files", func() {
-			report := startParent(other("parent without an epoll to be had")).await()
+			report := startParent(specs.Child("parent without an epoll to be had")).await()
 			if strings.HasPrefix(report, "skip: ") {
 				Skip(report)
 			}
@@ -449,7 +447,7 @@ var _ = Describe("a parent", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(r.Close()).To(Succeed())
 		defer w.Close()
-		cmd := other("parent whose stderr fails")
+		cmd := specs.Child("parent whose stderr fails")
 		cmd.Stderr = w
 		Expect(startParent(cmd).await()).To(Equal("end\n"))
 	})
@@ -460,7 +458,7 @@ var _ = Describe("a parent", func() {
 		defer r.Close()
 		defer w.Close()
 		fill(w)
-		cmd := other("parent whose stderr blocks")
+		cmd := specs.Child("parent whose stderr blocks")
 		cmd.Stderr = w
 		Expect(startParent(cmd).await()).To(Equal("end\n"))
 	})
@@ -495,7 +493,7 @@ var _ = Describe("a parent", func() {
 			if param == "" {
 				param = finished
 			}
-			parent := startParent(other("parent that calls for its life", how, param))
+			parent := startParent(specs.Child("parent that calls for its life", how, param))
 			child := atoi(parent.next())
 			DeferCleanup(func() { _ = kill(child) }) // it may have been forgotten
 			Expect(parent.Process.Kill()).To(Succeed())
@@ -511,7 +509,7 @@ var _ = Describe("a parent", func() {
 	)
 
 	It("that is interrupted together with an idle worker, closes it", func() {
-		parent := startParent(other("parent of an idle worker that is interrupted"))
+		parent := startParent(specs.Child("parent of an idle worker that is interrupted"))
 		Expect(parent.next()).To(Equal("ready <nil>"))
 		Expect(syscall.Kill(-parent.Process.Pid, syscall.SIGINT)).To(Succeed())
 		Expect(parent.await()).To(Equal("close: <nil>\n"))
@@ -523,10 +521,10 @@ var _ = Describe("a parent", func() {
 // mount.
 func inNewMountNamespace() *syscall.SysProcAttr {
 	GinkgoHelper()
-	if isRoot() {
+	if specs.IsRoot() {
 		return &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // also makes all mounts private
 	}
-	needsNamespaces("user", "mnt")
+	specs.NeedsNamespaces("user", "mnt")
 	return &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -115,7 +116,7 @@ var _ = Describe("re-execution", func() {
 		})
 
 		It("returns true from RunAction after the action", func() {
-			child := other("program that calls RunAction")
+			child := specs.Child("program that calls RunAction")
 			child.Env = append(child.Env, "gons_reexec_action=answer")
 			out, err := child.Output()
 			Expect(err).NotTo(HaveOccurred())
@@ -125,7 +126,9 @@ var _ = Describe("re-execution", func() {
 	})
 
 	It("panics in a program that has not called CheckAction", func() {
-		out, err := other("program that does not call CheckAction").CombinedOutput()
+		program := specs.Child("program that does not call CheckAction")
+		program.Stderr = nil
+		out, err := program.CombinedOutput()
 		Expect(err).To(MatchError("exit status 2"))
 		Expect(string(out)).To(HavePrefix("panic: gons/reexec: ReexecAction.Run: application does not support " +
 			"forking and restarting, needs to call reexec.CheckAction() first before running discovery\n"))
@@ -136,14 +139,15 @@ var _ = Describe("re-execution", func() {
 // expectPanic expects a child that is started by hand, and calls RunAction, to panic.
 func expectPanic(text string, variables ...string) {
 	GinkgoHelper()
-	child := other("program that calls RunAction")
+	child := specs.Child("program that calls RunAction")
 	child.Env = append(child.Env, variables...)
+	child.Stderr = nil
 	out, err := child.CombinedOutput()
 	Expect(err).To(MatchError("exit status 2"))
 	Expect(string(out)).To(MatchRegexp(text))
 }
 
 func init() {
-	mains["program that calls RunAction"] = func(...string) { fmt.Println(reexec.RunAction()) }
-	mains["program that does not call CheckAction"] = func(...string) { _ = reexec.RunReexecAction("answer") }
+	specs.Roles["program that calls RunAction"] = func([]string) { fmt.Println(reexec.RunAction()) }
+	specs.Roles["program that does not call CheckAction"] = func([]string) { _ = reexec.RunReexecAction("answer") }
 }

@@ -22,7 +22,7 @@ var _ = DescribeTable("a reference is a path as any other, so it may be",
 			for _, typ := range []string{kind, "!" + kind} {
 				ids := visit([]reexec.Namespace{n.namespace("!user"), {Type: typ, Path: path}},
 					reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = dir }))
-				Expect(ids).To(HaveKeyWithValue(kind, n.id(kind)), typ)
+				Expect(ids).To(HaveKeyWithValue(kind, n.ID(kind)), typ)
 			}
 		}
 	},

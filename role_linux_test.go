@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"example.com/gons/reexec/internal/specs"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
@@ -15,7 +16,7 @@ import (
 var roles = map[string]func(args []string) any{}
 
 func init() {
-	mains["role"] = asParent(func(args ...string) {
+	specs.Roles["role"] = asParent(func(args []string) {
 		RegisterFailHandler(func(message string, _ ...int) { panic(message) })
 		answer(roles[args[0]](args[1:]))
 	})
@@ -23,7 +24,7 @@ func init() {
 
 // withRole returns a process with a role.
 func withRole(name string, args ...string) *exec.Cmd {
-	cmd := other("role", append([]string{name}, args...)...)
+	cmd := specs.Child("role", append([]string{name}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/gomega"
 	. "github.com/onsi/gomega/gleak"
@@ -27,17 +28,17 @@ func TestScale(t *testing.T) {
 		t.Skip("needs the flag -scale")
 	}
 	RegisterTestingT(t)
-	if err := refusal("user", "net"); err != nil {
+	if err := specs.Refusal("user", "net"); err != nil {
 		t.Skip("needs namespaces: ", err)
 	}
 	neighbours := make([]*neighbour, processes)
 	for i := range neighbours {
-		cmd, end, err := startNeighbour(t.TempDir(), "user", "net")
+		n, err := specs.StartNeighbour(t.TempDir(), "user", "net")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer end()
-		neighbours[i] = &neighbour{pid: cmd.Process.Pid}
+		defer n.End()
+		neighbours[i] = &neighbour{n}
 	}
 
 	// inParallel does something so many times, and returns how long that takes.
@@ -65,7 +66,7 @@ func TestScale(t *testing.T) {
 	visit := func(_, i int) error {
 		n := neighbours[i%processes]
 		ids, err := whereami.Call(background, struct{}{}, reexec.Namespaces(n.namespaces("!user", "!net")))
-		if err == nil && ids["net"] != namespaceID(n.pid, "net") {
+		if err == nil && ids["net"] != specs.NamespaceID(n.PID, "net") {
 			err = fmt.Errorf("visit %d has been in namespace %s", i, ids["net"])
 		}
 		return err

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/gomega"
 	. "github.com/onsi/gomega/gleak"
@@ -35,23 +36,22 @@ func TestSoak(t *testing.T) {
 		t.Skip("needs the flag -soak")
 	}
 	RegisterTestingT(t)
-	neighbours := map[string]*exec.Cmd{}
+	neighbours := map[string]*neighbour{}
 	for _, kinds := range []string{"user mnt cgroup ipc net pid uts", "user net"} {
-		if err := refusal(strings.Fields(kinds)...); err != nil {
+		if err := specs.Refusal(strings.Fields(kinds)...); err != nil {
 			t.Skip("needs namespaces: ", err)
 		}
-		n, end, err := startNeighbour(t.TempDir(), strings.Fields(kinds)...)
+		n, err := specs.StartNeighbour(t.TempDir(), strings.Fields(kinds)...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer end()
-		neighbours[kinds] = n
+		defer n.End()
+		neighbours[kinds] = &neighbour{n}
 	}
 	spared := map[int]bool{}
 	var namespaces [][]reexec.Namespace
-	for kinds, cmd := range neighbours {
-		spared[cmd.Process.Pid] = true
-		n := &neighbour{pid: cmd.Process.Pid}
+	for kinds, n := range neighbours {
+		spared[n.PID] = true
 		for _, bang := range []string{"", "!"} {
 			var types []string
 			for _, kind := range strings.Fields(kinds) {

@@ -5,7 +5,6 @@ import (
 	"iter"
 
 	"example.com/gons/reexec/internal/frame"
-	"example.com/gons/reexec/internal/process"
 )
 
 // A Stream is a function that runs in a child, in other namespaces, and tells its caller
@@ -89,14 +88,10 @@ func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionO
 		return err
 	}
 	talk, run := alone.talk, alone.facts
-	finished := false
-	defer func() {
-		if !finished { // the loop, or decoding, has panicked
-			talk.Kill(alone.call, errDecoder)
-		}
-	}()
+	defer talk.Kill(alone.call, errDecoder) // should the loop, or decoding, panic
 	wanted := true
 	var undecoded error
+	var event E
 	for {
 		answer, err := talk.Next(alone.call)
 		if err != nil {
@@ -110,17 +105,18 @@ func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionO
 			answer.CloseFiles()
 			continue
 		}
-		var event E
+		event = *new(E)
 		if undecoded = answer.Unmarshal(&event); undecoded != nil || !yield(event) {
 			wanted = false
 			talk.Cancel(alone.call)
 		}
 	}
 	end := talk.Finish()
-	finished = true
 	switch {
 	case undecoded != nil: // which is why the child was told to end
-		return facts{name: s.name, function: true, Outcome: process.Outcome{Stderr: end.Stderr}, decode: undecoded}.explain()
+		run = s.facts()
+		run.Stderr, run.decode = end.Stderr, undecoded
+		return run.explain()
 	case !wanted:
 		return nil
 	}

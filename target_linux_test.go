@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -23,9 +24,9 @@ func expectTarget(n *neighbour, kinds []string, options ...reexec.ReexecActionOp
 	Expect(err).NotTo(HaveOccurred())
 	for kind, id := range ids {
 		if slices.Contains(kinds, kind) {
-			Expect(id).To(Equal(n.id(kind)), "%s namespace, joined", kind)
+			Expect(id).To(Equal(n.ID(kind)), "%s namespace, joined", kind)
 		} else {
-			Expect(id).To(Equal(namespaceID("self", kind)), "%s namespace, not joined", kind)
+			Expect(id).To(Equal(specs.NamespaceID("self", kind)), "%s namespace, not joined", kind)
 		}
 	}
 }
@@ -60,10 +61,10 @@ var _ = Describe("a target", func() {
 
 	It("has all its namespaces joined, those that are shared left out", func() {
 		n := newNeighbour(all...)
-		expectTarget(n, all, reexec.Target(n.pid))
+		expectTarget(n, all, reexec.Target(n.PID))
 		for _, kinds := range [][]string{{"user"}, {"user", "time"}, {"user", "mnt", "pid"}} {
 			n := newNeighbour(kinds...)
-			expectTarget(n, kinds, reexec.Target(n.pid))
+			expectTarget(n, kinds, reexec.Target(n.PID))
 		}
 	})
 
@@ -74,39 +75,39 @@ var _ = Describe("a target", func() {
 	It("has those joined that are asked for", func() {
 		n := newNeighbour(all...)
 		for _, kinds := range [][]string{{"user"}, {"user", "net"}, {"time", "user"}, {"user", "pid", "mnt"}} {
-			expectTarget(n, kinds, reexec.Target(n.pid, kinds...))
+			expectTarget(n, kinds, reexec.Target(n.PID, kinds...))
 		}
-		if isRoot() {
+		if specs.IsRoot() {
 			n := newNeighbour(all[1:]...)
-			expectTarget(n, []string{"net"}, reexec.Target(n.pid, "net"))
+			expectTarget(n, []string{"net"}, reexec.Target(n.PID, "net"))
 		}
 	})
 
 	It("has no way for those whose order is wrong", func() {
 		n := newNeighbour("user", "net")
-		if isRoot() {
-			expectTarget(n, []string{"net", "user"}, reexec.Target(n.pid, "net", "user"))
+		if specs.IsRoot() {
+			expectTarget(n, []string{"net", "user"}, reexec.Target(n.PID, "net", "user"))
 			return
 		}
-		Expect(reexec.RunReexecAction("silent", reexec.Target(n.pid, "net", "user"))).To(MatchError(unix.EPERM))
+		Expect(reexec.RunReexecAction("silent", reexec.Target(n.PID, "net", "user"))).To(MatchError(unix.EPERM))
 	})
 
 	It("is for functions and workers too", func() {
 		n := newNeighbour(all...)
-		target := reexec.Target(n.pid)
+		target := reexec.Target(n.PID)
 		for _, by := range ways[struct{}, map[string]string]() {
-			Expect(by(whereami, struct{}{}, target)).To(HaveKeyWithValue("pid", n.id("pid")))
+			Expect(by(whereami, struct{}{}, target)).To(HaveKeyWithValue("pid", n.ID("pid")))
 		}
 	})
 
 	It("is good for many runs, at a time as well", func() {
 		n := newNeighbour("user", "net", "pid")
-		target := reexec.Target(n.pid)
+		target := reexec.Target(n.PID)
 		errs := make(chan error)
 		for range 8 {
 			go func() {
 				ids, err := whereami.Call(background, struct{}{}, target)
-				if err == nil && ids["net"] != n.id("net") {
+				if err == nil && ids["net"] != n.ID("net") {
 					ids, err = nil, fs.ErrInvalid
 				}
 				errs <- err
@@ -120,8 +121,8 @@ var _ = Describe("a target", func() {
 	It("comes before the namespaces given by reference", func() {
 		n := newNeighbour("user", "mnt", "uts", "net")
 		// It is found only after mnt, and an ordinary user may join it only after user.
-		inside := reexec.Namespace{Type: "uts", Path: filepath.Join(n.hall, "uts")}
-		references, target := reexec.Namespaces([]reexec.Namespace{inside}), reexec.Target(n.pid, "user", "mnt")
+		inside := reexec.Namespace{Type: "uts", Path: filepath.Join(n.Hall, "uts")}
+		references, target := reexec.Namespaces([]reexec.Namespace{inside}), reexec.Target(n.PID, "user", "mnt")
 		expectTarget(n, []string{"user", "mnt", "uts"}, target, references)
 		expectTarget(n, []string{"user", "mnt", "uts"}, references, target)
 	})
@@ -129,10 +130,10 @@ var _ = Describe("a target", func() {
 	It("may not bring a type that there is already", func() {
 		n := newNeighbour("user", "net", "time")
 		for _, options := range [][]reexec.ReexecActionOption{
-			{reexec.Target(n.pid), reexec.Namespaces(n.namespaces("net"))},
-			{reexec.Target(n.pid, "user", "time"), reexec.Namespaces(n.namespaces("!time"))},
-			{reexec.Target(n.pid), reexec.Target(n.pid)},
-			{reexec.Target(n.pid, "user", "user")},
+			{reexec.Target(n.PID), reexec.Namespaces(n.namespaces("net"))},
+			{reexec.Target(n.PID, "user", "time"), reexec.Namespaces(n.namespaces("!time"))},
+			{reexec.Target(n.PID), reexec.Target(n.PID)},
+			{reexec.Target(n.PID, "user", "user")},
 		} {
 			for _, way := range waysIn {
 				Expect(way.run(options...)).To(MatchError(ContainSubstring("cannot start child, reason: duplicate namespace order type")))
@@ -142,8 +143,8 @@ var _ = Describe("a target", func() {
 
 	It("must be there", func() {
 		n := newNeighbour("user", "net")
-		n.end()
-		for _, pid := range []int{n.pid, 0, -1} {
+		n.End()
+		for _, pid := range []int{n.PID, 0, -1} {
 			for _, way := range waysIn {
 				err := way.run(reexec.Target(pid, "net"))
 				Expect(err).To(MatchError(fs.ErrNotExist))
@@ -156,21 +157,21 @@ var _ = Describe("a target", func() {
 
 	It("must be there still when the run begins", func() {
 		n := newNeighbour("user", "net", "pid")
-		everything, net := reexec.Target(n.pid), reexec.Target(n.pid, "net")
-		n.end()
+		everything, net := reexec.Target(n.PID), reexec.Target(n.PID, "net")
+		n.End()
 		for _, way := range waysIn {
-			Expect(way.run(everything)).To(MatchError(ContainSubstring("cannot find user namespace of process %d: no such file", n.pid)))
+			Expect(way.run(everything)).To(MatchError(ContainSubstring("cannot find user namespace of process %d: no such file", n.PID)))
 			Expect(way.run(net)).To(MatchError(fs.ErrNotExist))
 		}
 	})
 
 	It("is not mistaken for another process that gets its PID", func() {
 		n := newNeighbour("user", "net")
-		everything, net := reexec.Target(n.pid), reexec.Target(n.pid, "net")
-		n.end()
-		end := standIn(int32(n.pid))
+		everything, net := reexec.Target(n.PID), reexec.Target(n.PID, "net")
+		n.End()
+		end := standIn(int32(n.PID))
 		defer end()
-		Expect(reexec.NamespacesOf(n.pid)).To(BeEmpty(), "the other one is there")
+		Expect(reexec.NamespacesOf(n.PID)).To(BeEmpty(), "the other one is there")
 		for _, way := range waysIn {
 			Expect(way.run(everything)).To(MatchError(fs.ErrNotExist))
 			Expect(way.run(net)).To(MatchError(fs.ErrNotExist))
@@ -198,8 +199,8 @@ var _ = Describe("a target", func() {
 		before := Filedescriptors()
 		func() {
 			n := newNeighbour("user", "net")
-			defer n.end()
-			target := reexec.Target(n.pid)
+			defer n.End()
+			target := reexec.Target(n.PID)
 			Expect(Filedescriptors()).To(HaveLeakedFds(before))
 			expectTarget(n, []string{"user", "net"}, target)
 			runtime.GC()

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -20,7 +21,7 @@ var _ = Describe("a time namespace", func() {
 		n := newNeighbour("user", "time")
 		for _, typ := range []string{"time", "!time"} {
 			Expect(whereami.Call(background, struct{}{}, reexec.Namespaces(n.namespaces(typ, "!user")))).To(And(
-				HaveKeyWithValue("time", n.id("time")), HaveKeyWithValue("user", n.id("user"))))
+				HaveKeyWithValue("time", n.ID("time")), HaveKeyWithValue("user", n.ID("user"))))
 		}
 	})
 
@@ -31,22 +32,22 @@ var _ = Describe("a time namespace", func() {
 	})
 
 	It("that is new for a child is where it runs", func() {
-		needsNamespaces("user", "time")
+		specs.NeedsNamespaces("user", "time")
 		for _, more := range [][]string{nil, {"mnt", "pid", "net"}} {
 			Expect(whereami.Call(background, struct{}{}, reexec.Unshare("user", "time"), reexec.Unshare(more...))).To(
-				HaveKeyWithValue("time", Not(Equal(namespaceID("self", "time")))))
+				HaveKeyWithValue("time", Not(Equal(specs.NamespaceID("self", "time")))))
 		}
 	})
 
 	Context("that a locked thread has made for its children", func() {
 
-		BeforeEach(needsRoot)
+		BeforeEach(specs.NeedsRoot)
 
 		inNewTime := func(f func(id string)) {
 			GinkgoHelper()
 			inNewNamespaces(unix.CLONE_NEWTIME, func() {
-				id := namespaceID("thread-self", "time_for_children")
-				Expect(id).NotTo(Equal(namespaceID("thread-self", "time")))
+				id := specs.NamespaceID("thread-self", "time_for_children")
+				Expect(id).NotTo(Equal(specs.NamespaceID("thread-self", "time")))
 				if err := exec.Command("/bin/true").Run(); errors.Is(err, syscall.EINVAL) { // Linux before 6.3
 					Skip("this kernel lets Go start no program from such a thread")
 				}
@@ -77,7 +78,7 @@ var _ = Describe("a time namespace", func() {
 			n := newNeighbour("time")
 			inNewTime(func(string) {
 				for _, typ := range []string{"time", "!time"} {
-					Expect(visit(n.namespaces(typ))).To(HaveKeyWithValue("time", n.id("time")))
+					Expect(visit(n.namespaces(typ))).To(HaveKeyWithValue("time", n.ID("time")))
 				}
 			})
 		})

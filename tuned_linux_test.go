@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -77,7 +78,7 @@ var _ = Describe("tuned children", func() {
 	})
 
 	It("ends with a Pdeathsig if it is an orphan already, also as the first process of a PID namespace", func() {
-		needsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
+		specs.NeedsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
 		parent := exec.Command("cat")
 		r, w, err := os.Pipe() // without end
 		Expect(err).NotTo(HaveOccurred())
@@ -102,13 +103,13 @@ var _ = Describe("tuned children", func() {
 	})
 
 	It("makes new namespaces, rootless, and the child is root there", func() {
-		needsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
+		specs.NeedsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
 		var ids map[string]string
 		Expect(reexec.RunReexecAction("namespaces", reexec.Result(&ids), reexec.Cmd(asRootOfNew))).To(Succeed())
-		Expect(ids).To(HaveKeyWithValue("time", namespaceID("self", "time")))
+		Expect(ids).To(HaveKeyWithValue("time", specs.NamespaceID("self", "time")))
 		delete(ids, "time")
 		for kind, id := range ids {
-			Expect(id).NotTo(Equal(namespaceID("self", kind)), kind)
+			Expect(id).NotTo(Equal(specs.NamespaceID("self", kind)), kind)
 		}
 		var uid int
 		Expect(reexec.RunReexecAction("uid", reexec.Result(&uid), reexec.Cmd(asRootOfNew))).To(Succeed())
@@ -121,13 +122,13 @@ var _ = Describe("tuned children", func() {
 		Expect(reexec.RunReexecAction("namespaces", reexec.Result(&ids),
 			reexec.Namespaces(n.namespaces("!user", "!net")),
 			reexec.Cmd(func(cmd *exec.Cmd) {
-				if isRoot() {
+				if specs.IsRoot() {
 					cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUTS}
 				}
 			}))).To(Succeed())
-		Expect(ids).To(HaveKeyWithValue("net", n.id("net")))
-		if isRoot() {
-			Expect(ids).NotTo(HaveKeyWithValue("uts", namespaceID("self", "uts")))
+		Expect(ids).To(HaveKeyWithValue("net", n.ID("net")))
+		if specs.IsRoot() {
+			Expect(ids).NotTo(HaveKeyWithValue("uts", specs.NamespaceID("self", "uts")))
 		}
 	})
 
@@ -152,7 +153,7 @@ var _ = Describe("tuned children", func() {
 	DescribeTable("ends a child together with its parent",
 		func(types ...string) {
 			n := newNeighbour("user", "pid", "net")
-			parent := other("parent with a Pdeathsig", append(types, itoa(n.pid))...)
+			parent := specs.Child("parent with a Pdeathsig", append(types, itoa(n.PID))...)
 			stdout, err := parent.StdoutPipe()
 			Expect(err).NotTo(HaveOccurred())
 			stdin, err := parent.StdinPipe()
@@ -178,9 +179,9 @@ var _ = Describe("tuned children", func() {
 // A parent with a Pdeathsig has a child that lasts, in namespaces of a process: the
 // arguments are the types, and its PID.
 func init() {
-	mains["parent with a Pdeathsig"] = asParent(func(args ...string) {
+	specs.Roles["parent with a Pdeathsig"] = asParent(func(args []string) {
 		types := args[:len(args)-1]
-		n := &neighbour{pid: atoi(args[len(types)])}
+		n := neighbourOf(atoi(args[len(types)]))
 		fmt.Println(reexec.RunReexecAction("say your PID and hang",
 			reexec.Namespaces(n.namespaces(types...)),
 			reexec.Cmd(func(cmd *exec.Cmd) {
@@ -197,9 +198,9 @@ func asRootOfNew(cmd *exec.Cmd) {
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
 	}
-	for _, ns := range namespaceFlags {
-		if ns.kind != "time" {
-			cmd.SysProcAttr.Cloneflags |= ns.flag
+	for _, ns := range specs.NamespaceFlags {
+		if ns.Kind != "time" {
+			cmd.SysProcAttr.Cloneflags |= ns.Flag
 		}
 	}
 }

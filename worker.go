@@ -48,7 +48,7 @@ type Worker[P, R any] struct {
 func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*Worker[P, R], error) {
 	a := f.action(ctx, options)
 	concurrency := max(a.concurrency, 1)
-	run := facts{name: f.name, function: true}
+	run := f.facts()
 	if ctx.Err() != nil {
 		return nil, run.notStarted(context.Cause(ctx))
 	}
@@ -57,7 +57,7 @@ func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*
 	w.spec.Open, w.spec.Ready, w.spec.Roams, w.spec.Concurrency = true, true, true, concurrency
 	talk, err := conversation.Start(ctx, w.spec)
 	if err != nil {
-		return nil, run.unstarted(err)
+		return nil, run.unanswered(err)
 	}
 	w.talk = talk
 	w.close = sync.OnceValue(w.end)
@@ -69,9 +69,6 @@ func (w *Worker[P, R]) mustBeStarted() {
 		panic("gons/reexec: Worker: zero Worker, use Func.Start")
 	}
 }
-
-// facts returns what is known of each run.
-func (w *Worker[P, R]) facts() facts { return facts{name: w.shape.name, function: true} }
 
 // Call calls the function in the child, and returns its result. Calls begin in the order
 // in which they come, each as soon as the child is free.
@@ -88,7 +85,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	if ctx == nil {
 		panic("nil Context")
 	}
-	run := w.facts()
+	run := w.shape.facts()
 	if err := w.refuses(ctx); err != nil {
 		return result, err
 	}
@@ -132,29 +129,17 @@ func (w *Worker[P, R]) refuses(ctx context.Context) error {
 
 // explain returns the error of a call that was not answered.
 func (w *Worker[P, R]) explain(err error) error {
-	run := w.facts()
-	var cancelled *conversation.Cancelled
 	var end *conversation.End
-	var unsent *conversation.UnsentError
-	switch {
-	case err == conversation.ErrClosed:
-		return run.failure(err.Error(), err)
-	case errors.As(err, &cancelled) && cancelled.Begun:
-		return run.failure("call was cancelled, reason: "+cancelled.Cause.Error(), cancelled.Cause)
-	case errors.As(err, &cancelled):
-		return run.failure("call was not started, reason: "+cancelled.Cause.Error(), cancelled.Cause)
-	case errors.As(err, &unsent):
-		return run.unsent(unsent.Err)
-	case errors.As(err, &end):
+	if errors.As(err, &end) {
 		w.told.Store(true)
 		return w.gone(end)
 	}
-	return run.unsent(err)
+	return w.shape.facts().unanswered(err)
 }
 
 // gone is why there is no child any more.
 func (w *Worker[P, R]) gone(end *conversation.End) error {
-	run := w.facts()
+	run := w.shape.facts()
 	if end.Word != nil && end.Word.Kind == frame.Panicked {
 		panicked := newPanicError(run.name, *end.Word)
 		return run.failure("worker is gone, reason: "+panicked.Error(), panicked)
@@ -187,7 +172,7 @@ func (w *Worker[P, R]) end() error {
 
 // badEnd returns why the end of a worker was none that Close has asked for.
 func (w *Worker[P, R]) badEnd(end *conversation.End) error {
-	run := w.facts()
+	run := w.shape.facts()
 	run.answered = true // nothing was asked
 	if end.Killed == conversation.ErrClosed || end.Killed == process.ErrLingers {
 		return nil

@@ -148,7 +148,7 @@ func draw(steps []step) string {
 			id := fmt.Sprintf("c%.0f", y)
 			fmt.Fprintf(&lines, `<clipPath id="%s"><rect x="%d" y="%.0f" height="%d" width="%.1f">`+
 				`<animate attributeName="width" from="%.1f" to="%.1f" begin="%.2fs" dur="%.2fs"/></rect></clipPath>`+"\n",
-				id, margin, y-row*0.75, row, width, column*2, width, now, typed)
+				id, margin, y-row*0.75, row, width+column, column*2, width+column, now, typed) // a font may be wider
 			clip = fmt.Sprintf(` clip-path="url(#%s)"`, id)
 		}
 		fmt.Fprintf(&lines, `<text class="%s" x="%.0f" y="%.0f" textLength="%.1f" style="animation-delay:%.2fs"%s>%s</text>`+"\n",

@@ -8,3 +8,6 @@ enum {
 
 /* Hidden, or that of a program would be taken for that of a plugin. */
 extern int birth_state __attribute__((visibility("hidden")));
+
+/* Goes on as a sibling; see clone.c. */
+extern long birth_clone(void) __attribute__((visibility("hidden")));

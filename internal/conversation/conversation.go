@@ -37,17 +37,18 @@ type Conversation struct {
 	close   func()
 	end     func() *End
 
-	mu     sync.Mutex       // guards what follows
-	last   uint64           // number of the last call
-	calls  map[uint64]*Call // those that have not been answered
-	queued int              // bytes of their parameters
-	ready  bool             // so the child has said
-	lost   bool             // there will be no more frames
-	word   *frame.Frame     // the last one, where it says why: a refusal, or a panic
-	fault  error            // why what the child said makes no sense
-	ended  error            // why a single call was cancelled
+	mu     sync.Mutex   // guards what follows
+	last   uint64       // number of the last call
+	calls  []*Call      // those that have not been answered, in the order of their numbers
+	queued int          // bytes of their parameters
+	ready  bool         // so the child has said
+	lost   bool         // there will be no more frames
+	word   *frame.Frame // the last one, where it says why: a refusal, or a panic
+	fault  error        // why what the child said makes no sense
+	ended  error        // why a single call was cancelled
 
 	frames  *frame.Reader      // for the reader
+	frame   frame.Frame        // what it has read
 	reader  *Call              // who reads; nil: nobody
 	waiting map[*Call]struct{} // those that wait, for their answers or for the role of the reader
 	writer  *Call              // who waits to write
@@ -56,15 +57,14 @@ type Conversation struct {
 
 // A Call is a call that is being served, or will be.
 type Call struct {
-	number    uint64        // calls are served in the order of their numbers; 0: not sent yet
-	size      int           // of its parameter
-	wake      chan struct{} // it should look again
-	answers   []frame.Frame // not yet taken
-	doubt     error         // why it was withdrawn, perhaps too late
-	overseer  *Call         // who sees to it that it ends, after it was abandoned
-	abandoned bool          // nobody will take them
-	over      bool          // no more will come
-	err       error         // why nothing more is awaited
+	number   uint64        // calls are served in the order of their numbers; 0: not sent yet
+	size     int           // of its parameter
+	wake     chan struct{} // it should look again
+	answers  []frame.Frame // not yet taken
+	over     bool          // no more will come
+	err      error         // why nobody takes them any more
+	doubt    error         // why it was withdrawn, perhaps too late
+	overseer *Call         // who sees to it that it ends, though nobody takes its answers
 }
 
 func newCall() *Call { return &Call{wake: make(chan struct{}, 1)} }
@@ -96,7 +96,6 @@ func Start(ctx context.Context, spec Spec) (*Conversation, error) {
 		frames:  frame.NewReader(p.Answer),
 		writing: make(chan struct{}, 1),
 		closing: make(chan struct{}),
-		calls:   map[uint64]*Call{},
 		waiting: map[*Call]struct{}{},
 	}
 	c.frames.Opens = spec.Opens
@@ -131,7 +130,7 @@ func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *
 	}
 	spec.Open = len(param.files) > 0 // files go before their frame
 	if !spec.Open {
-		spec.Input = param.encoded
+		spec.Input = param.encoded.Bytes()
 	}
 	if c, err = Start(ctx, spec); err != nil {
 		frame.CloseAll(descriptors)
@@ -139,7 +138,7 @@ func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *
 	}
 	call = newCall()
 	call.number, c.last = 1, 1
-	c.calls[1] = call
+	c.calls = append(c.calls, call)
 	c.p.OnEnd(ctx, func() { c.cancelAlone(ctx, call) })
 	if !spec.Open {
 		c.p.Send() // if it does not go well, there is no answer
@@ -160,12 +159,14 @@ func (c *Conversation) cancelAlone(ctx context.Context, call *Call) {
 	c.mu.Lock()
 	c.ended = context.Cause(ctx)
 	c.mu.Unlock()
-	c.tell(ctx, call)
+	c.tell(frame.Cancellation(call.number, ctx), c.ended)
 }
 
-func (c *Conversation) tell(ctx context.Context, call *Call) {
-	cause := context.Cause(ctx)
-	if !c.canCancel() || frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), false) != nil {
+// Cancel tells the child that no more answers to its single call are wanted.
+func (c *Conversation) Cancel(call *Call) { c.tell(frame.Unwanted(call.number), context.Canceled) }
+
+func (c *Conversation) tell(message frame.Message, cause error) {
+	if !c.canCancel() || frame.Send(c.p.Control, message, false) != nil {
 		c.p.Abort(cause)
 		return
 	}
@@ -175,25 +176,15 @@ func (c *Conversation) tell(ctx context.Context, call *Call) {
 // canCancel tells whether the child can be told of the end of a context.
 func (c *Conversation) canCancel() bool { return c.spec.Context && c.p.Control != nil }
 
-// unwanted is the context of calls whose answers nobody wants any more.
-var unwanted = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
-// Cancel tells the child that no more answers to its single call are wanted.
-func (c *Conversation) Cancel(call *Call) {
-	c.tell(unwanted, call)
-}
-
-// Next blocks until the next answer to a call has arrived. Its error is that of a child that says
-// nothing more.
+// Next blocks until the next answer to a call has arrived. Its error is why there is none.
 func (c *Conversation) Next(call *Call) (frame.Frame, error) {
 	c.wait(call, func() bool { return len(call.answers) > 0 })
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(call.answers) == 0 {
+	switch {
+	case call.err != nil:
+		return frame.Frame{}, call.err
+	case len(call.answers) == 0:
 		return frame.Frame{}, errLost
 	}
 	f := call.answers[0]

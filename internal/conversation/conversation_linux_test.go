@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +36,7 @@ var (
 
 func init() {
 	// A child that serves what its parameter says.
-	roles["serve"] = func([]string) {
+	specs.Roles["serve"] = func([]string) {
 		o := orders.Take()
 		serve.Serve(o, serve.Function{Context: o.Action == "obedient", Files: true, Call: func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
 			var param request
@@ -63,7 +64,7 @@ func init() {
 		}})
 	}
 	// A child that says what its parameter says, but for the first byte of which each frame's kind is made.
-	roles["hostile"] = func(args []string) {
+	specs.Roles["hostile"] = func(args []string) {
 		o := orders.Take()
 		answers, socket := os.NewFile(uintptr(o.Answers), "answers"), os.NewFile(uintptr(o.Control), "control")
 		null, _ := os.Open(os.DevNull)
@@ -91,9 +92,9 @@ func init() {
 				if err != nil {
 					panic(err)
 				}
-				_, _ = answers.Write(b)
+				_, _ = answers.Write(b.Bytes())
 			case "flood":
-				b := frame.MustEncode(frame.Header{Kind: frame.Event, Call: call}, strings.Repeat("x", 1<<10))
+				b := frame.MustEncode(frame.Header{Kind: frame.Event, Call: call}, strings.Repeat("x", 1<<10)).Bytes()
 				for {
 					if _, err := answers.Write(b); err != nil {
 						os.Exit(1)
@@ -118,8 +119,7 @@ type request struct {
 // plays has a child play a role.
 func plays(role string, args ...string) process.Spec {
 	return process.Spec{
-		Env:   []string{specs.Role(role)},
-		Tune:  func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, args...) },
+		Env:   []string{specs.Role(role, args...)},
 		Grace: time.Minute,
 	}
 }
@@ -671,10 +671,14 @@ var _ = Describe("a child that says too much", func() {
 
 	It("may say it in pieces that make no frame", func() {
 		for _, said := range []string{"", "A", strings.Repeat("\xff", 30), "A\x00\x00\x00\x00\x00\x00\x00\x00\x01" + strings.Repeat("\x00", 11) + "\x01" + strings.Repeat("\x00", 7) + "\x011"} {
+			file := filepath.Join(GinkgoT().TempDir(), "said")
+			Expect(os.WriteFile(file, []byte(said), 0o600)).To(Succeed())
 			spec := Spec{Spec: process.Spec{Grace: short, Tune: func(cmd *exec.Cmd) {
-				cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", "exec cat >&3"}
+				cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", "exec cat " + file + " >&3"}
 			}}}
-			c, call, err := Alone(background, spec, Param{encoded: []byte(said)})
+			param, err := spec.NewParam(background, nil)
+			Expect(err).NotTo(HaveOccurred())
+			c, call, err := Alone(background, spec, param)
 			Expect(err).NotTo(HaveOccurred())
 			_, err = c.Next(call)
 			Expect(err).To(Equal(errLost))

@@ -1,6 +1,8 @@
 package conversation
 
 import (
+	"slices"
+
 	"example.com/gons/reexec/internal/frame"
 	"example.com/gons/reexec/internal/process"
 )
@@ -43,7 +45,7 @@ func (c *Conversation) Finish() *End { return c.end() }
 func (c *Conversation) Kill(call *Call, why error) *End {
 	if call != nil {
 		c.mu.Lock()
-		call.abandoned = true
+		call.err = why
 		for _, f := range call.answers {
 			f.CloseFiles()
 		}
@@ -58,16 +60,13 @@ func (c *Conversation) Kill(call *Call, why error) *End {
 func (c *Conversation) hangUp() *End {
 	e := &End{Closed: c.IsClosed()}
 	c.mu.Lock()
-	e.Idle = true
-	for _, call := range c.calls {
-		e.Idle = e.Idle && call.abandoned
-	}
+	e.Idle = !slices.ContainsFunc(c.calls, func(call *Call) bool { return call.err == nil })
 	if e.Closed {
 		c.withdraw()
 	}
 	if !c.spec.Ready { // who waited for answers is here
 		for _, call := range c.calls {
-			call.abandoned = true
+			call.err = ErrClosed
 		}
 	}
 	c.mu.Unlock()
@@ -103,7 +102,7 @@ func (c *Conversation) hangUp() *End {
 func (c *Conversation) withdraw() {
 	var never []*Call
 	for _, call := range c.calls {
-		if !c.begins(call) && !call.abandoned {
+		if !c.begins(call) && call.err == nil {
 			never = append(never, call)
 		}
 	}
@@ -113,7 +112,7 @@ func (c *Conversation) withdraw() {
 	for _, call := range never {
 		c.abandon(call, ErrClosed)
 		if call.number != 0 {
-			_ = frame.Send(c.p.Control, frame.Cancellation(call.number, unwanted), false) // or else it is served in vain
+			_ = frame.Send(c.p.Control, frame.Unwanted(call.number), false) // or else it is served in vain
 		}
 	}
 }

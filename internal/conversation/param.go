@@ -9,7 +9,7 @@ import (
 
 // A Param is an encoded parameter.
 type Param struct {
-	encoded []byte
+	encoded *frame.Encoded
 	files   []*os.File
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"example.com/gons/reexec/internal/frame"
 )
@@ -21,14 +22,14 @@ func (c *Conversation) wait(call *Call, done func() bool) {
 				c.p.Answer.Interrupt()
 			}
 			c.mu.Unlock()
-			f, err := c.read()
+			got, err := c.read()
 			c.mu.Lock()
 			c.reader = nil
-			if f == nil && err == nil {
+			if !got && err == nil {
 				c.settle(doubted)
 				continue
 			}
-			c.deliver(f, err)
+			c.deliver(&c.frame, err)
 			continue
 		}
 		c.waiting[call] = struct{}{}
@@ -45,21 +46,20 @@ func (c *Conversation) wait(call *Call, done func() bool) {
 	}
 }
 
-// read reads a frame. After an interruption of the reader, or a late one of its predecessor, it does not wait: then, if
-// there is none, both the frame and the error are nil.
-func (c *Conversation) read() (*frame.Frame, error) {
-	f, err := c.frames.Next()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+// read reads a frame. After an interruption of the reader, or a late one of its predecessor, it does not
+// wait, and there may be none.
+func (c *Conversation) read() (got bool, err error) {
+	c.frame, err = c.frames.Next()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.p.Answer.Resume()
-		return nil, nil
+		return false, nil
+	case err != nil:
+		return false, err
+	case c.frame.Files > 0:
+		c.receive(&c.frame)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if f.Files > 0 {
-		c.receive(&f)
-	}
-	return &f, nil
+	return true, nil
 }
 
 // receive receives the files of an answer, which have been sent before it. Others are of an answer that was not sent
@@ -101,19 +101,22 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 		c.ready = true
 		return
 	case f.Kind == frame.Refusal:
-		c.word = f
+		word := *f
+		c.word = &word
 		return
 	}
-	call := c.calls[f.Call]
-	if call == nil {
+	i := slices.IndexFunc(c.calls, func(call *Call) bool { return call.number == f.Call })
+	if i < 0 {
 		f.CloseFiles()
 		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.Kind)))
 		return
 	}
+	call := c.calls[i]
 	switch {
 	case f.Kind == frame.Event && !c.spec.Ready:
 	case f.Kind == frame.Panicked:
-		c.word = f
+		word := *f
+		c.word = &word
 		c.finish(call)
 	case f.Kind == frame.Result || f.Kind == frame.Failed || f.Kind == frame.Bad || f.Kind == frame.Withdrawn:
 		c.finish(call)
@@ -122,10 +125,10 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
 		return
 	}
-	if call.doubt != nil && !call.abandoned {
+	if call.doubt != nil && call.err == nil {
 		c.abandon(call, &Cancelled{Cause: call.doubt, Begun: f.Kind != frame.Withdrawn})
 	}
-	if call.abandoned {
+	if call.err != nil {
 		f.CloseFiles()
 		return
 	}
@@ -135,7 +138,7 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 
 // finish ends a call, so that another one may be sent. It needs mu.
 func (c *Conversation) finish(call *Call) {
-	delete(c.calls, call.number)
+	c.calls = slices.DeleteFunc(c.calls, func(other *Call) bool { return other == call })
 	c.queued -= call.size
 	call.over = true
 	if call.overseer != nil {

@@ -6,17 +6,12 @@
 package frame
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
-	"sync"
 	"syscall"
-	"time"
 )
 
 // A Kind says what a frame is.
@@ -81,92 +76,6 @@ type Panic struct {
 	Stack []byte
 }
 
-// A Header is what a frame has beside its value.
-type Header struct {
-	Kind     Kind
-	Queued   bool   // of a parameter: other calls come first, so it may be withdrawn
-	Call     uint64 // which call it belongs to
-	Deadline int64  // of a parameter: the context's, in nanoseconds since 1970; 0: none
-	Files    uint32 // how many open files belong to the value; they have been sent before
-}
-
-// headerSize is that of an encoded Header and the length of what follows.
-const headerSize = 1 + 1 + 8 + 8 + 4 + 8
-
-// maxAhead is how much memory, in bytes, a frame gets at the most before any of its
-// bytes have arrived; then it gets as much again as has arrived. So no wrong length
-// costs much.
-const maxAhead = 16 << 20
-
-// Encode encodes a value as a frame, in one piece: writing it takes one system
-// call, and so its reader is woken up just once. The files are those in the value.
-func Encode(h Header, value any, files []*os.File) ([]byte, error) {
-	encoder := encoders.Get().(*encoder)
-	encoder.frame.Reset()
-	encoder.frame.Write(make([]byte, headerSize))
-	if h.Files = uint32(len(files)); h.Files > 0 {
-		names := make([][]byte, len(files)) // not everything is UTF-8
-		for i, f := range files {
-			names[i] = []byte(f.Name())
-		}
-		if err := encoder.Encode(names); err != nil {
-			return nil, err
-		}
-	}
-	if err := encoder.Encode(value); err != nil {
-		return nil, err
-	}
-	encoded := encoder.frame.Bytes()
-	if len(encoded) <= maxShared {
-		encoded = bytes.Clone(encoded)
-		encoders.Put(encoder)
-	}
-	encoded[0] = byte(h.Kind)
-	if h.Queued {
-		encoded[1] = 1
-	}
-	order := binary.BigEndian
-	order.PutUint64(encoded[2:], h.Call)
-	order.PutUint64(encoded[10:], uint64(h.Deadline))
-	order.PutUint32(encoded[18:], h.Files)
-	order.PutUint64(encoded[22:], uint64(len(encoded)-headerSize))
-	return encoded, nil
-}
-
-// An encoder is shared by frames, one after the other, since most are so small that to make one takes
-// longer than to use it.
-type encoder struct {
-	frame bytes.Buffer
-	*json.Encoder
-}
-
-var encoders = sync.Pool{New: func() any {
-	e := &encoder{}
-	e.Encoder = json.NewEncoder(&e.frame)
-	return e
-}}
-
-// maxShared is the largest frame, in bytes, that is copied out of a shared encoder. Others keep it.
-const maxShared = 4096
-
-// MustEncode encodes what can be encoded for sure.
-func MustEncode(h Header, value any) []byte {
-	encoded, err := Encode(h, value, nil)
-	if err != nil {
-		panic(err)
-	}
-	return encoded
-}
-
-// SetCall changes the call, and whether it is queued, in an encoded frame.
-func SetCall(encoded []byte, call uint64, queued bool) {
-	encoded[1] = 0
-	if queued {
-		encoded[1] = 1
-	}
-	binary.BigEndian.PutUint64(encoded[2:], call)
-}
-
 // A Frame is a frame that has been read.
 type Frame struct {
 	Header
@@ -177,20 +86,6 @@ type Frame struct {
 	opens  bool       // files may belong to the value
 	err    error      // why they have not
 }
-
-// UnixNano returns the deadline of a context, as a Header has it: the nearest that there is, for
-// one in a future so far that it has none.
-func UnixNano(deadline time.Time, ok bool) int64 {
-	switch {
-	case !ok:
-		return 0
-	case deadline.After(latest):
-		return math.MaxInt64
-	}
-	return deadline.UnixNano()
-}
-
-var latest = time.Unix(0, math.MaxInt64) // in the year 2262
 
 // Unmarshal decodes the value, open files included. Those that are not wanted, also
 // because of an error or a panic, are closed.

@@ -3,7 +3,6 @@ package frame
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +41,7 @@ func mustEncode(h Header, value any) []byte {
 	GinkgoHelper()
 	encoded, err := Encode(h, value, nil)
 	g.Expect(err).NotTo(g.HaveOccurred())
-	return encoded
+	return encoded.Bytes()
 }
 
 // read reads a single frame.
@@ -68,11 +67,11 @@ var _ = Describe("a frame", func() {
 	)
 
 	It("of a call can be given to another", func() {
-		encoded := mustEncode(Header{Kind: Param, Call: 1, Queued: true, Deadline: 5}, 42)
-		SetCall(encoded, 7, false)
-		g.Expect(read(encoded).Header).To(g.Equal(Header{Kind: Param, Call: 7, Deadline: 5}))
-		SetCall(encoded, 8, true)
-		g.Expect(read(encoded).Header).To(g.Equal(Header{Kind: Param, Call: 8, Queued: true, Deadline: 5}))
+		encoded := MustEncode(Header{Kind: Param, Call: 1, Queued: true, Deadline: 5}, 42)
+		encoded.SetCall(7, false)
+		g.Expect(read(encoded.Bytes()).Header).To(g.Equal(Header{Kind: Param, Call: 7, Deadline: 5}))
+		encoded.SetCall(8, true)
+		g.Expect(read(encoded.Bytes()).Header).To(g.Equal(Header{Kind: Param, Call: 8, Queued: true, Deadline: 5}))
 	})
 
 	It("takes the time of a deadline", func() {
@@ -170,12 +169,10 @@ var _ = Describe("a frame", func() {
 
 // withFiles returns a frame with so many files, these names and this value.
 func withFiles(files int, names, value string) []byte {
-	encoded := MustEncode(Header{Kind: Result}, nil)
 	value = names + "\n" + value
-	encoded = append(encoded[:headerSize], value...)
-	binary.BigEndian.PutUint32(encoded[18:], uint32(files))
-	binary.BigEndian.PutUint64(encoded[22:], uint64(len(value)))
-	return encoded
+	header := make([]byte, headerSize)
+	Header{Kind: Result, Files: uint32(files)}.put(header, len(value))
+	return append(header, value...)
 }
 
 var _ = DescribeTable("what travels of an error", func(err error, failure Failure, causes ...error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -15,8 +16,8 @@ func FuzzFrame(f *testing.F) {
 	f.Add(byte(0), true, uint64(1<<63), int64(-1), "text\n")
 	f.Fuzz(func(t *testing.T, kind byte, queued bool, call uint64, deadline int64, text string) {
 		h := Header{Kind: Kind(kind), Queued: queued, Call: call, Deadline: deadline}
-		encoded := MustEncode(h, []byte(text))
-		r := NewReader(bytes.NewReader(append(encoded, encoded...)))
+		encoded := MustEncode(h, []byte(text)).Bytes()
+		r := NewReader(bytes.NewReader(slices.Concat(encoded, encoded)))
 		for range 2 {
 			var got []byte
 			f, err := r.Next()
@@ -42,13 +43,13 @@ func FuzzAnswer(f *testing.F) {
 		Withdrawn: nil,
 		'?':       "what",
 	} {
-		encoded := MustEncode(Header{Kind: kind, Call: 1}, value)
+		encoded := MustEncode(Header{Kind: kind, Call: 1}, value).Bytes()
 		f.Add(encoded)
-		f.Add(append(encoded, encoded[:len(encoded)-1]...))
+		f.Add(slices.Concat(encoded, encoded[:len(encoded)-1]))
 	}
 	f.Add(withFiles(1, `["name"]`, `{"File":{}}`))
 	f.Add(withFiles(1<<31, `["name"]`, `{"File":{}}`))
-	wrong := MustEncode(Header{Kind: Result}, 1)
+	wrong := MustEncode(Header{Kind: Result}, 1).Bytes()
 	copy(wrong[22:], "\xff\xff\xff\xff\xff\xff\xff\xff")
 	f.Add(wrong)
 	f.Add(make([]byte, headerSize))

@@ -43,6 +43,11 @@ func Cancellation(call uint64, ctx context.Context) Message {
 	return m
 }
 
+// Unwanted is the message that nobody wants the answers to a call any more.
+func Unwanted(call uint64) Message {
+	return Message{Call: call, Cancel: true, Err: errCanceled, Cause: context.Canceled.Error()}
+}
+
 // ContextErr returns what Err and Cause of the context in the child are.
 func (m Message) ContextErr() (err, cause error) {
 	cause = errors.New(m.Cause)

@@ -303,7 +303,7 @@ type explosive struct{ File *os.File }
 func (*explosive) UnmarshalJSON([]byte) error { panic("at the decoder") }
 
 func init() {
-	roles["few"] = func([]string) {
+	specs.Roles["few"] = func([]string) {
 		a, b := sockets()
 		null, _ := os.Open(os.DevNull)
 		for range 3 {
@@ -352,13 +352,13 @@ func init() {
 		}
 		fmt.Println("all")
 	}
-	roles["crowd"] = func([]string) {
+	specs.Roles["crowd"] = func([]string) {
 		crowd(func(socket *os.File) {
 			time.Sleep(20 * time.Millisecond)
 			must(Listen(socket, &sync.Mutex{}, func(m Message) { CloseAll(m.Files) }))
 		})
 	}
-	roles["stuck"] = func([]string) {
+	specs.Roles["stuck"] = func([]string) {
 		maxPause = 4 * time.Millisecond
 		crowd(func(*os.File) {})
 	}

@@ -3,10 +3,14 @@ package frame
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 )
+
+// maxAhead is how much memory, in bytes, a frame gets at the most before any of its
+// bytes have arrived; then it gets as much again as has arrived. So no wrong length
+// costs much.
+const maxAhead = 16 << 20
 
 // A Reader reads frames. If its source has a deadline that passes, it can go on later.
 type Reader struct {
@@ -31,14 +35,8 @@ func (r *Reader) Next() (Frame, error) {
 		if err != nil {
 			return Frame{}, err
 		}
-		order := binary.BigEndian
-		r.next = Frame{Header: Header{
-			Kind:     Kind(header[0]),
-			Queued:   header[1] != 0,
-			Call:     order.Uint64(header[2:]),
-			Deadline: int64(order.Uint64(header[10:])),
-			Files:    order.Uint32(header[18:]),
-		}, Length: order.Uint64(header[22:])}
+		r.next = Frame{}
+		r.next.Header, r.next.Length = parseHeader(header)
 		_, _ = r.source.Discard(headerSize) // has been peeked at
 		r.begun = true
 		if r.Large != nil {

@@ -10,32 +10,32 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 )
 
-func TestMain(m *testing.M) {
-	specs.Main(m, map[string]func(args []string){
-		// Takes its orders, and tells what they are and which variables are left.
-		"take": func(args []string) {
-			told := taken{Orders: Take(), Again: Take(), Env: os.Environ()}
-			for _, number := range args {
-				if _, err := os.Stat("/dev/fd/" + number); err == nil {
-					told.Open = append(told.Open, number)
-				}
+func TestMain(m *testing.M) { specs.Main(m) }
+
+func init() {
+	// Takes its orders, and tells what they are and which variables are left.
+	specs.Roles["take"] = func(args []string) {
+		told := taken{Orders: Take(), Again: Take(), Env: os.Environ()}
+		for _, number := range args {
+			if _, err := os.Stat("/dev/fd/" + number); err == nil {
+				told.Open = append(told.Open, number)
 			}
-			told.Inherited = inherited(args)
-			if name, err := os.ReadFile("/proc/self/comm"); err == nil {
-				told.Name = string(name)
-			}
-			_ = json.NewEncoder(os.Stdout).Encode(told)
-		},
-		"by hand": func([]string) {
-			var told taken
-			told.Orders = Take()
-			told.Name = ByHand()
-			TakeByHand()
-			told.Again.Action = ByHand()
-			told.Env = os.Environ()
-			_ = json.NewEncoder(os.Stdout).Encode(told)
-		},
-	})
+		}
+		told.Inherited = inherited(args)
+		if name, err := os.ReadFile("/proc/self/comm"); err == nil {
+			told.Name = string(name)
+		}
+		_ = json.NewEncoder(os.Stdout).Encode(told)
+	}
+	specs.Roles["by hand"] = func([]string) {
+		var told taken
+		told.Orders = Take()
+		told.Name = ByHand()
+		TakeByHand()
+		told.Again.Action = ByHand()
+		told.Env = os.Environ()
+		_ = json.NewEncoder(os.Stdout).Encode(told)
+	}
 }
 
 // A taken is what a child tells about its orders.

@@ -178,7 +178,7 @@ func init() {
 			fmt.Fprint(say, "well")
 		}
 	}
-	roles["no stdout"] = try(func() error {
+	specs.Roles["no stdout"] = try(func() error {
 		for fd := range 3 {
 			_ = unix.Close(fd)
 		}
@@ -200,7 +200,7 @@ func init() {
 		}
 		return nil
 	})
-	roles["deaf stderr"] = try(func() error {
+	specs.Roles["deaf stderr"] = try(func() error {
 		r, w, err := os.Pipe()
 		if err == nil {
 			err = errors.Join(unix.Dup3(int(w.Fd()), 2, 0), r.Close(), w.Close())
@@ -212,7 +212,7 @@ func init() {
 		_, writeErr := (Parent{}).Write([]byte("x"))
 		return errors.Join(err, writeErr)
 	})
-	roles["no /dev/null"] = func(args []string) {
+	specs.Roles["no /dev/null"] = func(args []string) {
 		if err := unix.Chroot(args[0]); err != nil {
 			fmt.Fprint(say, "skip: needs a root without /dev/null: ", err)
 			return
@@ -231,7 +231,7 @@ func init() {
 			return nil
 		})(nil)
 	}
-	roles["sealed"] = func([]string) {
+	specs.Roles["sealed"] = func([]string) {
 		self, _ := os.Readlink("/proc/self/exe")
 		_, err := os.OpenFile("/proc/self/exe", os.O_WRONLY, 0)
 		seals, _ := unix.FcntlInt(func() uintptr { f, _ := os.Open("/proc/self/exe"); return f.Fd() }(), unix.F_GET_SEALS, 0)

@@ -112,7 +112,7 @@ func (c *caller) call(h frame.Header, value any, files ...*os.File) {
 	encoded, err := frame.Encode(h, value, files)
 	Expect(err).NotTo(HaveOccurred())
 	c.sendFiles(h.Call, files...)
-	_, err = c.params.Write(encoded)
+	_, err = c.params.Write(encoded.Bytes())
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -384,7 +384,7 @@ var _ = Describe("a server", func() {
 		encoded, err := frame.Encode(frame.Header{Kind: frame.Param, Call: 1}, []*os.File{f, f}, []*os.File{f, f})
 		Expect(err).NotTo(HaveOccurred())
 		c.sendFiles(1, f)
-		_, err = c.params.Write(encoded)
+		_, err = c.params.Write(encoded.Bytes())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(says[frame.Failure](c, frame.Bad).Message).To(HavePrefix("cannot decode parameter in child"))
 	})
@@ -445,7 +445,7 @@ func child(o orders.Orders, stdin string) (answers []frame.Frame, stdout string,
 }
 
 func init() {
-	roles["serve"] = func([]string) {
+	specs.Roles["serve"] = func([]string) {
 		o := orders.Take()
 		if o.Action == "none" {
 			Refuse(orders.Orders{}, "is not heard")
@@ -481,7 +481,7 @@ func init() {
 var _ = DescribeTable("a child that serves", func(o orders.Orders, params []string, kinds, last string, status string) {
 	var stdin []byte
 	for i, param := range params {
-		stdin = append(stdin, frame.MustEncode(frame.Header{Kind: frame.Param, Call: uint64(i)}, param)...)
+		stdin = append(stdin, frame.MustEncode(frame.Header{Kind: frame.Param, Call: uint64(i)}, param).Bytes()...)
 	}
 	answers, stdout, err := child(o, string(stdin))
 	var got string
@@ -528,7 +528,7 @@ var _ = Describe("a child that was not started to serve", func() {
 		cmd := specs.Child("serve")
 		cmd.Env = append(cmd.Env, orders.Orders{Action: "foo", Answers: 3}.Vars()...)
 		cmd.ExtraFiles = []*os.File{w}
-		cmd.Stdin = bytes.NewReader(frame.MustEncode(frame.Header{Kind: frame.Param}, "1"))
+		cmd.Stdin = bytes.NewReader(frame.MustEncode(frame.Header{Kind: frame.Param}, "1").Bytes())
 		Expect(r.Close()).To(Succeed())
 		Expect(cmd.Run()).To(MatchError(Or(Equal("exit status 1"), Equal("signal: broken pipe"))))
 		Expect(w.Close()).To(Succeed())

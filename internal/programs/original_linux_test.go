@@ -1,8 +1,9 @@
-package reexec_test
+package programs
 
 import (
 	"path/filepath"
 
+	"example.com/gons/reexec/internal/specs"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
@@ -87,9 +88,9 @@ var _ = Describe("a program that uses the original, too", func() {
 					"the original's " + id + " <nil>\nonly the original's " + id + " <nil>\n" +
 					"our function " + id + " <nil>\nour function " + id + " <nil>\n<nil>\n"))
 		}
-		run("", namespaceID("self", "net"))
-		n := newNeighbour("user", "net")
-		run("!user="+n.namespace("user").Path+" !net="+n.namespace("net").Path, n.id("net"))
+		run("", specs.NamespaceID("self", "net"))
+		n := specs.NewNeighbour("user", "net")
+		run("!user="+n.Path("user")+" !net="+n.Path("net"), n.ID("net"))
 	})
 
 })

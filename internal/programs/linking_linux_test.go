@@ -1,4 +1,4 @@
-package reexec_test
+package programs
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"example.com/gons/reexec/internal/specs"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -197,12 +198,12 @@ type linkedOutcome struct {
 
 // tryOut runs a program that has been built, with a neighbour to visit, in whose network
 // namespace nothing runs unless it is asked for.
-func (c consumer) tryOut(name string, kinds ...string) (o linkedOutcome, n *neighbour) {
+func (c consumer) tryOut(name string, kinds ...string) (o linkedOutcome, n *specs.Neighbour) {
 	GinkgoHelper()
-	n = newNeighbour(kinds...)
+	n = specs.NewNeighbour(kinds...)
 	visit := "VISIT="
 	for _, kind := range kinds {
-		visit += " !" + kind + "=" + n.namespace(kind).Path
+		visit += " !" + kind + "=" + n.Path(kind)
 	}
 	out := c.run([]string{visit, "GOCOVERDIR="}, filepath.Join(c.dir, name))
 	Expect(json.Unmarshal([]byte(out), &o)).To(Succeed(), out)
@@ -216,9 +217,9 @@ func (c consumer) expectToWork(name string) {
 	GinkgoHelper()
 	o, n := c.tryOut(name, "user", "net", "pid", "time")
 	Expect(o.HereErrs).To(Equal(thrice("<nil>")))
-	Expect(o.Here).To(Equal(thrice(namespaceID("self", "net"))))
+	Expect(o.Here).To(Equal(thrice(specs.NamespaceID("self", "net"))))
 	Expect(o.ThereErrs).To(Equal(thrice("<nil>")))
-	Expect(o.There).To(Equal(thrice(n.id("net"))))
+	Expect(o.There).To(Equal(thrice(n.ID("net"))))
 }
 
 // expectNoLie expects a program to refuse whatever it cannot do.
@@ -227,10 +228,10 @@ func (c consumer) expectNoLie(name string) {
 	o, n := c.tryOut(name, "user", "net", "pid", "time")
 	for i := range 3 {
 		if o.HereErrs[i] == "<nil>" {
-			Expect(o.Here[i]).To(Equal(namespaceID("self", "net")))
+			Expect(o.Here[i]).To(Equal(specs.NamespaceID("self", "net")))
 		}
 		if o.ThereErrs[i] == "<nil>" {
-			Expect(o.There[i]).To(Equal(n.id("net")))
+			Expect(o.There[i]).To(Equal(n.ID("net")))
 		}
 	}
 	Expect(o.ThereErrs).To(Or(Equal(thrice("<nil>")), HaveEach(ContainSubstring("cannot start child, reason: "))))
@@ -262,7 +263,7 @@ var _ = Describe("a program that is linked", func() {
 		build(c, cgo, "go", "build", "-ldflags=-linkmode=internal", "-o", "program")
 		o, _ := c.tryOut("program", "user", "net")
 		Expect(o.HereErrs).To(Equal(thrice("<nil>")))
-		Expect(o.Here).To(Equal(thrice(namespaceID("self", "net"))))
+		Expect(o.Here).To(Equal(thrice(specs.NamespaceID("self", "net"))))
 		Expect(o.ThereErrs).To(HaveEach(And(
 			ContainSubstring("cannot start child, reason: cannot join namespaces, since the C constructor of this package did not run"),
 			ContainSubstring("-linkmode=external"))))
@@ -292,8 +293,8 @@ var _ = Describe("a program that is linked", func() {
 			}
 			c := newConsumer(map[string]string{"main.go": threadProgram})
 			build(c, append(cgo, "CC="+cc), append([]string{"go", "build", "-o", "program"}, args...)...)
-			n := newNeighbour("user", "pid")
-			Expect(c.run(nil, filepath.Join(c.dir, "program"), filepath.Dir(n.namespace("pid").Path))).To(Equal("0 <nil>\n"))
+			n := specs.NewNeighbour("user", "pid")
+			Expect(c.run(nil, filepath.Join(c.dir, "program"), filepath.Dir(n.Path("pid")))).To(Equal("0 <nil>\n"))
 		},
 		Entry("glibc", "gcc"),
 		Entry("glibc, linked statically", "gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
@@ -333,7 +334,7 @@ var _ = Describe("a program that is linked", func() {
 var _ = Describe("a set-user-ID program", func() {
 
 	It("starts no children, and is none", func() {
-		needsRoot()
+		specs.NeedsRoot()
 		c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": linkedMain})
 		var fs unix.Statfs_t
 		Expect(unix.Statfs(c.dir, &fs)).To(Succeed())

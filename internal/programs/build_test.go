@@ -1,4 +1,4 @@
-package reexec_test
+package programs
 
 import (
 	"encoding/json"

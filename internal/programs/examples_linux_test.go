@@ -1,11 +1,13 @@
-package reexec_test
+package programs
 
 import (
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
+	"example.com/gons/reexec/internal/specs"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
@@ -41,13 +43,13 @@ var _ = Describe("examples", func() {
 		Expect(here).To(MatchRegexp(`(?m)^here:(\n  .*)*\n  lo +up +\[127\.0\.0\.1/8`))
 		Expect(there).To(MatchRegexp(`^where process \d+ is:\n  lo +down +\[\]\n$`))
 
-		n := newNeighbour("user", "net")
-		_, there, _ = strings.Cut(run(program, itoa(n.pid)), "there, ")
-		Expect(there).To(HavePrefix("where process %d is:\n  lo       down", n.pid))
+		n := specs.NewNeighbour("user", "net")
+		_, there, _ = strings.Cut(run(program, strconv.Itoa(n.PID)), "there, ")
+		Expect(there).To(HavePrefix("where process %d is:\n  lo       down", n.PID))
 	})
 
 	It("is root without privileges", func() {
-		needsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
+		specs.NeedsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
 		Expect(run(build("rootless"))).To(MatchRegexp(
 			`^inside:  user 0 sees \[table\]\noutside: user \d+ sees \[\]\n$`))
 	})
@@ -57,17 +59,17 @@ var _ = Describe("examples", func() {
 		line := `127\.0\.0\.1:80 answers after [\d.]+.?s\n`
 		Expect(run(program, "-rounds", "2", "-pause", "1ms")).To(MatchRegexp(`^(` + line + `){2}$`))
 
-		n := newNeighbour("user", "net") // whose loopback interface is down
-		Expect(run(program, "-rounds", "1", itoa(n.pid))).To(MatchRegexp(`^dial tcp 127\.0\.0\.1:80: .*unreachable\n$`))
+		n := specs.NewNeighbour("user", "net") // whose loopback interface is down
+		Expect(run(program, "-rounds", "1", strconv.Itoa(n.PID))).To(MatchRegexp(`^dial tcp 127\.0\.0\.1:80: .*unreachable\n$`))
 
 		session, err := gexec.Start(exec.Command(program), nil, GinkgoWriter)
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(session.Out.Contents).Should(ContainSubstring("answers"))
-		Expect(alive(session.Command.Process.Pid)).To(Succeed())
+		Expect(syscall.Kill(session.Command.Process.Pid, 0)).To(Succeed())
 		session.Signal(syscall.SIGINT)
 		Eventually(session).Should(gexec.Exit(0))
 
-		out, err := exec.Command(program, itoa(n.pid), "-rounds", "1").CombinedOutput()
+		out, err := exec.Command(program, strconv.Itoa(n.PID), "-rounds", "1").CombinedOutput()
 		Expect(err).To(HaveOccurred())
 		Expect(string(out)).To(ContainSubstring("flags before"))
 	})
@@ -77,8 +79,8 @@ var _ = Describe("examples", func() {
 		Expect(run(program)).To(MatchRegexp(`^process \d+ finds process (\d+) at http://127\.0\.0\.1:8080\n` +
 			`a visitor got "hello from process \d+", error: <nil>\n$`))
 
-		n := newNeighbour("user", "net") // whose loopback interface is down; but all of its addresses may be listened at
-		session, err := gexec.Start(exec.Command(program, "-address", ":8080", itoa(n.pid)), nil, GinkgoWriter)
+		n := specs.NewNeighbour("user", "net") // whose loopback interface is down; but all of its addresses may be listened at
+		session, err := gexec.Start(exec.Command(program, "-address", ":8080", strconv.Itoa(n.PID)), nil, GinkgoWriter)
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(session.Out.Contents).Should(ContainSubstring("finds process"))
 		session.Signal(syscall.SIGINT)
@@ -89,8 +91,8 @@ var _ = Describe("examples", func() {
 		program := build("events")
 		Expect(run(program)).To(Equal("following  \ninterface lo \naddress lo 127.0.0.1\n"))
 
-		n := newNeighbour("user", "net")
-		session, err := gexec.Start(exec.Command(program, itoa(n.pid)), nil, GinkgoWriter)
+		n := specs.NewNeighbour("user", "net")
+		session, err := gexec.Start(exec.Command(program, strconv.Itoa(n.PID)), nil, GinkgoWriter)
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(session.Out.Contents).Should(ContainSubstring("following"))
 		session.Signal(syscall.SIGINT)

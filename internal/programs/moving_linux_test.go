@@ -1,10 +1,10 @@
-package reexec_test
+package programs
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 
+	"example.com/gons/reexec/internal/specs"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
@@ -112,13 +112,13 @@ var _ = Describe("a program written for the original", func() {
 		program.run(nil, "go", "mod", "edit", "-require=github.com/thediveo/gons@v0.9.9")
 
 		kinds := []string{"user", "net"}
-		if isRoot() {
+		if specs.IsRoot() {
 			kinds = kinds[1:]
 		}
-		n := newNeighbour(kinds...)
+		n := specs.NewNeighbour(kinds...)
 		visit := "VISIT="
-		for _, ns := range n.namespaces(kinds...) {
-			visit += " !" + ns.Type + "=" + ns.Path
+		for _, kind := range kinds {
+			visit += " !" + kind + "=" + n.Path(kind)
 		}
 		env := []string{"CGO_ENABLED=1", visit}
 		tryOut := func() (output, packages string) {
@@ -133,7 +133,7 @@ var _ = Describe("a program written for the original", func() {
 		}
 
 		before, packages := tryOut()
-		Expect(before).To(Equal("{Hello world gopher " + n.id("net") + "} <nil>\n" + n.id("net") + " <nil>\n"))
+		Expect(before).To(Equal("{Hello world gopher " + n.ID("net") + "} <nil>\n" + n.ID("net") + " <nil>\n"))
 		Expect(strings.Fields(packages)).To(ContainElement("github.com/thediveo/gons/reexec/testing"))
 
 		program.run(nil, "sh", "-c", moveLine)
@@ -145,11 +145,7 @@ var _ = Describe("a program written for the original", func() {
 
 	It("is what the documentation says", func() {
 		for _, page := range []string{"README.md", "docs/moving.md"} {
-			text, err := os.ReadFile(page)
-			if err != nil {
-				Skip("needs the source tree: " + err.Error())
-			}
-			Expect(string(text)).To(ContainSubstring("\n    " + moveLine + "\n"))
+			Expect(read(page)).To(ContainSubstring("\n    " + moveLine + "\n"))
 		}
 	})
 

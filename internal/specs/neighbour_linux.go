@@ -1,0 +1,171 @@
+package specs
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// A Neighbour is a process in namespaces of its own, to be visited by specs. It
+// lasts until the end of its spec.
+type Neighbour struct {
+	PID  int
+	End  func() // ends it, and returns when it is gone
+	Hall string // an empty folder; in the neighbour's mount namespace it is a tmpfs, where there are references
+}
+
+// NamespaceFlags are the flags of clone(2), in the order of "nsenter --all".
+var NamespaceFlags = []struct {
+	Kind string
+	Flag uintptr
+}{
+	{"user", unix.CLONE_NEWUSER},
+	{"mnt", unix.CLONE_NEWNS},
+	{"cgroup", unix.CLONE_NEWCGROUP},
+	{"ipc", unix.CLONE_NEWIPC},
+	{"net", unix.CLONE_NEWNET},
+	{"pid", unix.CLONE_NEWPID},
+	{"uts", unix.CLONE_NEWUTS},
+	{"time", unix.CLONE_NEWTIME},
+}
+
+// AskFor has a child get a new namespace of a type. What is CLONE_NEWTIME to unshare(2)
+// is part of the signal to clone(2).
+func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
+	if flag == unix.CLONE_NEWTIME {
+		attr.Unshareflags |= flag
+		return
+	}
+	attr.Cloneflags |= flag
+}
+
+// NewNeighbour starts a process with new namespaces of these types, and skips a spec where
+// that cannot be. Ordinary users need "user" among them. With "no /dev" after "mnt", its /dev is
+// empty.
+func NewNeighbour(kinds ...string) *Neighbour {
+	ginkgo.GinkgoHelper()
+	NeedsNamespaces(kinds...)
+	n, err := StartNeighbour(ginkgo.GinkgoT().TempDir(), kinds...)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	ginkgo.DeferCleanup(n.End)
+	return n
+}
+
+// StartNeighbour starts a neighbour that lasts until its End is called. If it cannot be
+// started, nothing is left of it.
+func StartNeighbour(hall string, kinds ...string) (*Neighbour, error) {
+	attr := &syscall.SysProcAttr{}
+	for _, ns := range NamespaceFlags {
+		if slices.Contains(kinds, ns.Kind) {
+			AskFor(attr, ns.Flag)
+		}
+	}
+	mounts := hall
+	if !slices.Contains(kinds, "mnt") {
+		mounts = "-"
+	}
+	if slices.Contains(kinds, "user") {
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	args := []string{mounts}
+	if slices.Contains(kinds, "no /dev") {
+		args = append(args, "/dev")
+	}
+	cmd := Child("neighbour", args...)
+	cmd.SysProcAttr = attr
+	if slices.Contains(kinds, "time") {
+		// Before Linux 6.3 a process enters its new time namespace only if told so, as our children are.
+		cmd.Env = append(cmd.Env, "gons_reexec_child=1")
+	}
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	stay, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	ready, err := cmd.StdoutPipe()
+	if err != nil {
+		_ = stay.Close()
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil { // which closes the pipes
+		return nil, err
+	}
+	end := sync.OnceFunc(func() {
+		_ = stay.Close()
+		_ = cmd.Wait()
+	})
+	if line, err := bufio.NewReader(ready).ReadString('\n'); line != "ready\n" {
+		end()
+		return nil, fmt.Errorf("neighbour is not ready: %q, %w, %s, %v", line, err, &complaint, cmd.ProcessState)
+	}
+	return &Neighbour{PID: cmd.Process.Pid, End: end, Hall: hall}, nil
+}
+
+func init() {
+	Roles["neighbour"] = beNeighbour
+	Roles["friend of a neighbour"] = func(args []string) {
+		n, err := StartNeighbour(args[0], args[1:]...)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		n.End()
+	}
+}
+
+// beNeighbour is the main function of a neighbour. Its first argument is the hall, or - for
+// one that mounts nothing. The others are folders that shall be empty, too.
+func beNeighbour(args []string) {
+	hall := args[0]
+	if strings.HasPrefix(hall, "/") {
+		check := func(err error) {
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "neighbour:", err)
+				os.Exit(1)
+			}
+		}
+		check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+		for _, empty := range args {
+			check(unix.Mount("tmpfs", empty, "tmpfs", 0, ""))
+		}
+		check(os.Chmod(hall, 0o755))
+		for _, ns := range NamespaceFlags {
+			// In the neighbour's mount namespace there is still the /proc of its
+			// parent, and there it is itself what the link says.
+			self, err := os.Readlink("/proc/self")
+			check(err)
+			check(os.Symlink("/proc/"+self+"/ns/"+ns.Kind, filepath.Join(hall, ns.Kind)))
+		}
+	}
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// Path is the reference to a namespace of the neighbour.
+func (n *Neighbour) Path(kind string) string { return fmt.Sprintf("/proc/%d/ns/%s", n.PID, kind) }
+
+// ID identifies the neighbour's namespace of a type.
+func (n *Neighbour) ID(kind string) string {
+	ginkgo.GinkgoHelper()
+	return NamespaceID(n.PID, kind)
+}
+
+// NamespaceID identifies a namespace of a process; its type may have a bang.
+func NamespaceID(process any, typ string) string {
+	ginkgo.GinkgoHelper()
+	id, err := os.Readlink(fmt.Sprintf("/proc/%v/ns/%s", process, strings.TrimPrefix(typ, "!")))
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return id
+}

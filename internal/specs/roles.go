@@ -1,0 +1,56 @@
+package specs
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/onsi/ginkgo/v2"
+)
+
+// Roles are what a test binary can be instead of tests, by name. The files whose specs start
+// them fill this.
+var Roles = map[string]func(args []string){}
+
+// roleVar has a test binary play a role: its value is the name and the arguments, one a line.
+// Arguments of the command are no way, since children get none.
+const roleVar = "reexec_spec_role"
+
+// Role returns the variable that has a test binary play a role.
+func Role(role string, args ...string) (variable string) {
+	if Roles[role] == nil {
+		panic("no role " + role)
+	}
+	return roleVar + "=" + strings.Join(append([]string{role}, args...), "\n")
+}
+
+// Play plays a role and ends this process, if a variable says so.
+func Play() {
+	words := strings.Split(os.Getenv(roleVar), "\n")
+	if role := Roles[words[0]]; role != nil {
+		role(words[1:])
+		os.Exit(0)
+	}
+}
+
+// Main is TestMain of a package whose specs have no other needs.
+func Main(m *testing.M) {
+	Play()
+	os.Exit(m.Run())
+}
+
+// Child returns a command that plays a role in this test binary, whatever becomes of its file.
+func Child(role string, args ...string) *exec.Cmd {
+	self, err := "/proc/self/exe", error(nil)
+	if runtime.GOOS != "linux" {
+		if self, err = os.Executable(); err != nil {
+			panic(err)
+		}
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), Role(role, args...), "GORACE=atexit_sleep_ms=0")
+	cmd.Stderr = ginkgo.GinkgoWriter
+	return cmd
+}
