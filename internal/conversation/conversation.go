@@ -52,7 +52,7 @@ type Conversation struct {
 	reader  *Call              // who reads; nil: nobody
 	waiting map[*Call]struct{} // those that wait, for their answers or for the role of the reader
 	writer  *Call              // who waits to write
-	doubted []*Call            // calls of which it is not known whether they have been withdrawn in time
+	doubted []*Call            // those that have been withdrawn since it has last begun to read
 }
 
 // A Call is a call that is being served, or will be.
@@ -63,7 +63,7 @@ type Call struct {
 	answers  []frame.Frame // not yet taken
 	over     bool          // no more will come
 	err      error         // why nobody takes them any more
-	doubt    error         // why it was withdrawn, perhaps too late
+	doubt    *doubt        // it was withdrawn, perhaps too late
 	overseer *Call         // who sees to it that it ends, though nobody takes its answers
 }
 

@@ -313,7 +313,7 @@ var _ = Describe("a worker", func() {
 		go c.Close()
 		Eventually(c.IsClosed).Should(BeTrue())
 		c.mu.Lock()
-		c.withdraw()
+		c.withdrawAll()
 		c.mu.Unlock()
 		sent := make(chan error)
 		p := c.param(background, request{})
