@@ -212,7 +212,7 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 	}
 	s.mustBeAbleToRun()
 	if a.stderr == nil {
-		a.stderr = process.Parent{}
+		a.stderr = process.ParentStderr{}
 	}
 	return a
 }

@@ -238,7 +238,7 @@ var _ = Describe("children", func() {
 
 var _ = DescribeTable("orders", func(refs []Ref, files int, vars ...string) {
 	cmd := &exec.Cmd{ExtraFiles: []*os.File{os.Stdin}}
-	order(cmd, refs, os.Stdout)
+	orderToJoin(cmd, refs, os.Stdout)
 	Expect(cmd.Env).To(Equal(vars))
 	Expect(cmd.ExtraFiles).To(HaveLen(1 + files))
 },

@@ -58,7 +58,7 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 	switch err {
 	case nil:
 		c.p.CatchUp(ctx.Done())
-	case errLost:
+	case errSilent:
 		err = c.end()
 	}
 	return answer, err
@@ -105,7 +105,7 @@ func (c *Conversation) number(call *Call, param Param) (descriptors []int, large
 	case c.IsClosed():
 		return nil, false, ErrClosed
 	case c.lost:
-		return nil, false, errLost
+		return nil, false, errSilent
 	}
 	if descriptors, err = frame.Duplicate(param.files); err != nil {
 		return nil, false, &UnsentError{err}
@@ -115,12 +115,12 @@ func (c *Conversation) number(call *Call, param Param) (descriptors []int, large
 	c.calls = append(c.calls, call)
 	c.queued += call.size
 	param.encoded.SetCall(call.number, !c.begins(call))
-	return descriptors, c.queued > usual, nil
+	return descriptors, c.queued > surelyFits, nil
 }
 
-// usual is how many bytes of parameters fit into any pipe for sure. So whoever writes no more does not block, even if
+// surelyFits is how many bytes of parameters fit into any pipe for sure. So whoever writes no more does not block, even if
 // the child has read none of them.
-const usual = 32 << 10
+const surelyFits = 32 << 10
 
 // admits tells whether a parameter may be sent: if the child can begin with it at once, or if it
 // does not block who writes it. It needs mu.

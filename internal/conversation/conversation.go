@@ -185,12 +185,12 @@ func (c *Conversation) Next(call *Call) (frame.Frame, error) {
 	case call.err != nil:
 		return frame.Frame{}, call.err
 	case len(call.answers) == 0:
-		return frame.Frame{}, errLost
+		return frame.Frame{}, errSilent
 	}
 	f := call.answers[0]
 	call.answers = slices.Delete(call.answers, 0, 1) // which keeps the memory
 	return f, nil
 }
 
-// errLost says that there are no more answers.
-var errLost = errors.New("child says nothing more")
+// errSilent says that there are no more answers.
+var errSilent = errors.New("child says nothing more")

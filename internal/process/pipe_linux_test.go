@@ -205,11 +205,11 @@ func init() {
 		if err == nil {
 			err = errors.Join(unix.Dup3(int(w.Fd()), 2, 0), r.Close(), w.Close())
 		}
-		if _, writeErr := (Parent{}).Write([]byte("x")); writeErr != nil {
+		if _, writeErr := (ParentStderr{}).Write([]byte("x")); writeErr != nil {
 			return writeErr
 		}
 		_ = os.Stderr.Close()
-		_, writeErr := (Parent{}).Write([]byte("x"))
+		_, writeErr := (ParentStderr{}).Write([]byte("x"))
 		return errors.Join(err, writeErr)
 	})
 	specs.Roles["no /dev/null"] = func(args []string) {

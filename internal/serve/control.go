@@ -21,12 +21,12 @@ type control struct {
 
 	contexts bool // calls have contexts that can be ended
 
-	mu        sync.Mutex
-	begun     uint64 // the last call that has begun, or has been withdrawn; they come in order
-	running   map[uint64]*callContext
-	told      map[uint64]frame.Message // what has been said of calls that have not begun
-	files     map[uint64]received      // of parameters that have not been read
-	orphan    bool
+	mu      sync.Mutex
+	begun   uint64 // the last call that has begun, or has been withdrawn; they come in order
+	running map[uint64]*callContext
+	told    map[uint64]frame.Message // what has been said of calls that have not begun
+	files   map[uint64]received      // of parameters that have not been read
+	orphan  bool
 }
 
 // A received is what has come of the files of a parameter.
@@ -40,11 +40,11 @@ var errOrphan = errors.New("parent process has ended")
 
 func newControl(o orders.Orders, contexts bool) *control {
 	c := &control{
-		grace:     o.Grace,
-		contexts:  contexts,
-		running:   map[uint64]*callContext{},
-		told:      map[uint64]frame.Message{},
-		files:     map[uint64]received{},
+		grace:    o.Grace,
+		contexts: contexts,
+		running:  map[uint64]*callContext{},
+		told:     map[uint64]frame.Message{},
+		files:    map[uint64]received{},
 	}
 	if o.Control != 0 {
 		c.socket = socket(o.Control)
