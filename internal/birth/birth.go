@@ -79,7 +79,7 @@ func (e *JoinError) Unwrap() error { return e.Err }
 
 // errSecure is why a set-user-ID program starts no children.
 var errSecure = errors.New("a set-user-ID program, or one with file capabilities, must not have " +
-	"children that obey to their environment, which is that of whoever runs it")
+	"children that obey their environment, which is that of whoever runs it")
 
 var (
 	// ErrKilled says that the context's end killed a child before it was in its

@@ -155,7 +155,7 @@ func (c *Conversation) write(call *Call, descriptors []int, encoded *frame.Encod
 }
 
 // cancel is what the end of its context does to a call. One that has not begun is withdrawn. The child has
-// the grace period to answer one that has, if its function obeys to its context; otherwise it
+// the grace period to answer one that has, if its function obeys its context; otherwise it
 // is killed.
 func (c *Conversation) cancel(ctx context.Context, call *Call) {
 	cause := context.Cause(ctx)

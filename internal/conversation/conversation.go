@@ -22,7 +22,7 @@ import (
 // A Spec is what a conversation is to be.
 type Spec struct {
 	process.Spec
-	Context bool // the function obeys to its context
+	Context bool // the function obeys its context
 	Files   bool // its parameters may hold open files
 	Opens   bool // its answers may
 }
@@ -153,7 +153,7 @@ func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *
 	return c, call, nil
 }
 
-// cancelAlone ends a call in a child of its own. A function that obeys to its context has the
+// cancelAlone ends a call in a child of its own. A function that obeys its context has the
 // grace period to return.
 func (c *Conversation) cancelAlone(ctx context.Context, call *Call) {
 	c.mu.Lock()

@@ -134,7 +134,7 @@ func worker(spec Spec, concurrency int) *Conversation {
 	return c
 }
 
-// obedient is a function that obeys to its context.
+// obedient is a function that obeys its context.
 func obedient() Spec {
 	spec := Spec{Spec: plays("serve"), Context: true}
 	spec.Action = "obedient"
@@ -357,7 +357,7 @@ var _ = Describe("a worker", func() {
 		Eventually(c.Exited()).Should(BeClosed())
 	})
 
-	It("is killed when a function does not obey to its context in time", func() {
+	It("is killed when a function does not obey its context in time", func() {
 		spec := obedient()
 		spec.Grace = short
 		c := worker(spec, 1)

@@ -21,7 +21,7 @@ import (
 // A Function is what a child serves.
 type Function struct {
 	Name    string
-	Context bool // it obeys to its context
+	Context bool // it obeys its context
 	Files   bool // what it answers may hold open files
 
 	// Call serves one call. It decodes the parameter; the result is encoded after it has
