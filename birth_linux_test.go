@@ -249,7 +249,7 @@ var _ = Describe("a child born in namespaces", func() {
 			cancel()
 			Expect(err).To(MatchError(reason))
 			asActionError(err)
-			Expect(children()).To(BeEmpty())
+			Expect(others(n.PID)).To(BeEmpty())
 		}
 	})
 
