@@ -6,7 +6,7 @@
 // the parent ever moves.
 //
 // It also finds the namespaces of other processes (find_linux.go). It is for package
-// process, which starts children, and for the public names in the root.
+// process, which starts children, and for the root: its public names, and CheckAction.
 package birth
 
 import (
