@@ -232,6 +232,27 @@ var _ = Describe("a child born in namespaces", func() {
 		Entry("in a user and a PID namespace", "!user", "!pid"),
 	)
 
+	It("ends with a context where a hostile mount namespace makes its runtime wait", func() {
+		n := newNeighbour("user", "mnt", "no /proc")
+		self := fmt.Sprintf("/proc/%d/root/proc/self", n.PID)
+		Expect(os.Mkdir(self, 0o755)).To(Succeed())
+		Expect(unix.Mkfifo(self+"/cgroup", 0o644)).To(Succeed()) // which Go opens since 1.25
+		there := reexec.Namespaces(n.namespaces("!user", "!mnt"))
+		reason := errors.New("enough")
+		for _, run := range []func(ctx context.Context) error{
+			func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, "answer", there) },
+			func(ctx context.Context) error { _, err := double.Call(ctx, 1, there); return err },
+			func(ctx context.Context) error { _, err := double.Start(ctx, there); return err },
+		} {
+			ctx, cancel := context.WithTimeoutCause(background, 100*time.Millisecond, reason)
+			err := run(ctx)
+			cancel()
+			Expect(err).To(MatchError(reason))
+			asActionError(err)
+			Expect(others(n.PID)).To(BeEmpty())
+		}
+	})
+
 	It("leaves nothing behind if the PID namespace ends meanwhile", func() {
 		specs.NeedsNamespaces("user", "pid")
 		failed := 0

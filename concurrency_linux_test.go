@@ -1,6 +1,7 @@
 package reexec_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +98,12 @@ var (
 	working          = reexec.RegisterFunc("working", work)
 	workingInContext = reexec.RegisterFuncContext("working in context", func(_ context.Context, j job) (workReport, error) { return work(j) })
 )
+
+// noting tells on stderr that it runs.
+var noting = reexec.RegisterFunc("noting", func(n int) (struct{}, error) {
+	_, err := fmt.Fprintln(os.Stderr, n)
+	return struct{}{}, err
+})
 
 var _ = Describe("concurrency of workers", func() {
 
@@ -416,6 +423,41 @@ var _ = Describe("concurrency of workers", func() {
 		})
 
 	})
+
+	DescribeTable("calls that return os.ErrClosed have never run, whenever Close comes",
+		func(concurrency int) {
+			refused := 0
+			for range 60 {
+				var ran bytes.Buffer
+				w := start(noting, reexec.Stderr(&ran), reexec.Concurrency(concurrency))
+				const callers = 16
+				var all sync.WaitGroup
+				never := make(chan int, callers)
+				for caller := range callers {
+					all.Go(func() {
+						for n := caller; ; n += callers {
+							if _, err := w.Call(background, n); err != nil {
+								Expect(err).To(MatchError(os.ErrClosed))
+								never <- n
+								return
+							}
+						}
+					})
+				}
+				time.Sleep(time.Duration(rand.N(1000)) * time.Microsecond) // some moment
+				Expect(w.Close()).To(Succeed())
+				all.Wait()
+				lines := strings.Fields(ran.String())
+				for range callers {
+					Expect(lines).NotTo(ContainElement(itoa(<-never)))
+					refused++
+				}
+			}
+			Expect(refused).To(BeNumerically(">", 0))
+		},
+		Entry("one at a time", 1),
+		Entry("four at a time", 4),
+	)
 
 	Context("calls whose parameter is being sent", func() {
 

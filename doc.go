@@ -107,8 +107,8 @@ serves the connections:
 others it inherits from the calling thread. The types are cgroup, ipc, mnt, net, pid, time,
 user, uts. What a function sees depends on:
 
-  - files and mounts: mnt
-  - processes below /proc: pid and mnt
+  - files: mnt
+  - processes, mounts, all else below /proc: pid and mnt
   - network interfaces, addresses and sockets: net
   - names that are resolved as inside: net and mnt
   - the hostname: uts

@@ -138,12 +138,12 @@ func (f facts) quoted() string {
 	if f.Stderr == "" && f.unborn != nil {
 		return ""
 	}
-	return fmt.Sprintf(", stderr: %q", process.Excerpt(f.Stderr, maxQuoted))
+	return fmt.Sprintf(", stderr: %q", process.Excerpt(f.Stderr, maxQuotedStderr))
 }
 
-// maxQuoted is how many bytes of each the beginning and the end of a stderr are in the
+// maxQuotedStderr is how many bytes of each the beginning and the end of a stderr are in the
 // text of a function's error.
-const maxQuoted = 512
+const maxQuotedStderr = 512
 
 // joinFailure is the error of a child that could not join a namespace.
 func (f facts) joinFailure(join *birth.JoinError) error {

@@ -49,7 +49,7 @@ type Func[P, R any] struct {
 // A shape is what is known of a registered function or stream beside its types.
 type shape struct {
 	name    string
-	context bool // it obeys to its context
+	context bool // it obeys its context
 	files   bool // its parameter may hold open files
 	opens   bool // its answers may
 	stream  bool // it answers with events, too
@@ -85,7 +85,7 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 	return Func[P, R]{s}
 }
 
-// RegisterFuncContext is [RegisterFunc] for a function that obeys to its context. The
+// RegisterFuncContext is [RegisterFunc] for a function that obeys its context. The
 // context ends when that of the call does, with the same Err and the text of its cause, or
 // when the parent ends. Then the function has the grace period (see [GracePeriod]) to
 // return. It also knows the deadline of the caller's context, but no values.
@@ -212,7 +212,7 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 	}
 	s.mustBeAbleToRun()
 	if a.stderr == nil {
-		a.stderr = process.Parent{}
+		a.stderr = process.ParentStderr{}
 	}
 	return a
 }

@@ -5,9 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
-	"syscall"
 
 	"example.com/gons/reexec"
 	"example.com/gons/reexec/internal/specs"
@@ -132,79 +130,6 @@ var _ = Describe("namespaces of a process", func() {
 		_, err := reexec.NamespacesOf(1, "net")
 		Expect(err).To(Or(MatchError(fs.ErrPermission), MatchError(fs.ErrNotExist)), "the latter with hidepid (proc(5))")
 		Expect(err).To(MatchError(ContainSubstring("cannot find net namespace of process 1")))
-	})
-
-})
-
-var _ = Describe("namespaces by file", func() {
-
-	AfterEach(func() { runtime.GC() }) // closes what references have held
-	It("knows the type of each", func() {
-		for _, ns := range specs.NamespaceFlags {
-			f, err := os.Open("/proc/self/ns/" + ns.Kind)
-			Expect(err).NotTo(HaveOccurred())
-			defer f.Close()
-			ref, err := reexec.NamespaceFile(f)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(ref.Type).To(Equal("!" + ns.Kind))
-			same, err := os.Stat(ref.Path)
-			Expect(err).NotTo(HaveOccurred())
-			info, err := f.Stat()
-			Expect(err).NotTo(HaveOccurred())
-			Expect(os.SameFile(same, info)).To(BeTrue())
-		}
-	})
-
-	It("joins them all", func() {
-		n := newNeighbour("user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time")
-		var namespaces []reexec.Namespace
-		for _, ns := range specs.NamespaceFlags {
-			f, err := os.Open(n.namespace(ns.Kind).Path)
-			Expect(err).NotTo(HaveOccurred())
-			defer f.Close()
-			ref, err := reexec.NamespaceFile(f)
-			Expect(err).NotTo(HaveOccurred())
-			namespaces = append(namespaces, ref)
-		}
-		expectVisit(n, namespaces...)
-	})
-
-	It("outlasts the process", func() {
-		n := newNeighbour("user", "net")
-		var namespaces []reexec.Namespace
-		for _, kind := range []string{"user", "net"} {
-			f, err := os.Open(n.namespace(kind).Path)
-			Expect(err).NotTo(HaveOccurred())
-			defer f.Close()
-			ref, err := reexec.NamespaceFile(f)
-			Expect(err).NotTo(HaveOccurred())
-			namespaces = append(namespaces, ref)
-		}
-		id := n.ID("net")
-		n.End()
-		Expect(visit(namespaces)).To(HaveKeyWithValue("net", id))
-	})
-
-	It("is an error without an open file", func() {
-		_, err := reexec.NamespaceFile(nil)
-		Expect(err).To(MatchError(os.ErrInvalid))
-		f, err := os.Open("/proc/self/ns/net")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(f.Close()).To(Succeed())
-		_, err = reexec.NamespaceFile(f)
-		Expect(err).To(MatchError(os.ErrClosed))
-		Expect(err).To(MatchError(HavePrefix("gons/reexec: NamespaceFile: ")))
-	})
-
-	It("is an error if the file is no namespace that can be joined", func() {
-		for _, path := range []string{"/dev/null", "/proc/self/status", "/"} {
-			f, err := os.Open(path)
-			Expect(err).NotTo(HaveOccurred())
-			defer f.Close()
-			_, err = reexec.NamespaceFile(f)
-			Expect(err).To(MatchError(ContainSubstring(path + " is not a namespace")))
-			Expect(err).To(MatchError(syscall.ENOTTY))
-		}
 	})
 
 })

@@ -87,7 +87,7 @@ func Environment(environment []string) ReexecActionOption {
 const defaultGrace = time.Second
 
 // GracePeriod is how long a child may take to end by itself before it is killed: after
-// its answer, after [Worker.Close], and, if its function obeys to a context, after the end
+// its answer, after [Worker.Close], and, if its function obeys a context, after the end
 // of that. It is also how long descendants may keep its pipes open after its end. Without
 // this option it is 1 s. Zero or less is no grace at all.
 func GracePeriod(d time.Duration) ReexecActionOption {
@@ -142,8 +142,9 @@ func Sealed() ReexecActionOption {
 // one child. Without it, it is one. It is for [Func.Start] only; other uses panic, and so
 // does an n less than 1.
 //
-// A panic of one call ends the worker, and with it the other calls. So does the end of a
-// call's context, unless the function obeys to it; see [RegisterFuncContext].
+// A panic of one call ends the worker, and with it the other calls, whose errors wrap that
+// panic. So does the end of a call's context, unless the function obeys it; see
+// [RegisterFuncContext].
 func Concurrency(n int) ReexecActionOption {
 	if n < 1 {
 		panic("gons/reexec: Concurrency: there must be at least one call at a time")

@@ -30,12 +30,14 @@ type Stream[P, E any] struct {
 //			return s.Err()
 //		})
 //
-// yield blocks as long as the caller is slow. Once it returns, the event has been written,
-// so that not even [os.Exit] loses it, and files in it are closed. If yield returns false,
-// no more events are wanted, and the function should return: its context has ended, or the
-// event could not be sent. Only one goroutine at a time may call yield.
+// Once yield returns, the event has been written, so that not even [os.Exit] loses it, and files
+// in it are closed. The caller may not have it yet: the function may be as far ahead as a pipe
+// holds, thousands of small events, and yield blocks while the pipe is full. If yield returns
+// false, no more events are wanted, and the function should return: its context has ended, or
+// the event could not be sent. After a break that may be at a later event than the last one that
+// the caller has seen. Only one goroutine at a time may call yield.
 //
-// The function obeys to its context, as one of [RegisterFuncContext] does: one that waits
+// The function obeys its context, as one of [RegisterFuncContext] does: one that waits
 // for something has to return when ctx is done.
 func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P, yield func(E) bool) error) Stream[P, E] {
 	if fn == nil {
@@ -63,8 +65,8 @@ func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P,
 //	}
 //
 // The child starts when the loop begins, and nothing is left of it when the loop is over,
-// however it ended. Ranging twice runs the function twice. A slow loop slows the function
-// down.
+// however it ended. Each loop has a child of its own, so ranging twice runs the function twice. A
+// slow loop slows the function down, once the pipe is full.
 //
 // An error is the last pair, with the zero event. Errors are those of [Func.Call]; the end
 // of ctx is one, too, and wraps [context.Cause](ctx). Breaking out of the loop is none: it

@@ -55,7 +55,7 @@ func (l causeList) Error() string {
 
 func (l causeList) Unwrap() []error { return l }
 
-// oneLine makes one line of a text, without anything that a terminal would obey to: a text
+// oneLine makes one line of a text, without anything that a terminal would obey: a text
 // may be a child's.
 func oneLine(text string) string {
 	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {

@@ -16,7 +16,7 @@ import (
 // for concurrent use; it serves one call at a time or, with [Concurrency], several.
 //
 // A worker is gone after a panic of its function, after the end of its child, and after a
-// call that was cancelled while it was being served, unless its function obeys to its
+// call that was cancelled while it was being served, unless its function obeys its
 // context; see [RegisterFuncContext]. Every later call returns why, and another Start makes
 // a new one.
 //
@@ -71,12 +71,13 @@ func (w *Worker[P, R]) mustBeStarted() {
 }
 
 // Call calls the function in the child, and returns its result. Calls begin in the order
-// in which they come, each as soon as the child is free.
+// in which they come, each as soon as the child is free. The time that they wait counts for ctx.
 //
 // When ctx is done, Call returns an error that wraps [context.Cause](ctx). A call that had
 // not begun then never runs, and the worker is left alone. If it had begun, the child is
 // killed, and the worker gone. Only a function of [RegisterFuncContext] has the grace period
-// to return, for which Call does not wait; if it returns in time, the worker lives on.
+// to return, for which Call does not wait; if it returns in time, the worker lives on. Where it is
+// gone, the errors of all other calls wrap that cause, too: whether it is one's own, ctx.Err tells.
 //
 // Other errors are those of [Func.Call], and [os.ErrClosed] after Close. Call panics if ctx
 // is nil or w is the zero Worker.

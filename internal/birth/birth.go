@@ -6,7 +6,7 @@
 // the parent ever moves.
 //
 // It also finds the namespaces of other processes (find_linux.go). It is for package
-// process, which starts children, and for the public names in the root.
+// process, which starts children, and for the root: its public names, and CheckAction.
 package birth
 
 import (
@@ -79,7 +79,7 @@ func (e *JoinError) Unwrap() error { return e.Err }
 
 // errSecure is why a set-user-ID program starts no children.
 var errSecure = errors.New("a set-user-ID program, or one with file capabilities, must not have " +
-	"children that obey to their environment, which is that of whoever runs it")
+	"children that obey their environment, which is that of whoever runs it")
 
 var (
 	// ErrKilled says that the context's end killed a child before it was in its

@@ -31,7 +31,7 @@
 #define CLONE_NEWTIME 0x80 /* since Linux 5.6, and so unknown to older headers */
 #endif
 
-/* What a parent tells this file in the environment; see vars in start_linux.go. */
+/* What a parent tells this file in the environment; see start_linux.go and package orders. */
 #define CHILD_VAR "gons_reexec_child"   /* set in each child of this package */
 #define SOCKET_VAR "gons_reexec_socket" /* FIRST-LAST: where to report, and more files; only if there are namespaces to be joined */
 #define TIME_VAR "gons_reexec_time"     /* '!' or '=', then the time namespace's reference */

@@ -27,9 +27,9 @@ const (
 	timeVar   = "gons_reexec_time"   // ! or =, then the reference of the time namespace
 )
 
-// order has a child join these namespaces. Package gons reads all variables but the last two, which are for
+// orderToJoin has a child join these namespaces. Package gons reads all variables but the last two, which are for
 // constructor.c, and so are the files.
-func order(cmd *exec.Cmd, refs []Ref, socket *os.File) {
+func orderToJoin(cmd *exec.Cmd, refs []Ref, socket *os.File) {
 	add := func(f *os.File) (number string) {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		return strconv.Itoa(2 + len(cmd.ExtraFiles))
@@ -81,7 +81,7 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err
 		return nil, err
 	}
 	defer ours.Close()
-	order(cmd, refs, theirs)
+	orderToJoin(cmd, refs, theirs)
 	err = cmd.Start()
 	_ = theirs.Close() // so the end of the child is the end of the socket
 	if err != nil {

@@ -58,7 +58,7 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 	switch err {
 	case nil:
 		c.p.CatchUp(ctx.Done())
-	case errLost:
+	case errSilent:
 		err = c.end()
 	}
 	return answer, err
@@ -105,7 +105,7 @@ func (c *Conversation) number(call *Call, param Param) (descriptors []int, large
 	case c.IsClosed():
 		return nil, false, ErrClosed
 	case c.lost:
-		return nil, false, errLost
+		return nil, false, errSilent
 	}
 	if descriptors, err = frame.Duplicate(param.files); err != nil {
 		return nil, false, &UnsentError{err}
@@ -115,12 +115,12 @@ func (c *Conversation) number(call *Call, param Param) (descriptors []int, large
 	c.calls = append(c.calls, call)
 	c.queued += call.size
 	param.encoded.SetCall(call.number, !c.begins(call))
-	return descriptors, c.queued > usual, nil
+	return descriptors, c.queued > surelyFits, nil
 }
 
-// usual is how many bytes of parameters fit into any pipe for sure. So whoever writes no more does not block, even if
+// surelyFits is how many bytes of parameters fit into any pipe for sure. So whoever writes no more does not block, even if
 // the child has read none of them.
-const usual = 32 << 10
+const surelyFits = 32 << 10
 
 // admits tells whether a parameter may be sent: if the child can begin with it at once, or if it
 // does not block who writes it. It needs mu.
@@ -155,79 +155,31 @@ func (c *Conversation) write(call *Call, descriptors []int, encoded *frame.Encod
 }
 
 // cancel is what the end of its context does to a call. One that has not begun is withdrawn. The child has
-// the grace period to answer one that has, if its function obeys to its context; otherwise it
+// the grace period to answer one that has, if its function obeys its context; otherwise it
 // is killed.
 func (c *Conversation) cancel(ctx context.Context, call *Call) {
 	cause := context.Cause(ctx)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if call.over || call.err != nil {
-		return
-	}
-	if call.number == 0 {
-		c.abandon(call, &Cancelled{Cause: cause})
-		return
-	}
-	message := frame.Cancellation(call.number, ctx)
-	begun := c.begins(call)
-	switch {
-	case begun && c.canCancel():
-		c.leave(call, cause, &message)
-		return
-	case begun:
-		go c.p.Abort(cause) // whose answers its caller waits for
-		return
-	case frame.Send(c.p.Control, message, false) == nil:
-		c.question(call, cause)
-		return
-	}
-	go func() { // the socket is full of others
-		if frame.Send(c.p.Control, message, true) != nil {
-			c.p.Abort(cause)
+	never := &Cancelled{Cause: cause}
+	begun := func() {
+		if !c.canCancel() {
+			go c.p.Abort(cause) // whose answers its caller waits for
 			return
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.question(call, cause)
-	}()
-}
-
-// question has it found out whether a call has begun, now that the child is told not to. The child may have answered
-// the calls before it, which nobody has read yet, and have begun with it. But once all has been read that was there
-// after the cancellation was sent, and there are still others before it, then it has not. It needs mu.
-func (c *Conversation) question(call *Call, cause error) {
-	if call.over || call.err != nil {
-		return
+		c.abandon(call, &Cancelled{Cause: cause, Begun: true})
+		call.overseer = newCall()
+		go c.oversee(call, frame.Cancellation(call.number, ctx), cause)
 	}
-	call.doubt = cause
-	c.doubted = append(c.doubted, call)
-	call.poke()
-	if c.reader != nil {
-		c.p.Answer.Interrupt()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case call.over || call.err != nil:
+	case call.number == 0:
+		c.abandon(call, never)
+	case c.begins(call):
+		begun()
+	default:
+		c.withdraw(call, &doubt{never, begun})
 	}
-}
-
-// settle decides what has become of calls that were withdrawn, now that all has been read that came before. It needs mu.
-func (c *Conversation) settle(calls []*Call) {
-	c.doubted = c.doubted[len(calls):]
-	for _, call := range calls {
-		switch {
-		case call.over || call.err != nil:
-		case !c.begins(call):
-			c.abandon(call, &Cancelled{Cause: call.doubt})
-		case c.canCancel():
-			c.leave(call, call.doubt, nil)
-		default:
-			go c.p.Abort(call.doubt)
-		}
-	}
-}
-
-// leave releases the caller of a call that the child is serving, and that is to end. It needs mu.
-func (c *Conversation) leave(call *Call, cause error, message *frame.Message) {
-	c.abandon(call, &Cancelled{Cause: cause, Begun: true})
-	call.overseer = newCall()
-	go c.oversee(call, cause, message)
 }
 
 // abandon releases the caller of a call, whose answer will be dropped. It needs mu.
@@ -239,12 +191,12 @@ func (c *Conversation) abandon(call *Call, why error) {
 	}
 }
 
-// oversee tells the child of the end of a call's context, if there is still a message to be sent, and has
-// the call end within the grace period, or else the child.
-func (c *Conversation) oversee(call *Call, cause error, message *frame.Message) {
+// oversee tells the child of the end of a call's context, and has the call end within the grace period, or
+// else the child.
+func (c *Conversation) oversee(call *Call, message frame.Message, cause error) {
 	timer := time.AfterFunc(c.spec.Grace, func() { c.p.Abort(cause) })
 	defer timer.Stop()
-	if message != nil && frame.Send(c.p.Control, *message, true) != nil {
+	if frame.Send(c.p.Control, message, true) != nil {
 		c.p.Abort(cause)
 	}
 	c.wait(call.overseer, func() bool { return call.over })

@@ -22,7 +22,7 @@ import (
 // A Spec is what a conversation is to be.
 type Spec struct {
 	process.Spec
-	Context bool // the function obeys to its context
+	Context bool // the function obeys its context
 	Files   bool // its parameters may hold open files
 	Opens   bool // its answers may
 }
@@ -52,7 +52,7 @@ type Conversation struct {
 	reader  *Call              // who reads; nil: nobody
 	waiting map[*Call]struct{} // those that wait, for their answers or for the role of the reader
 	writer  *Call              // who waits to write
-	doubted []*Call            // calls of which it is not known whether they have been withdrawn in time
+	doubted []*Call            // those that have been withdrawn since it has last begun to read
 }
 
 // A Call is a call that is being served, or will be.
@@ -63,7 +63,7 @@ type Call struct {
 	answers  []frame.Frame // not yet taken
 	over     bool          // no more will come
 	err      error         // why nobody takes them any more
-	doubt    error         // why it was withdrawn, perhaps too late
+	doubt    *doubt        // it was withdrawn, perhaps too late
 	overseer *Call         // who sees to it that it ends, though nobody takes its answers
 }
 
@@ -153,7 +153,7 @@ func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *
 	return c, call, nil
 }
 
-// cancelAlone ends a call in a child of its own. A function that obeys to its context has the
+// cancelAlone ends a call in a child of its own. A function that obeys its context has the
 // grace period to return.
 func (c *Conversation) cancelAlone(ctx context.Context, call *Call) {
 	c.mu.Lock()
@@ -185,12 +185,12 @@ func (c *Conversation) Next(call *Call) (frame.Frame, error) {
 	case call.err != nil:
 		return frame.Frame{}, call.err
 	case len(call.answers) == 0:
-		return frame.Frame{}, errLost
+		return frame.Frame{}, errSilent
 	}
 	f := call.answers[0]
 	call.answers = slices.Delete(call.answers, 0, 1) // which keeps the memory
 	return f, nil
 }
 
-// errLost says that there are no more answers.
-var errLost = errors.New("child says nothing more")
+// errSilent says that there are no more answers.
+var errSilent = errors.New("child says nothing more")

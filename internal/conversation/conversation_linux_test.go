@@ -134,7 +134,7 @@ func worker(spec Spec, concurrency int) *Conversation {
 	return c
 }
 
-// obedient is a function that obeys to its context.
+// obedient is a function that obeys its context.
 func obedient() Spec {
 	spec := Spec{Spec: plays("serve"), Context: true}
 	spec.Action = "obedient"
@@ -313,7 +313,7 @@ var _ = Describe("a worker", func() {
 		go c.Close()
 		Eventually(c.IsClosed).Should(BeTrue())
 		c.mu.Lock()
-		c.withdraw()
+		c.withdrawAll()
 		c.mu.Unlock()
 		sent := make(chan error)
 		p := c.param(background, request{})
@@ -357,7 +357,7 @@ var _ = Describe("a worker", func() {
 		Eventually(c.Exited()).Should(BeClosed())
 	})
 
-	It("is killed when a function does not obey to its context in time", func() {
+	It("is killed when a function does not obey its context in time", func() {
 		spec := obedient()
 		spec.Grace = short
 		c := worker(spec, 1)
@@ -489,7 +489,7 @@ var _ = Describe("a child for a single call", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(len(f.Value)).To(BeNumerically(">", 2<<20))
 		_, err = c.Next(call)
-		Expect(err).To(Equal(errLost))
+		Expect(err).To(Equal(errSilent))
 		Expect(c.Finish().Status).NotTo(HaveOccurred())
 	})
 
@@ -550,7 +550,7 @@ var _ = Describe("a child for a single call", func() {
 		c, call = alone(ctx, spec, request{Do: "sleep"})
 		cancel(errEnough)
 		_, err = c.Next(call)
-		Expect(err).To(Equal(errLost))
+		Expect(err).To(Equal(errSilent))
 		Expect(c.Finish().Killed).To(Equal(errEnough))
 	})
 
@@ -559,7 +559,7 @@ var _ = Describe("a child for a single call", func() {
 		c, call := alone(ctx, Spec{Spec: plays("serve")}, request{Do: "sleep"})
 		cancel(errEnough)
 		_, err := c.Next(call)
-		Expect(err).To(Equal(errLost))
+		Expect(err).To(Equal(errSilent))
 		Expect(c.Finish().Killed).To(Equal(errEnough))
 	})
 
@@ -681,7 +681,7 @@ var _ = Describe("a child that says too much", func() {
 			c, call, err := Alone(background, spec, param)
 			Expect(err).NotTo(HaveOccurred())
 			_, err = c.Next(call)
-			Expect(err).To(Equal(errLost))
+			Expect(err).To(Equal(errSilent))
 			end := c.Finish()
 			Expect(end.Status).NotTo(HaveOccurred())
 			if strings.HasSuffix(said, "1") {

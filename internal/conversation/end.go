@@ -62,7 +62,7 @@ func (c *Conversation) hangUp() *End {
 	c.mu.Lock()
 	e.Idle = !slices.ContainsFunc(c.calls, func(call *Call) bool { return call.err == nil })
 	if e.Closed {
-		c.withdraw()
+		c.withdrawAll()
 	}
 	if !c.spec.Ready { // who waited for answers is here
 		for _, call := range c.calls {
@@ -96,23 +96,4 @@ func (c *Conversation) hangUp() *End {
 	defer c.mu.Unlock()
 	e.Word, e.Fault, e.Cancelled = c.word, c.fault, c.ended
 	return e
-}
-
-// withdraw ends the calls that have not begun. It needs mu.
-func (c *Conversation) withdraw() {
-	var never []*Call
-	for _, call := range c.calls {
-		if !c.begins(call) && call.err == nil {
-			never = append(never, call)
-		}
-	}
-	if c.writer != nil {
-		never = append(never, c.writer)
-	}
-	for _, call := range never {
-		c.abandon(call, ErrClosed)
-		if call.number != 0 {
-			_ = frame.Send(c.p.Control, frame.Unwanted(call.number), false) // or else it is served in vain
-		}
-	}
 }

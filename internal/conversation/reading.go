@@ -125,8 +125,8 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
 		return
 	}
-	if call.doubt != nil && call.err == nil {
-		c.abandon(call, &Cancelled{Cause: call.doubt, Begun: f.Kind != frame.Withdrawn})
+	if f.Kind == frame.Withdrawn && call.doubt != nil && call.err == nil {
+		c.abandon(call, call.doubt.never)
 	}
 	if call.err != nil {
 		f.CloseFiles()

@@ -67,10 +67,10 @@ func (e *Encoded) Bytes() []byte { return e.buffer.Bytes() }
 
 // Free lets others use its memory; whoever does not is just slower. Large memory is none to be kept.
 func (e *Encoded) Free() {
-	if e.buffer.Cap() <= maxKept {
+	if e.buffer.Cap() <= maxPooled {
 		encodeds.Put(e)
 	}
 }
 
-// maxKept is the most memory, in bytes, that is used again.
-const maxKept = 16 << 10
+// maxPooled is the most memory, in bytes, that is used again.
+const maxPooled = 16 << 10

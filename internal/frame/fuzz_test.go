@@ -82,6 +82,7 @@ func FuzzMessage(f *testing.F) {
 		{Call: 1, Cancel: true, Err: errCanceled, Cause: "context canceled"},
 		{Call: 1 << 63, Cancel: true, Err: errDeadline, Cause: "lunch"},
 		{Call: 2, Cancel: true},
+		{Call: 3, Withdraw: true},
 		{Call: 3},
 	} {
 		f.Add(m.bytes())

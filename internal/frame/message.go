@@ -8,10 +8,12 @@ import (
 )
 
 // A Message travels on the socket between a function and its caller, beside the
-// frames. It is either a cancellation, or a part of the open files of a value, which
+// frames. It is a withdrawal, a cancellation, or a part of the open files of a value, which
 // are sent before its frame.
 type Message struct {
 	Call uint64 // which call it belongs to
+
+	Withdraw bool // the call is not to begin; if it has, this means nothing
 
 	Cancel bool
 	Err    byte   // of a cancellation: what the context's Err is, see ContextErr
@@ -48,6 +50,9 @@ func Unwanted(call uint64) Message {
 	return Message{Call: call, Cancel: true, Err: errCanceled, Cause: context.Canceled.Error()}
 }
 
+// Withdrawal is the message that a call is not to begin.
+func Withdrawal(call uint64) Message { return Message{Call: call, Withdraw: true} }
+
 // ContextErr returns what Err and Cause of the context in the child are.
 func (m Message) ContextErr() (err, cause error) {
 	cause = errors.New(m.Cause)
@@ -66,22 +71,26 @@ func (m Message) ContextErr() (err, cause error) {
 }
 
 const (
-	cancelMessage = 'C' // call, Err, Cause
-	filesMessage  = 'F' // call, number of files
-	maxCause      = 4096
+	withdrawMessage = 'W' // call, 0
+	cancelMessage   = 'C' // call, Err, Cause
+	filesMessage    = 'F' // call, number of files
+	maxCause        = 4096
 )
 
 // bytes encodes a message but for its files.
 func (m Message) bytes() []byte {
-	b := make([]byte, 0, 64)
-	if m.Cancel {
-		b = append(b, cancelMessage)
-		b = binary.BigEndian.AppendUint64(b, m.Call)
+	b := make([]byte, 1, 64)
+	b = binary.BigEndian.AppendUint64(b, m.Call)
+	switch {
+	case m.Withdraw:
+		b[0] = withdrawMessage
+		return append(b, 0)
+	case m.Cancel:
+		b[0] = cancelMessage
 		b = append(b, m.Err)
 		return append(b, m.Cause[:min(len(m.Cause), maxCause)]...)
 	}
-	b = append(b, filesMessage)
-	b = binary.BigEndian.AppendUint64(b, m.Call)
+	b[0] = filesMessage
 	return binary.BigEndian.AppendUint16(b, uint16(len(m.Files)))
 }
 
@@ -92,17 +101,20 @@ func parseMessage(b []byte, files []int) (Message, error) {
 		return Message{}, errMessage
 	}
 	m := Message{Call: binary.BigEndian.Uint64(b[1:])}
-	switch {
-	case b[0] == cancelMessage:
-		CloseAll(files) // nobody asked for them
-		m.Cancel, m.Err, m.Cause = true, b[9], string(b[10:])
-		return m, nil
-	case b[0] == filesMessage && len(b) >= 11:
+	if b[0] == filesMessage && len(b) >= 11 {
 		m.Files, m.Count = files, int(binary.BigEndian.Uint16(b[9:]))
 		m.Lost = len(files) != m.Count
 		return m, nil
 	}
-	CloseAll(files)
+	CloseAll(files) // nobody asked for them
+	switch b[0] {
+	case withdrawMessage:
+		m.Withdraw = true
+		return m, nil
+	case cancelMessage:
+		m.Cancel, m.Err, m.Cause = true, b[9], string(b[10:])
+		return m, nil
+	}
 	return Message{}, errMessage
 }
 

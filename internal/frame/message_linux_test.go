@@ -79,6 +79,12 @@ func (pause) Err() error { return errors.New("a break") }
 
 var _ = Describe("a message", func() {
 
+	It("says that a call is not to begin", func() {
+		a, b := pair()
+		g.Expect(Send(a, Withdrawal(1<<40), false)).To(g.Succeed())
+		g.Expect(Receive(b)).To(g.Equal(Message{Call: 1 << 40, Withdraw: true}))
+	})
+
 	DescribeTable("says how a context has ended", func(make func() (context.Context, context.CancelFunc), err, cause error) {
 		a, b := pair()
 		ctx, cancel := make()

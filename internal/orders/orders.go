@@ -1,5 +1,7 @@
 // Package orders is what a parent tells its child through the environment, but for
-// the namespaces, which are package birth's. Writing and taking stand side by side.
+// the namespaces, which are package birth's. Writing and taking stand side by side. After Take
+// nothing in the environment tells that this process was started as a child. Package process gives
+// orders; the root takes them, and package serve obeys them.
 package orders
 
 import (

@@ -67,8 +67,8 @@ func (p *Process) Abort(why error) {
 func (p *Process) AbortAfterGrace(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.endWait == nil {
-		p.endWait = time.AfterFunc(p.grace, func() { p.Abort(why) })
+	if p.abortTimer == nil {
+		p.abortTimer = time.AfterFunc(p.grace, func() { p.Abort(why) })
 	}
 }
 
@@ -77,12 +77,12 @@ func (p *Process) AbortAfterGrace(why error) {
 func (p *Process) Linger() (resume func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.endGrace == nil {
-		p.endGrace = time.AfterFunc(p.grace, func() { p.Kill(ErrLingers) })
+	if p.lingerTimer == nil {
+		p.lingerTimer = time.AfterFunc(p.grace, func() { p.Kill(ErrLingers) })
 	} else {
-		p.endGrace.Reset(p.grace)
+		p.lingerTimer.Reset(p.grace)
 	}
-	return func() { p.endGrace.Stop() }
+	return func() { p.lingerTimer.Stop() }
 }
 
 // Exited is closed once the child is reaped.
@@ -134,7 +134,7 @@ func (p *Process) Wait() Outcome {
 		}
 	}
 	p.mu.Lock()
-	for _, timer := range []*time.Timer{p.endGrace, p.endWait} {
+	for _, timer := range []*time.Timer{p.lingerTimer, p.abortTimer} {
 		if timer != nil {
 			timer.Stop()
 		}

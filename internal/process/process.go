@@ -61,13 +61,13 @@ type Process struct {
 	status error // of the child's end: nil, *exec.ExitError, or an unknown one; guarded by exited
 	exited chan struct{}
 
-	mu       sync.Mutex
-	killed   error         // why the child was killed, nil: it was not
-	aborted  chan struct{} // closed when nothing more is awaited
-	cut      error         // why
-	endGrace *time.Timer   // of Linger
-	endWait  *time.Timer   // of AbortAfterGrace
-	until    time.Time     // limit of the use of the pipes, zero: none
+	mu          sync.Mutex
+	killed      error         // why the child was killed, nil: it was not
+	aborted     chan struct{} // closed when nothing more is awaited
+	cut         error         // why
+	lingerTimer *time.Timer   // of Linger
+	abortTimer  *time.Timer   // of AbortAfterGrace
+	until       time.Time     // limit of the use of the pipes, zero: none
 }
 
 // ErrLingers is why a child is killed that does not end after its answer.

@@ -138,13 +138,13 @@ func (l *listener) catchUp(done, aborted <-chan struct{}) {
 	}
 }
 
-// Parent is this process' own stderr as a writer. What cannot be written there tells
+// ParentStderr is this process' own stderr as a writer. What cannot be written there tells
 // nothing about a child.
-type Parent struct{}
+type ParentStderr struct{}
 
 // Write writes to [os.Stderr], but never has a broken pipe kill this process, as
 // [os.File.Write] would.
-func (Parent) Write(b []byte) (int, error) {
+func (ParentStderr) Write(b []byte) (int, error) {
 	writeQuietly(os.Stderr, b)
 	return len(b), nil
 }

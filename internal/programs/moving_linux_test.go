@@ -12,7 +12,7 @@ import (
 // moveLine is all it takes to move a program from the original to this module.
 // The README quotes it.
 const moveLine = `grep -rl --include='*.go' github.com/thediveo/gons/reexec . | ` +
-	`xargs sed -i 's#github.com/thediveo/gons/reexec#example.com/gons/reexec#g'`
+	`xargs -r sed -i 's#github.com/thediveo/gons/reexec#example.com/gons/reexec#g'`
 
 // originalProgram is written for the original. It visits the namespaces that its
 // environment names.

@@ -23,7 +23,7 @@ var _ = Describe("the context of a call", func() {
 		Expect(c.Value("key")).To(BeNil())
 	})
 
-	It("knows a deadline, but does not obey to it", func() {
+	It("knows a deadline, but does not obey it", func() {
 		c := newContext(time.Unix(1, 5).UnixNano())
 		deadline, ok := c.Deadline()
 		Expect(ok).To(BeTrue())

@@ -21,12 +21,12 @@ type control struct {
 
 	contexts bool // calls have contexts that can be ended
 
-	mu        sync.Mutex
-	begun     uint64 // the last call that has begun, or has been withdrawn; they come in order
-	running   map[uint64]*callContext
-	cancelled map[uint64]frame.Message // calls that have not begun
-	files     map[uint64]received      // of parameters that have not been read
-	orphan    bool
+	mu      sync.Mutex
+	begun   uint64 // the last call that has begun, or has been withdrawn; they come in order
+	running map[uint64]*callContext
+	told    map[uint64]frame.Message // what has been said of calls that have not begun
+	files   map[uint64]received      // of parameters that have not been read
+	orphan  bool
 }
 
 // A received is what has come of the files of a parameter.
@@ -40,11 +40,11 @@ var errOrphan = errors.New("parent process has ended")
 
 func newControl(o orders.Orders, contexts bool) *control {
 	c := &control{
-		grace:     o.Grace,
-		contexts:  contexts,
-		running:   map[uint64]*callContext{},
-		cancelled: map[uint64]frame.Message{},
-		files:     map[uint64]received{},
+		grace:    o.Grace,
+		contexts: contexts,
+		running:  map[uint64]*callContext{},
+		told:     map[uint64]frame.Message{},
+		files:    map[uint64]received{},
 	}
 	if o.Control != 0 {
 		c.socket = socket(o.Control)
@@ -74,8 +74,8 @@ func (c *control) obey(m frame.Message) {
 		ctx.end(m.ContextErr())
 	case m.Call <= c.begun: // it is over
 		frame.CloseAll(m.Files)
-	case m.Cancel:
-		c.cancelled[m.Call] = m
+	case m.Cancel || m.Withdraw:
+		c.told[m.Call] = m
 	default:
 		r := c.files[m.Call]
 		c.files[m.Call] = received{append(r.descriptors, m.Files...), r.lost || m.Lost}
@@ -108,14 +108,14 @@ func (c *control) begin(param *frame.Frame) (ctx context.Context, begun bool) {
 			delete(c.files, call)
 		}
 	}
-	m, cancelled := c.cancelled[param.Call]
-	delete(c.cancelled, param.Call)
+	told := c.told[param.Call]
+	delete(c.told, param.Call)
 	if param.Files > 0 {
 		files := c.files[param.Call]
 		delete(c.files, param.Call)
 		param.Receive(files.descriptors, files.lost)
 	}
-	if cancelled && param.Queued {
+	if told.Withdraw {
 		return nil, false
 	}
 	if !c.contexts {
@@ -123,8 +123,8 @@ func (c *control) begin(param *frame.Frame) (ctx context.Context, begun bool) {
 	}
 	running := newContext(param.Deadline)
 	c.running[param.Call] = running
-	if cancelled {
-		running.end(m.ContextErr())
+	if told.Cancel {
+		running.end(told.ContextErr())
 	}
 	if c.orphan {
 		running.end(context.Canceled, errOrphan)

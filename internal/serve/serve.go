@@ -1,7 +1,7 @@
 // Package serve is the child's side of a function: one loop takes calls from stdin, and
 // answers each on a pipe of its own, so that whatever else prints cannot damage an answer.
 // A call in a child of its own, a worker and a stream are the same to it. It is for the
-// functions that the root registers.
+// functions that the root registers, and for CheckAction, which refuses in their place.
 package serve
 
 import (
@@ -21,7 +21,7 @@ import (
 // A Function is what a child serves.
 type Function struct {
 	Name    string
-	Context bool // it obeys to its context
+	Context bool // it obeys its context
 	Files   bool // what it answers may hold open files
 
 	// Call serves one call. It decodes the parameter; the result is encoded after it has

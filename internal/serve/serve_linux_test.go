@@ -131,6 +131,11 @@ func (c *caller) cancel(call uint64, why string) {
 	Expect(frame.Send(c.socket, frame.Cancellation(call, ctx), false)).To(Succeed())
 }
 
+func (c *caller) withdraw(call uint64) {
+	GinkgoHelper()
+	Expect(frame.Send(c.socket, frame.Withdrawal(call), false)).To(Succeed())
+}
+
 // next returns the next answer, which is of a kind.
 func (c *caller) next(kind frame.Kind) frame.Frame {
 	GinkgoHelper()
@@ -278,7 +283,7 @@ var _ = Describe("a server", func() {
 		Expect(says[[]string](c, frame.Result)[1]).To(Equal("more than enough"))
 		c.server.control.mu.Lock()
 		defer c.server.control.mu.Unlock()
-		Expect(c.server.control.cancelled).To(BeEmpty())
+		Expect(c.server.control.told).To(BeEmpty())
 		Expect(c.server.control.running).To(BeEmpty())
 	})
 
@@ -300,12 +305,25 @@ var _ = Describe("a server", func() {
 		c.call(frame.Header{Call: 1}, nil)
 		c.call(frame.Header{Call: 2, Queued: true}, []*os.File{w}, w)
 		c.call(frame.Header{Call: 3, Queued: true}, nil)
-		c.cancel(2, "changed my mind")
+		c.withdraw(2)
 		close(release)
 		Expect(c.next(frame.Result).Call).To(Equal(uint64(1)))
 		Expect(c.next(frame.Withdrawn).Call).To(Equal(uint64(2)))
 		Expect(c.next(frame.Result).Call).To(Equal(uint64(3)))
 		closed(r, w)
+	})
+
+	It("lets a call go on that is withdrawn too late", func() {
+		c := serve(Function{Context: true, Call: obedient}, 1)
+		c.call(frame.Header{Call: 1, Queued: true}, nil)
+		Eventually(func() bool {
+			c.server.control.mu.Lock()
+			defer c.server.control.mu.Unlock()
+			return c.server.control.running[1] != nil
+		}).Should(BeTrue())
+		c.withdraw(1)
+		c.cancel(1, "enough")
+		Expect(says[[]string](c, frame.Result)[1]).To(Equal("enough"))
 	})
 
 	It("gets files, and closes those that it has sent", func() {

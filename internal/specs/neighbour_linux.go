@@ -50,8 +50,8 @@ func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
 }
 
 // NewNeighbour starts a process with new namespaces of these types, and skips a spec where
-// that cannot be. Ordinary users need "user" among them. With "no /dev" after "mnt", its /dev is
-// empty.
+// that cannot be. Ordinary users need "user" among them. With "no /dev", or "no /proc", after "mnt", that is
+// an empty tmpfs.
 func NewNeighbour(kinds ...string) *Neighbour {
 	ginkgo.GinkgoHelper()
 	NeedsNamespaces(kinds...)
@@ -79,8 +79,10 @@ func StartNeighbour(hall string, kinds ...string) (*Neighbour, error) {
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
 	args := []string{mounts}
-	if slices.Contains(kinds, "no /dev") {
-		args = append(args, "/dev")
+	for _, kind := range kinds {
+		if folder, ok := strings.CutPrefix(kind, "no "); ok {
+			args = append(args, folder)
+		}
 	}
 	cmd := Child("neighbour", args...)
 	cmd.SysProcAttr = attr
@@ -137,9 +139,7 @@ func beNeighbour(args []string) {
 			}
 		}
 		check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-		for _, empty := range args {
-			check(unix.Mount("tmpfs", empty, "tmpfs", 0, ""))
-		}
+		check(unix.Mount("tmpfs", hall, "tmpfs", 0, ""))
 		check(os.Chmod(hall, 0o755))
 		for _, ns := range NamespaceFlags {
 			// In the neighbour's mount namespace there is still the /proc of its
@@ -147,6 +147,9 @@ func beNeighbour(args []string) {
 			self, err := os.Readlink("/proc/self")
 			check(err)
 			check(os.Symlink("/proc/"+self+"/ns/"+ns.Kind, filepath.Join(hall, ns.Kind)))
+		}
+		for _, empty := range args[1:] {
+			check(unix.Mount("tmpfs", empty, "tmpfs", 0, ""))
 		}
 	}
 	fmt.Println("ready")

@@ -1,5 +1,6 @@
-// Package specs runs the specs of a package, sees to it that none leaves anything behind, and has the
-// test binary be a child of itself. It is for tests only.
+// Package specs runs the specs of a package, sees to it that none leaves anything behind, has the
+// test binary be other programs, among them processes in namespaces of their own to be visited, and
+// tells what this machine does not allow. It is for tests only.
 package specs
 
 import (

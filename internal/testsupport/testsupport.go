@@ -7,7 +7,8 @@
 // (https://go.dev/doc/build-cover). A parent hands this directory to its children
 // twice: by its path, and as an open file for where this path leads elsewhere.
 // A program that is not instrumented looks at two environment variables when it
-// starts, and then does nothing.
+// starts, and then does nothing. It is for whatever starts or ends a child: the root,
+// package process, package serve, and package testing.
 package testsupport
 
 import (

@@ -1,4 +1,4 @@
-//go:build linux && cgo
+//go:build cgo
 
 package birth
 
@@ -27,7 +27,7 @@ const scriptVar = "birth_test_script"
 //
 //	say TEXT        sends a report; SELF is this process' PID, and OTHER that of the process last started
 //	child TEXT      starts a child that sends a report and lasts as long as the test wants
-//	sibling TEXT    the same for a sibling, as the clone in constructor.c is one
+//	sibling TEXT    the same for a sibling, as the clone in clone.c is one
 //	mute            closes the socket
 //	last            lasts as long as the test wants
 func perform(script string) {
@@ -238,7 +238,7 @@ var _ = Describe("children", func() {
 
 var _ = DescribeTable("orders", func(refs []Ref, files int, vars ...string) {
 	cmd := &exec.Cmd{ExtraFiles: []*os.File{os.Stdin}}
-	order(cmd, refs, os.Stdout)
+	orderToJoin(cmd, refs, os.Stdout)
 	Expect(cmd.Env).To(Equal(vars))
 	Expect(cmd.ExtraFiles).To(HaveLen(1 + files))
 },
