@@ -19,4 +19,6 @@ func makePipe() (r, w *os.File, err error) {
 
 // writeNow writes as much as fits into a pipe that is empty. Others it must not be given, since
 // writing then waits.
-func writeNow(pipe *os.File, b []byte) (n int, err error) { return pipe.Write(b[:min(len(b), pipeSize)]) }
+func writeNow(pipe *os.File, b []byte) (n int, err error) {
+	return pipe.Write(b[:min(len(b), pipeSize)])
+}
