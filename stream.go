@@ -115,11 +115,11 @@ func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionO
 	}
 	end := talk.Finish()
 	switch {
-	case undecoded != nil: // which is why the child was told to end
+	case undecoded != nil && end.Cancelled == nil: // which is why the child was told to end
 		run = s.facts()
 		run.Stderr, run.decode = end.Stderr, undecoded
 		return run.explain()
-	case !wanted:
+	case !wanted && undecoded == nil:
 		return nil
 	}
 	return run.ended(end)

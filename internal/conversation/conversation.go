@@ -132,8 +132,8 @@ func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *
 	if !spec.Open {
 		spec.Input = param.encoded.Bytes()
 	}
+	defer func() { frame.CloseAll(descriptors) }() // those that are not sent
 	if c, err = Start(ctx, spec); err != nil {
-		frame.CloseAll(descriptors)
 		return nil, nil, err
 	}
 	call = newCall()
@@ -144,7 +144,9 @@ func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *
 		c.p.Send() // if it does not go well, there is no answer
 		return c, call, nil
 	}
-	err = c.write(call, descriptors, param.encoded)
+	files := descriptors
+	descriptors = nil // they are closed when they are sent
+	err = c.write(call, files, param.encoded)
 	_ = c.p.Stdin.Close()
 	if err != nil {
 		c.Close()

@@ -35,6 +35,13 @@ func (c *Conversation) IsClosed() bool {
 // those that have, and then the child, have the grace period to end by themselves.
 func (c *Conversation) Close() *End {
 	c.close()
+	aborted := make(chan struct{})
+	go func() {
+		defer close(aborted)
+		<-c.p.Exited()
+		c.p.Abort(ErrClosed) // a writer of stderr may block, and somebody else wait for it
+	}()
+	defer func() { <-aborted }()
 	return c.end()
 }
 
@@ -85,10 +92,6 @@ func (c *Conversation) hangUp() *End {
 		<-c.writing
 	}
 	c.wait(newCall(), func() bool { return false }) // until all has been read
-	if e.Closed {
-		<-c.p.Exited()
-		c.p.Abort(ErrClosed) // a writer of stderr may block
-	}
 	e.Outcome = c.p.Wait()
 	c.p.Close()
 

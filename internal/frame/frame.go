@@ -117,12 +117,12 @@ func (f *Frame) CloseFiles() {
 
 // Receive gives a frame the files that have been received for it. If some are missing, its
 // value cannot be decoded.
-func (f *Frame) Receive(descriptors []int, lost bool) {
+func (f *Frame) Receive(descriptors []int, lost error) {
 	var names [][]byte
 	err := json.Unmarshal(f.names, &names)
 	switch {
-	case lost:
-		err = fmt.Errorf("open files could not be received: %w", syscall.EMFILE)
+	case lost != nil:
+		err = fmt.Errorf("open files could not be received: %w", lost)
 	case err == nil && (len(names) != len(descriptors) || len(names) != int(f.Files)):
 		err = errFiles
 	}
@@ -135,6 +135,9 @@ func (f *Frame) Receive(descriptors []int, lost bool) {
 		f.Open = append(f.Open, os.NewFile(uintptr(fd), string(names[i])))
 	}
 }
+
+// errLost says that this process had no room for files.
+var errLost error = syscall.EMFILE
 
 // errFiles says that files and values do not go together.
 var errFiles = errors.New("files that do not belong to the value")

@@ -159,10 +159,10 @@ var _ = Describe("a frame", func() {
 			b[0], b[21] = byte(Result), 1
 			return b
 		}(), func(*Frame) {}, ErrNames),
-		Entry("names that are none", withFiles(1, `[1]`, "null"), func(f *Frame) { f.Receive(nil, false) }, g.ContainSubstring("cannot unmarshal number")),
-		Entry("less files than names", withFiles(2, `["YQ==","Yg=="]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
-		Entry("more files than names", withFiles(1, `[]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
-		Entry("files that were lost", withFiles(1, `["YQ=="]`, "null"), func(f *Frame) { f.Receive(nil, true) }, syscall.EMFILE),
+		Entry("names that are none", withFiles(1, `[1]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, g.ContainSubstring("cannot unmarshal number")),
+		Entry("less files than names", withFiles(2, `["YQ==","Yg=="]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, errFiles),
+		Entry("more files than names", withFiles(1, `[]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, errFiles),
+		Entry("files that were lost", withFiles(1, `["YQ=="]`, "null"), func(f *Frame) { f.Receive(nil, errLost) }, syscall.EMFILE),
 	)
 
 })
