@@ -186,8 +186,8 @@ func (f facts) ended(end *conversation.End) error {
 	if f.answered {
 		f.fault = nil
 	}
-	if w := end.Word; w != nil && w.Kind == frame.Refusal {
-		f.refusal = text(*w)
+	if end.Word.Kind == frame.Refusal {
+		f.refusal = text(end.Word)
 	}
 	return f.explain()
 }

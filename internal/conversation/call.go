@@ -40,6 +40,12 @@ func (closedError) Unwrap() error { return os.ErrClosed }
 // Call has the child serve a call, and blocks until it has answered; then what it has written to
 // stderr before has been passed on. The error is *Cancelled, ErrClosed, *End, or that of files that cannot be sent.
 func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, error) {
+	switch {
+	case c.IsClosed():
+		return frame.Frame{}, ErrClosed
+	case ctx.Err() != nil:
+		return frame.Frame{}, &Cancelled{Cause: context.Cause(ctx)}
+	}
 	select {
 	case c.writing <- struct{}{}:
 	case <-ctx.Done():

@@ -37,15 +37,15 @@ type Conversation struct {
 	close   func()
 	end     func() *End
 
-	mu     sync.Mutex   // guards what follows
-	last   uint64       // number of the last call
-	calls  []*Call      // those that have not been answered, in the order of their numbers
-	queued int          // bytes of their parameters
-	ready  bool         // so the child has said
-	lost   bool         // there will be no more frames
-	word   *frame.Frame // the last one, where it says why: a refusal, or a panic
-	fault  error        // why what the child said makes no sense
-	ended  error        // why a single call was cancelled
+	mu     sync.Mutex  // guards what follows
+	last   uint64      // number of the last call
+	calls  []*Call     // those that have not been answered, in the order of their numbers
+	queued int         // bytes of their parameters
+	ready  bool        // so the child has said
+	lost   bool        // there will be no more frames
+	word   frame.Frame // the last one, where it says why: a refusal, or a panic
+	fault  error       // why what the child said makes no sense
+	ended  error       // why a single call was cancelled
 
 	frames  *frame.Reader      // for the reader
 	frame   frame.Frame        // what it has read

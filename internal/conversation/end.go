@@ -11,12 +11,12 @@ import (
 // also the error of calls that can have no other.
 type End struct {
 	process.Outcome
-	Unborn    error        // why it was not where it should be
-	Word      *frame.Frame // its last word, if that says why it has ended
-	Fault     error        // why its words made no sense
-	Cancelled error        // why its single call was cancelled
-	Closed    bool         // it was Close that has ended it
-	Idle      bool         // no call was being served then
+	Unborn    error       // why it was not where it should be
+	Word      frame.Frame // its last word, if that says why it has ended; or else its kind is 0
+	Fault     error       // why its words made no sense
+	Cancelled error       // why its single call was cancelled
+	Closed    bool        // it was Close that has ended it
+	Idle      bool        // no call was being served then
 }
 
 func (e *End) Error() string { return "child has ended" }

@@ -110,8 +110,7 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 		c.ready = true
 		return
 	case f.Kind == frame.Refusal:
-		word := *f
-		c.word = &word
+		c.word = *f
 		return
 	}
 	i := slices.IndexFunc(c.calls, func(call *Call) bool { return call.number == f.Call })
@@ -124,8 +123,7 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 	switch {
 	case f.Kind == frame.Event && !c.spec.Ready:
 	case f.Kind == frame.Panicked:
-		word := *f
-		c.word = &word
+		c.word = *f
 		c.finish(call)
 	case f.Kind == frame.Result || f.Kind == frame.Failed || f.Kind == frame.Bad || f.Kind == frame.Withdrawn:
 		c.finish(call)

@@ -37,7 +37,7 @@ func FuzzAnswer(f *testing.F) {
 		Refusal:   "package gons: no",
 		Result:    "result",
 		Event:     []any{1, map[string]any{"File": struct{}{}}},
-		Failed:    Failure{Message: "m", Errno: 2, Closed: true},
+		Failed:    Failure{Message: "m", Errno: 2, Is: []int{2, 99}},
 		Panicked:  Panic{Value: "v", Stack: []byte("s")},
 		Bad:       "bad",
 		Withdrawn: nil,
