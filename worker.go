@@ -87,6 +87,9 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 		panic("nil Context")
 	}
 	run := w.shape.facts()
+	if err := w.talk.Refuses(ctx); err != nil {
+		return result, w.explain(err)
+	}
 	encoded, err := w.spec.NewParam(ctx, param)
 	if err != nil {
 		return result, run.unsent(err)

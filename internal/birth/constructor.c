@@ -40,9 +40,8 @@
 int birth_state = BIRTH_UNSEEN;
 
 /*
- * The constructor of package gons, and its error message. They are weak since
- * cgo links this file alone on trial. A version of gons without them is a failure
- * to be reported.
+ * The constructor of package gons, and its error message: weak, since cgo links this file
+ * without them on trial. A version of gons without them is a failure to be reported.
  */
 extern void gonamespaces(void) __attribute__((weak));
 extern char *gonsmsg __attribute__((weak));
@@ -171,7 +170,6 @@ static void join(void)
 {
 	const char *pid = getenv("gons_pid"), *time = getenv(TIME_VAR);
 	int time_fd = -1;
-
 	prepare(getenv(DEATH_VAR));
 
 	/* 5. With the rights of before. */

@@ -37,15 +37,20 @@ type closedError struct{}
 func (closedError) Error() string { return "worker is closed: " + os.ErrClosed.Error() }
 func (closedError) Unwrap() error { return os.ErrClosed }
 
+// Refuses returns why no call can begin any more, if so.
+func (c *Conversation) Refuses(ctx context.Context) error {
+	switch {
+	case c.IsClosed():
+		return ErrClosed
+	case ctx.Err() != nil:
+		return &Cancelled{Cause: context.Cause(ctx)}
+	}
+	return nil
+}
+
 // Call has the child serve a call, and blocks until it has answered; then what it has written to
 // stderr before has been passed on. The error is *Cancelled, ErrClosed, *End, or that of files that cannot be sent.
 func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, error) {
-	switch {
-	case c.IsClosed():
-		return frame.Frame{}, ErrClosed
-	case ctx.Err() != nil:
-		return frame.Frame{}, &Cancelled{Cause: context.Cause(ctx)}
-	}
 	select {
 	case c.writing <- struct{}{}:
 	case <-ctx.Done():

@@ -116,13 +116,6 @@ func FilesOf(value any) (files []*os.File) {
 	return files
 }
 
-// CloseFiles closes open files.
-func CloseFiles(files []*os.File) {
-	for _, f := range files {
-		_ = f.Close()
-	}
-}
-
 // putFiles puts open files into a value that has been decoded.
 func putFiles(pointer any, files []*os.File) error {
 	w := walker{put: true, visit: func(f reflect.Value) error {

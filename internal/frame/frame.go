@@ -105,6 +105,13 @@ func (f *Frame) Unmarshal(value any) error {
 	return nil
 }
 
+// CloseFiles closes open files.
+func CloseFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
 // CloseFiles closes the files that nobody has taken.
 func (f *Frame) CloseFiles() {
 	CloseFiles(f.Open)
