@@ -1,3 +1,5 @@
+//go:build cgo // since without it no namespace can be joined
+
 package reexec_test
 
 import (
