@@ -1,4 +1,6 @@
-//go:build cgo // since without it no namespace can be joined
+//go:build cgo
+
+// Without cgo no namespace can be joined.
 
 package reexec_test
 
