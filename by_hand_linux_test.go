@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"strings"
 
+	"example.com/gons/reexec/internal/specs"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
@@ -44,6 +46,7 @@ var _ = Describe("a child that is started by hand", func() {
 	})
 
 	It("reports a namespace that package gons cannot join", func() {
+		specs.NeedsCgo()
 		stdout, stderr, status := byHand("gons_reexec_action=answer", "gons_net=/nowhere", "gons_order=!net")
 		Expect(stdout).To(BeEmpty())
 		Expect(stderr).To(Equal(`package gons: invalid gons_net reference "/nowhere": No such file or directory`))
@@ -66,6 +69,7 @@ var _ = Describe("a child that is started by hand", func() {
 	})
 
 	It("ends if it is to report to nobody", func() {
+		specs.NeedsCgo()
 		stdout, _, status := byHand("gons_reexec_action=answer", "gons_reexec_child=1",
 			"gons_reexec_socket=99", "gons_net=/proc/self/ns/net", "gons_order=!net")
 		Expect(stdout).To(BeEmpty())

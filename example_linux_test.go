@@ -1,3 +1,7 @@
+//go:build cgo
+
+// Without cgo no namespace can be joined.
+
 package reexec_test
 
 import (

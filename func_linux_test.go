@@ -94,6 +94,7 @@ var _ = Describe("functions on Linux", func() {
 	})
 
 	It("report a failed switch, and print nothing", func() {
+		specs.NeedsCgo()
 		nowhere := reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}})
 		stdout, stderr := capture(func() {
 			_, err := double.Call(background, 1, nowhere)
@@ -108,6 +109,7 @@ var _ = Describe("functions on Linux", func() {
 	})
 
 	It("report a failed switch also where the child calls RunAction", func() {
+		specs.NeedsCgo()
 		variable, value, _ := strings.Cut(specs.Role("program that calls RunAction"), "=")
 		GinkgoT().Setenv(variable, value)
 		_, err := double.Call(background, 1, reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}}))

@@ -47,6 +47,7 @@ var waysIn = []struct {
 // The message lacks "package gons: ".
 func expectJoinError(ns reexec.Namespace, errno syscall.Errno, message string, options ...reexec.ReexecActionOption) {
 	GinkgoHelper()
+	specs.NeedsCgo()
 	for _, way := range waysIn {
 		err := way.run(options...)
 		Expect(err).To(MatchError(way.quote("package gons: "+message)), way.name)
@@ -199,6 +200,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 	})
 
 	It("may be any, where a filter denies setns", func() {
+		specs.NeedsCgo()
 		const message = "package gons: cannot join gons_net using reference \"/proc/self/ns/net\": " +
 			"Operation not permitted (a seccomp filter of this process denies setns(2))"
 		told := tellOf[[]string](withRole("without setns"))

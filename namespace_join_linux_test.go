@@ -183,6 +183,7 @@ var _ = Describe("joining namespaces", func() {
 
 		DescribeTable("that block do so no longer than the context lasts",
 			func(typ string) {
+				specs.NeedsCgo()
 				fifo := filepath.Join(GinkgoT().TempDir(), "fifo")
 				Expect(unix.Mkfifo(fifo, 0o600)).To(Succeed())
 				reason := errors.New("enough is enough")

@@ -102,6 +102,7 @@ var _ = Describe("namespaces of a process", func() {
 	})
 
 	It("is an error to ask for a type with bang", func() {
+		specs.NeedsCgo()
 		const advice = `unknown namespace type "!net": types are given without bang`
 		_, err := reexec.NamespacesOf(os.Getpid(), "!net")
 		Expect(err).To(MatchError("gons/reexec: NamespacesOf: " + advice))

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -29,6 +30,7 @@ var _ = Describe("re-execution on Linux", func() {
 	})
 
 	It("says in one line that it could not join a namespace", func() {
+		specs.NeedsCgo()
 		err := reexec.RunReexecAction("answer", reexec.Namespaces([]reexec.Namespace{
 			{Type: "!net", Path: "/nowhere"},
 		}))
@@ -38,6 +40,7 @@ var _ = Describe("re-execution on Linux", func() {
 	})
 
 	It("panics in RunAction if the child could not join a namespace", func() {
+		specs.NeedsCgo()
 		expectPanic(`panic: .*package gons: invalid gons_net reference "/nowhere"`,
 			"gons_reexec_action=answer", "gons_net=/nowhere")
 	})

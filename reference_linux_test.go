@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -93,6 +94,7 @@ var _ = Describe("a reference that leads nowhere", func() {
 
 var _ = DescribeTable("types that there are not start nothing",
 	func(typ, message string) {
+		specs.NeedsCgo()
 		for _, way := range waysIn {
 			Expect(way.run(reexec.Namespaces([]reexec.Namespace{{Type: typ, Path: "/proc/self/ns/net"}}),
 				reexec.Cmd(func(cmd *exec.Cmd) { Fail("a child is about to be started") }))).To(

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -399,6 +400,7 @@ var _ = Describe("events of streams", func() {
 	})
 
 	It("are not there if the child is not where it should be", func() {
+		specs.NeedsCgo()
 		seen := 0
 		for _, err := range networks.Call(background, 3, reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}})) {
 			Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))

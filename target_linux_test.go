@@ -69,6 +69,7 @@ var _ = Describe("a target", func() {
 	})
 
 	It("may be oneself", func() {
+		specs.NeedsCgo()
 		expectTarget(nil, nil, reexec.Target(unix.Getpid()))
 	})
 
@@ -179,6 +180,7 @@ var _ = Describe("a target", func() {
 	})
 
 	It("must have known types", func() {
+		specs.NeedsCgo()
 		for _, typ := range []string{"foo", "", "!net", "pid_for_children"} {
 			for _, way := range waysIn {
 				Expect(way.run(reexec.Target(unix.Getpid(), "net", typ))).To(MatchError(

@@ -49,6 +49,16 @@ func NeedsNamespaces(kinds ...string) {
 	}
 }
 
+// NeedsCgo skips a spec in a program that cannot join namespaces, whatever the kernel allows.
+func NeedsCgo() {
+	ginkgo.GinkgoHelper()
+	if !hasCgo {
+		ginkgo.Skip(errNoCgo.Error())
+	}
+}
+
+var errNoCgo = errors.New("joining namespaces needs cgo")
+
 // NeedsSetns skips a spec where a filter denies joining anything.
 func NeedsSetns() {
 	ginkgo.GinkgoHelper()
@@ -65,6 +75,9 @@ var refusals sync.Map
 // if a child with mapped IDs cannot be started.
 func Refusal(kinds ...string) error {
 	ask := sync.OnceValue(func() error {
+		if !hasCgo {
+			return errNoCgo
+		}
 		if err := unix.Setns(-1, 0); err != unix.EBADF { // by a filter
 			return os.NewSyscallError("setns", err)
 		}

@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package specs
+
+const hasCgo = false
