@@ -216,7 +216,7 @@ var _ = Describe("concurrency of workers", func() {
 		Entry("small ones, concurrent", 8, 16, 200, 10),
 		Entry("that fill the pipe", 4, 8, 50, 60<<10),
 		Entry("huge ones, both ways", 4, 8, 2, 2<<20),
-		Entry("huge ones, one at a time", 1, 4, 2, 4<<20),
+		Entry("huge ones, one at a time", 1, 4, 2, 2<<20),
 	)
 
 	It("ends with a panic, and the other calls get an error that wraps it", func() {
@@ -488,9 +488,9 @@ var _ = Describe("concurrency of workers", func() {
 				Expect(w.Call(background, job{Number: 2})).To(HaveField("Number", 2), "the worker lives on")
 				Expect(w.Close()).To(Succeed())
 			},
-			Entry("huge", workingInContext, 1, 1, 64<<20, true),
+			Entry("huge", workingInContext, 1, 1, 16<<20, true),
 			Entry("huge, and many wait", workingInContext, 1, 20, 64<<10, true),
-			Entry("huge, without context", working, 1, 1, 64<<20, false),
+			Entry("huge, without context", working, 1, 1, 16<<20, false),
 			Entry("many that together do not fit into the pipe", workingInContext, 8, 8, 30<<10, true),
 			Entry("many that together do not fit into the pipe, without context", working, 8, 8, 30<<10, false),
 		)

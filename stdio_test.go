@@ -177,7 +177,7 @@ var _ = Describe("what flows between parent and child", func() {
 
 		// One run loses nothing, usually; so there are many, from many goroutines.
 		It("is never lost", func() {
-			const workers, runs = 8, 60
+			const workers, runs = 8, 20
 			failures := make(chan string, workers*runs)
 			var all sync.WaitGroup
 			for range workers {
