@@ -99,7 +99,7 @@ func (f facts) whyKilled() error {
 	switch {
 	case f.Killed == process.ErrLingers:
 		return nil
-	case f.Killed == nil && !waited && (errors.Is(f.decode, process.ErrHeld) || f.function && !f.answered):
+	case f.Killed == nil && !waited && (errors.Is(f.decode, process.ErrHeld) || f.function && !f.answered && f.Status == nil):
 		return f.Cut
 	}
 	return f.Killed
@@ -186,8 +186,8 @@ func (f facts) ended(end *conversation.End) error {
 	if f.answered {
 		f.fault = nil
 	}
-	if w := end.Word; w != nil && w.Kind == frame.Refusal {
-		f.refusal = text(*w)
+	if end.Word.Kind == frame.Refusal {
+		f.refusal = text(end.Word)
 	}
 	return f.explain()
 }

@@ -71,18 +71,10 @@ func (s shape) facts() facts { return facts{name: s.name, function: true} }
 // When the context of a call ends, fn is killed together with its child; see
 // [RegisterFuncContext] for one that is asked to return.
 func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
-	if fn == nil {
-		Register(name, nil) // panics
-	}
-	s := newShape[P, R](name, false)
-	s.register(func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
-		var param P
-		if err := decode(&param); err != nil {
-			return nil, err
-		}
+	s := shape{name: name}
+	return Func[P, R]{register[P, R](s, fn != nil, func(_ context.Context, param P, _ func(any) bool) (any, error) {
 		return fn(param)
-	})
-	return Func[P, R]{s}
+	})}
 }
 
 // RegisterFuncContext is [RegisterFunc] for a function that obeys its context. The
@@ -90,24 +82,28 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 // when the parent ends. Then the function has the grace period (see [GracePeriod]) to
 // return. It also knows the deadline of the caller's context, but no values.
 func RegisterFuncContext[P, R any](name string, fn func(ctx context.Context, param P) (R, error)) Func[P, R] {
-	if fn == nil {
-		Register(name, nil) // panics
+	s := shape{name: name, context: true}
+	return Func[P, R]{register[P, R](s, fn != nil, func(ctx context.Context, param P, _ func(any) bool) (any, error) {
+		return fn(ctx, param)
+	})}
+}
+
+// register registers the action of a function, if there is one, with parameters of type P and answers
+// of type A.
+func register[P, A any](s shape, exists bool, call func(ctx context.Context, param P, emit func(any) bool) (any, error)) shape {
+	if !exists {
+		Register(s.name, nil) // panics
 	}
-	s := newShape[P, R](name, true)
-	s.register(func(ctx context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+	s.files, s.opens = mustTravel[P](s.name, "parameter"), mustTravel[A](s.name, "answer")
+	function := serve.Function{Name: s.name, Context: s.context, Files: s.opens}
+	function.Call = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
 		var param P
 		if err := decode(&param); err != nil {
 			return nil, err
 		}
-		return fn(ctx, param)
-	})
-	return Func[P, R]{s}
-}
-
-// newShape panics if values of the types can never travel.
-func newShape[P, A any](name string, context bool) shape {
-	s := shape{name: name, context: context}
-	s.files, s.opens = mustTravel[P](name, "parameter"), mustTravel[A](name, "answer")
+		return call(ctx, param, emit)
+	}
+	Register(s.name, func() { serve.Serve(order, function) })
 	return s
 }
 
@@ -118,13 +114,6 @@ func mustTravel[T any](name, what string) (files bool) {
 		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", name, what, err))
 	}
 	return files
-}
-
-// register registers the action of a function.
-func (s shape) register(call func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error)) {
-	Register(s.name, func() {
-		serve.Serve(order, serve.Function{Name: s.name, Context: s.context, Files: s.opens, Call: call})
-	})
 }
 
 // Call runs the function in a child of its own, and returns its result once that child
@@ -150,17 +139,16 @@ func (s shape) register(call func(ctx context.Context, decode func(any) error, e
 // Call panics if [CheckAction] has not been called, in a child, if ctx is nil, if f is the
 // zero Func, and if there is a [Param], a [Result] or a [Concurrency] among the options.
 func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOption) (result R, err error) {
-	alone, err := f.alone(ctx, param, options)
+	talk, call, err := f.alone(ctx, param, options)
 	if err != nil {
 		return result, err
 	}
-	defer alone.talk.Kill(alone.call, errDecoder) // should decoding panic
-	answer, err := alone.talk.Next(alone.call)
-	run := alone.facts
-	if err == nil {
+	defer talk.Kill(call, errDecoder) // should decoding panic
+	run := f.facts()
+	if answer, err := talk.Next(call); err == nil {
 		run.hear(answer, &result)
 	}
-	if err := run.ended(alone.talk.Finish()); err != nil {
+	if err := run.ended(talk.Finish()); err != nil {
 		f.discard(result)
 		return *new(R), err
 	}
@@ -170,32 +158,25 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 // errDecoder is why a child is killed whose result made the parent's decoder panic.
 var errDecoder = errors.New("decoder of the result panicked")
 
-// A single is a child that serves a single call.
-type single struct {
-	talk  *conversation.Conversation
-	call  *conversation.Call
-	facts facts
-}
-
 // alone starts a child for a single call.
-func (s shape) alone(ctx context.Context, param any, options []ReexecActionOption) (*single, error) {
+func (s shape) alone(ctx context.Context, param any, options []ReexecActionOption) (*conversation.Conversation, *conversation.Call, error) {
 	a := s.action(ctx, options)
 	a.mustMakeSense()
 	run := s.facts()
 	if ctx.Err() != nil {
-		return nil, run.notStarted(context.Cause(ctx))
+		return nil, nil, run.notStarted(context.Cause(ctx))
 	}
 	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Opens: s.opens}
 	spec.Roams = s.stream // a loop may go on in another goroutine, see iter.Pull
 	encoded, err := spec.NewParam(ctx, param)
 	if err != nil {
-		return nil, run.unsent(err)
+		return nil, nil, run.unsent(err)
 	}
 	talk, call, err := conversation.Alone(ctx, spec, encoded)
 	if err != nil {
-		return nil, run.unanswered(err)
+		return nil, nil, run.unanswered(err)
 	}
-	return &single{talk, call, run}, nil
+	return talk, call, nil
 }
 
 // action returns the action that serves a function, whose options must make sense.
@@ -220,8 +201,6 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 // discard closes the files of a result that nobody receives.
 func (s shape) discard(result any) {
 	if s.opens {
-		for _, f := range frame.FilesOf(result) {
-			_ = f.Close()
-		}
+		frame.CloseFiles(frame.FilesOf(result))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -619,6 +620,44 @@ var _ = Describe("open files", func() {
 			}
 			Expect(w.Call(background, errand{})).To(BeZero(), "the worker lives on")
 			Expect(g.said("began")).To(BeZero())
+			t.isShut()
+		})
+
+		It("for a worker that is gone tell why it is", func() {
+			t := newTap()
+			w := start(plundering)
+			Expect(kill(w.PID())).To(Succeed())
+			Eventually(w.Done()).Should(BeClosed())
+			for range 2 {
+				_, err := w.Call(background, errand{Files: []*os.File{t.w}})
+				Expect(err).To(MatchError(ContainSubstring("signal: killed")))
+				Expect(exitCode(err)).To(Equal(-1))
+			}
+			t.isShut()
+		})
+
+		It("for a call that is cancelled meanwhile tell so", func() {
+			t := newTap()
+			var many []*os.File
+			for range 300 {
+				many = append(many, t.w)
+			}
+			for range 200 {
+				reason := errors.New("enough is enough")
+				ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(5000))*time.Microsecond, reason)
+				if _, err := plunderingDeaf.Call(ctx, errand{Do: "count", Files: many}); ctx.Err() != nil {
+					Expect(err).To(MatchError(reason))
+				}
+				cancel()
+			}
+			t.isShut()
+		})
+
+		It("are closed if the child's tuning panics", func() {
+			t := newTap()
+			Expect(func() {
+				_, _ = plundering.Call(background, errand{Files: []*os.File{t.w}}, reexec.Cmd(func(*exec.Cmd) { panic("out of tune") }))
+			}).To(PanicWith("out of tune"))
 			t.isShut()
 		})
 

@@ -112,7 +112,7 @@ func findAction() (Action, error) {
 		return nil, fmt.Errorf("unregistered gons/reexec re-execution action %q", name)
 	}
 	if order.Action == "" {
-		orders.TakeByHand()
+		orders.Remove()
 		order.Action = name
 	}
 	if err := testsupport.Return(); err != nil {

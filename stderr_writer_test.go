@@ -77,6 +77,13 @@ var sayLater = reexec.RegisterFunc("say later", func(struct{}) (struct{}, error)
 	return struct{}{}, nil
 })
 
+// hangInContext says something, and does not return before its context ends.
+var hangInContext = reexec.RegisterFuncContext("hang in context", func(ctx context.Context, s string) (string, error) {
+	fmt.Fprintln(os.Stderr, "hanging")
+	<-ctx.Done()
+	return s, ctx.Err()
+})
+
 func init() {
 	reexec.Register("say, then hang", func() { fmt.Fprintln(os.Stderr, "hanging"); time.Sleep(time.Hour) })
 	reexec.Register("say much", func() {
@@ -199,6 +206,57 @@ var _ = Describe("a writer of stderr", func() {
 			Eventually(blocking.Blocks).Should(BeClosed())
 			_ = inTime(w.Close)
 			Expect(children()).To(BeEmpty())
+		})
+
+		// A worker that is busy with two calls, of a context and of none, has said something, and is killed by
+		// somebody else.
+		killed := func() (w *reexec.Worker[string, string], cancel context.CancelCauseFunc, first, second chan error) {
+			GinkgoHelper()
+			blocking := newBlockingWriter()
+			w, err := hangInContext.Start(background, reexec.Stderr(blocking), reexec.Concurrency(2), reexec.GracePeriod(time.Hour))
+			Expect(err).NotTo(HaveOccurred())
+			ctx, cancel := context.WithCancelCause(background)
+			first, second = make(chan error, 1), make(chan error, 1)
+			go func() { _, err := w.Call(background, "hang"); first <- err }()
+			go func() { _, err := w.Call(ctx, "hang"); second <- err }()
+			Eventually(blocking.Blocks).Should(BeClosed())
+			Expect(kill(w.PID())).To(Succeed())
+			Eventually(w.Done()).Should(BeClosed())
+			return w, cancel, first, second
+		}
+
+		It("does not keep calls from returning when their context ends, if the child is gone", func() {
+			w, cancel, first, _ := killed()
+			defer cancel(nil)
+			ctx, cancelLater := context.WithCancelCause(background)
+			later := make(chan error, 1)
+			go func() { _, err := w.Call(ctx, "hang"); later <- err }()
+			Consistently(later, "20ms").ShouldNot(Receive())
+			cancelLater(reason)
+			Eventually(later).WithTimeout(moment).Should(Receive(MatchError(reason)))
+			_ = inTime(w.Close)
+			Eventually(first).WithTimeout(moment).Should(Receive(MatchError(ContainSubstring("signal: killed"))))
+		})
+
+		It("does not keep Close from returning, if the child is gone and another one waits for its end", func() {
+			w, cancel, first, second := killed()
+			defer cancel(nil)
+			Consistently(first, "20ms").ShouldNot(Receive())
+			_ = inTime(w.Close)
+			for _, call := range []chan error{first, second} {
+				Eventually(call).WithTimeout(moment).Should(Receive(MatchError(ContainSubstring("signal: killed"))))
+			}
+		})
+
+		It("lets nobody say that a child was killed which was gone before", func() {
+			w, cancel, first, second := killed()
+			cancel(reason)
+			Eventually(second).WithTimeout(moment).Should(Receive(HaveOccurred()))
+			err := error(nil)
+			Eventually(first).WithTimeout(moment).Should(Receive(&err))
+			Expect(err).To(MatchError(ContainSubstring("signal: killed")))
+			Expect(err).NotTo(MatchError(reason))
+			_ = inTime(w.Close)
 		})
 
 		It("does not keep Close from returning if it is the parent's own stderr", func() {

@@ -40,19 +40,10 @@ type Stream[P, E any] struct {
 // The function obeys its context, as one of [RegisterFuncContext] does: one that waits
 // for something has to return when ctx is done.
 func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P, yield func(E) bool) error) Stream[P, E] {
-	if fn == nil {
-		Register(name, nil) // panics
-	}
-	s := newShape[P, E](name, true)
-	s.stream = true
-	s.register(func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
-		var param P
-		if err := decode(&param); err != nil {
-			return nil, err
-		}
+	s := shape{name: name, context: true, stream: true}
+	return Stream[P, E]{register[P, E](s, fn != nil, func(ctx context.Context, param P, emit func(any) bool) (any, error) {
 		return nil, fn(ctx, param, func(event E) bool { return emit(event) })
-	})
-	return Stream[P, E]{s}
+	})}
 }
 
 // Call returns the events of a run of the function in a child of its own, in their order.
@@ -85,17 +76,16 @@ func (s Stream[P, E]) Call(ctx context.Context, param P, options ...ReexecAction
 
 // each gives each event to yield, until that returns false; then the error does not matter.
 func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionOption, yield func(E) bool) error {
-	alone, err := s.alone(ctx, param, options)
+	talk, call, err := s.alone(ctx, param, options)
 	if err != nil {
 		return err
 	}
-	talk, run := alone.talk, alone.facts
-	defer talk.Kill(alone.call, errDecoder) // should the loop, or decoding, panic
-	wanted := true
+	defer talk.Kill(call, errDecoder) // should the loop, or decoding, panic
+	run, wanted := s.facts(), true
 	var undecoded error
 	var event E
 	for {
-		answer, err := talk.Next(alone.call)
+		answer, err := talk.Next(call)
 		if err != nil {
 			break
 		}
@@ -110,16 +100,16 @@ func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionO
 		event = *new(E)
 		if undecoded = answer.Unmarshal(&event); undecoded != nil || !yield(event) {
 			wanted = false
-			talk.Cancel(alone.call)
+			talk.Cancel(call)
 		}
 	}
 	end := talk.Finish()
 	switch {
-	case undecoded != nil: // which is why the child was told to end
+	case undecoded != nil && end.Cancelled == nil: // which is why the child was told to end
 		run = s.facts()
 		run.Stderr, run.decode = end.Stderr, undecoded
 		return run.explain()
-	case !wanted:
+	case !wanted && undecoded == nil:
 		return nil
 	}
 	return run.ended(end)

@@ -62,6 +62,19 @@ func (w *wild) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// A treason is an event that ends the context of its loop, and cannot be decoded.
+type treason struct{}
+
+var betray = func() {}
+
+func (*treason) UnmarshalJSON([]byte) error { betray(); return errors.New("no such event") }
+
+var treasons = reexec.RegisterStream("treasons", func(ctx context.Context, _ struct{}, yield func(treason) bool) error {
+	yield(treason{})
+	<-ctx.Done()
+	return ctx.Err()
+})
+
 var happenings = reexec.RegisterStream("happenings",
 	func(ctx context.Context, p program, yield func(happening) bool) error {
 		e := happening{Text: strings.Repeat("x", p.Size)}
@@ -206,6 +219,16 @@ var _ = Describe("events of streams", func() {
 			got, err := numbers(undecodable.Call(background, "fail", silently, ofGrace(grace)))
 			Expect(got).To(Equal([]int{0}))
 			Expect(asActionError(err)).To(MatchError(`gons/reexec: function "undecodable": cannot decode child result, reason: decoder failed`))
+		}
+	})
+
+	It("end with the context, even if that ends while an event cannot be decoded", func() {
+		ctx, cancel := context.WithCancelCause(background)
+		reason := errors.New("enough is enough")
+		betray = func() { cancel(reason) }
+		for _, err := range treasons.Call(ctx, struct{}{}) {
+			Expect(err).To(MatchError(reason))
+			asActionError(err)
 		}
 	})
 

@@ -87,8 +87,8 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 		panic("nil Context")
 	}
 	run := w.shape.facts()
-	if err := w.refuses(ctx); err != nil {
-		return result, err
+	if err := w.talk.Refuses(ctx); err != nil {
+		return result, w.explain(err)
 	}
 	encoded, err := w.spec.NewParam(ctx, param)
 	if err != nil {
@@ -117,17 +117,6 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	return result, nil
 }
 
-// refuses returns why no call can begin any more.
-func (w *Worker[P, R]) refuses(ctx context.Context) error {
-	switch {
-	case w.talk.IsClosed():
-		return w.explain(conversation.ErrClosed)
-	case ctx.Err() != nil:
-		return w.explain(&conversation.Cancelled{Cause: context.Cause(ctx)})
-	}
-	return nil
-}
-
 // explain returns the error of a call that was not answered.
 func (w *Worker[P, R]) explain(err error) error {
 	var end *conversation.End
@@ -141,8 +130,8 @@ func (w *Worker[P, R]) explain(err error) error {
 // gone is why there is no child any more.
 func (w *Worker[P, R]) gone(end *conversation.End) error {
 	run := w.shape.facts()
-	if end.Word != nil && end.Word.Kind == frame.Panicked {
-		panicked := newPanicError(run.name, *end.Word)
+	if end.Word.Kind == frame.Panicked {
+		panicked := newPanicError(run.name, end.Word)
 		return run.failure("worker is gone, reason: "+panicked.Error(), panicked)
 	}
 	if end.Closed && end.Idle && w.badEnd(end) == nil {

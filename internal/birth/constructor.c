@@ -5,8 +5,8 @@
  *
  * The kernel lets only a process with a single thread join a user, mount or
  * time namespace (setns(2)), and the Go runtime has several from the beginning.
- * A constructor runs ahead of it. What it does is documented step by step; the
- * order of the steps matters. Its Go side, with the protocol, is start_linux.go.
+ * A constructor runs ahead of it, step by step, in an order that matters. Its Go
+ * side, with the protocol, is start_linux.go.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -40,9 +40,8 @@
 int birth_state = BIRTH_UNSEEN;
 
 /*
- * The constructor of package gons, and its error message. They are weak since
- * cgo links this file alone on trial. A version of gons without them is a failure
- * to be reported.
+ * The constructor of package gons, and its error message: weak, since cgo links this file
+ * without them on trial. A version of gons without them is a failure to be reported.
  */
 extern void gonamespaces(void) __attribute__((weak));
 extern char *gonsmsg __attribute__((weak));
@@ -65,10 +64,7 @@ static void tell(const char *format, ...)
 		_exit(1);
 }
 
-/*
- * fail reports why a namespace could not be joined, and ends the child: no
- * initialiser of the program shall run in half-joined namespaces.
- */
+/* fail reports why, and ends the child: no initialiser of the program shall run in half-joined namespaces. */
 static void fail(int cause, const char *message)
 {
 	if (parent < 0)
@@ -124,9 +120,8 @@ static void enter_time_for_children(void)
 }
 
 /*
- * blank empties the variables of package gons, and those of this package if asked
- * to. It does so in place: Go finds its auxiliary vector behind the environment,
- * from which so nothing may be taken.
+ * blank empties the variables of package gons, and those of this package if asked to, in
+ * place: nothing may be taken out, since Go finds its auxiliary vector behind the environment.
  */
 static void blank(int ours)
 {
@@ -139,11 +134,10 @@ static void blank(int ours)
 }
 
 /*
- * undumpable keeps all but the superuser of this process' own user namespace's
- * parents from tracing it, and from what /proc shows of its memory, environment,
- * descriptors and executable (ptrace(2), CVE-2019-5736). Executing a program ends
- * that. The race detector reads its options from /proc/self/environ, and an
- * ordinary user could not; so with it the Go side does this, later.
+ * undumpable keeps all but the superuser of this process' own user namespace's parents
+ * from tracing it, and from what /proc shows of it (ptrace(2), CVE-2019-5736). Executing a
+ * program ends that. The race detector reads its options from /proc/self/environ, and
+ * an ordinary user could not; so with it the Go side does this, later.
  */
 static void undumpable(void)
 {
@@ -152,11 +146,9 @@ static void undumpable(void)
 #endif
 }
 
-/* join joins the namespaces of a child, and reports to the parent. */
-static void join(void)
+/* prepare is what a child does before it joins anything. */
+static void prepare(const char *death)
 {
-	const char *pid = getenv("gons_pid"), *time = getenv(TIME_VAR), *death = getenv(DEATH_VAR);
-	int time_fd = -1;
 	/* 1. Its end must be seen by the parent, so nothing that is executed may hold the socket. */
 	for (int fd = parent; fd <= last; fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -171,6 +163,14 @@ static void join(void)
 
 	/* 4. From here on nobody in the namespaces may look at this process. */
 	undumpable();
+}
+
+/* join joins the namespaces of a child, and reports to the parent. */
+static void join(void)
+{
+	const char *pid = getenv("gons_pid"), *time = getenv(TIME_VAR);
+	int time_fd = -1;
+	prepare(getenv(DEATH_VAR));
 
 	/* 5. With the rights of before. */
 	enter_time_for_children();

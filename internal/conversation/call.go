@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"example.com/gons/reexec/internal/frame"
@@ -36,6 +37,17 @@ type closedError struct{}
 func (closedError) Error() string { return "worker is closed: " + os.ErrClosed.Error() }
 func (closedError) Unwrap() error { return os.ErrClosed }
 
+// Refuses returns why no call can begin any more, if so.
+func (c *Conversation) Refuses(ctx context.Context) error {
+	switch {
+	case c.IsClosed():
+		return ErrClosed
+	case ctx.Err() != nil:
+		return &Cancelled{Cause: context.Cause(ctx)}
+	}
+	return nil
+}
+
 // Call has the child serve a call, and blocks until it has answered; then what it has written to
 // stderr before has been passed on. The error is *Cancelled, ErrClosed, *End, or that of files that cannot be sent.
 func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, error) {
@@ -50,16 +62,23 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 	call.size = len(param.encoded.Bytes())
 	stop := process.OnDone(ctx, func() { c.cancel(ctx, call) })
 	defer stop()
-	var answer frame.Frame
-	err := c.send(call, param)
+	answer, err := frame.Frame{}, c.send(call, param)
 	if err == nil {
 		answer, err = c.Next(call)
 	}
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		c.p.CatchUp(ctx.Done())
-	case errSilent:
+	case err == errSilent && call.number != 0:
 		err = c.end()
+	case err == errSilent: // there is nothing to end with the context but the wait
+		ended := make(chan *End, 1)
+		go func() { ended <- c.end() }()
+		select {
+		case err = <-ended:
+		case <-ctx.Done():
+			err = &Cancelled{Cause: context.Cause(ctx)}
+		}
 	}
 	return answer, err
 }
@@ -118,8 +137,8 @@ func (c *Conversation) number(call *Call, param Param) (descriptors []int, large
 	return descriptors, c.queued > surelyFits, nil
 }
 
-// surelyFits is how many bytes of parameters fit into any pipe for sure. So whoever writes no more does not block, even if
-// the child has read none of them.
+// surelyFits is how many bytes of parameters fit into a pipe of the usual capacity. So whoever writes no more does
+// not block, even if the child has read none of them.
 const surelyFits = 32 << 10
 
 // admits tells whether a parameter may be sent: if the child can begin with it at once, or if it
@@ -129,11 +148,11 @@ func (c *Conversation) admits(call *Call) bool {
 }
 
 // maxCalls is how many calls may be unanswered when another one is sent before the child can begin with it. So the
-// socket has room for the cancellations of all that may be withdrawn, even if the child does not listen.
+// socket usually has room to withdraw them all, even if the child does not listen.
 const maxCalls = 128
 
-// begins tells whether the child has begun with a call that has not been answered, or will at once: there
-// are not enough others before it that keep it from that. It needs mu.
+// begins tells whether the child has begun with a call that has been sent and has not been answered, or
+// will at once: there are not enough others before it that keep it from that. It needs mu.
 func (c *Conversation) begins(call *Call) bool {
 	return slices.Index(c.calls, call) < c.spec.Concurrency
 }
@@ -144,7 +163,13 @@ func (c *Conversation) write(call *Call, descriptors []int, encoded *frame.Encod
 		if c.p.Control == nil {
 			return errors.ErrUnsupported
 		}
-		if err := frame.SendFiles(c.p.Control, call.number, descriptors); err != nil {
+		err := frame.SendFiles(c.p.Control, call.number, descriptors)
+		for _, gone := range []error{syscall.EPIPE, syscall.ECONNRESET, os.ErrDeadlineExceeded, os.ErrClosed} {
+			if errors.Is(err, gone) {
+				return nil // the child's end says more
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -158,17 +183,7 @@ func (c *Conversation) write(call *Call, descriptors []int, encoded *frame.Encod
 // the grace period to answer one that has, if its function obeys its context; otherwise it
 // is killed.
 func (c *Conversation) cancel(ctx context.Context, call *Call) {
-	cause := context.Cause(ctx)
-	never := &Cancelled{Cause: cause}
-	begun := func() {
-		if !c.canCancel() {
-			go c.p.Abort(cause) // whose answers its caller waits for
-			return
-		}
-		c.abandon(call, &Cancelled{Cause: cause, Begun: true})
-		call.overseer = newCall()
-		go c.oversee(call, frame.Cancellation(call.number, ctx), cause)
-	}
+	never := &Cancelled{Cause: context.Cause(ctx)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -176,10 +191,32 @@ func (c *Conversation) cancel(ctx context.Context, call *Call) {
 	case call.number == 0:
 		c.abandon(call, never)
 	case c.begins(call):
-		begun()
+		c.stop(ctx, call, 0)
 	default:
-		c.withdraw(call, &doubt{never, begun})
+		c.withdraw(call, &doubt{never, func() { c.stop(ctx, call, moment) }})
 	}
+}
+
+// moment is how long a child may take to tell that a call has not begun after all.
+const moment = 50 * time.Millisecond
+
+// stop ends a call that has begun. If its function obeys its context, it has the grace period instead, for
+// which its caller does not wait. It needs mu.
+func (c *Conversation) stop(ctx context.Context, call *Call, patience time.Duration) {
+	cause := context.Cause(ctx)
+	if c.canCancel() {
+		patience = c.spec.Grace
+		c.abandon(call, &Cancelled{Cause: cause, Begun: true})
+	}
+	call.overseer = newCall()
+	go func() {
+		timer := time.AfterFunc(patience, func() { c.p.Abort(cause) })
+		defer timer.Stop()
+		if c.canCancel() && frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), true) != nil {
+			c.p.Abort(cause)
+		}
+		c.wait(call.overseer, func() bool { return call.over })
+	}()
 }
 
 // abandon releases the caller of a call, whose answer will be dropped. It needs mu.
@@ -189,15 +226,4 @@ func (c *Conversation) abandon(call *Call, why error) {
 	if c.reader == call {
 		c.p.Answer.Interrupt()
 	}
-}
-
-// oversee tells the child of the end of a call's context, and has the call end within the grace period, or
-// else the child.
-func (c *Conversation) oversee(call *Call, message frame.Message, cause error) {
-	timer := time.AfterFunc(c.spec.Grace, func() { c.p.Abort(cause) })
-	defer timer.Stop()
-	if frame.Send(c.p.Control, message, true) != nil {
-		c.p.Abort(cause)
-	}
-	c.wait(call.overseer, func() bool { return call.over })
 }

@@ -37,15 +37,15 @@ type Conversation struct {
 	close   func()
 	end     func() *End
 
-	mu     sync.Mutex   // guards what follows
-	last   uint64       // number of the last call
-	calls  []*Call      // those that have not been answered, in the order of their numbers
-	queued int          // bytes of their parameters
-	ready  bool         // so the child has said
-	lost   bool         // there will be no more frames
-	word   *frame.Frame // the last one, where it says why: a refusal, or a panic
-	fault  error        // why what the child said makes no sense
-	ended  error        // why a single call was cancelled
+	mu     sync.Mutex  // guards what follows
+	last   uint64      // number of the last call
+	calls  []*Call     // those that have not been answered, in the order of their numbers
+	queued int         // bytes of their parameters
+	ready  bool        // so the child has said
+	lost   bool        // there will be no more frames
+	word   frame.Frame // the last one, where it says why: a refusal, or a panic
+	fault  error       // why what the child said makes no sense
+	ended  error       // why a single call was cancelled
 
 	frames  *frame.Reader      // for the reader
 	frame   frame.Frame        // what it has read
@@ -132,8 +132,8 @@ func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *
 	if !spec.Open {
 		spec.Input = param.encoded.Bytes()
 	}
+	defer func() { frame.CloseAll(descriptors) }() // those that are not sent
 	if c, err = Start(ctx, spec); err != nil {
-		frame.CloseAll(descriptors)
 		return nil, nil, err
 	}
 	call = newCall()
@@ -144,7 +144,9 @@ func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *
 		c.p.Send() // if it does not go well, there is no answer
 		return c, call, nil
 	}
-	err = c.write(call, descriptors, param.encoded)
+	files := descriptors
+	descriptors = nil // they are closed when they are sent
+	err = c.write(call, files, param.encoded)
 	_ = c.p.Stdin.Close()
 	if err != nil {
 		c.Close()

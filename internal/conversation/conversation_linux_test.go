@@ -342,6 +342,57 @@ var _ = Describe("a worker", func() {
 		Expect(err).To(MatchError(os.ErrClosed))
 	})
 
+	// queued is a call that is said to be in the child, behind nobody.
+	queued := func(c *Conversation, number uint64) *Call {
+		call := newCall()
+		call.number = number
+		c.calls = append(c.calls, call)
+		return call
+	}
+
+	It("has an answer that it was withdrawn before whoever withdraws it has done so", func() {
+		spec := obedient()
+		spec.Concurrency = 1
+		c := worker(spec, 1)
+		Expect(syscall.Kill(c.PID(), syscall.SIGSTOP)).To(Succeed())
+		defer func() { _ = syscall.Kill(c.PID(), syscall.SIGCONT) }()
+		for frame.Send(c.p.Control, frame.Withdrawal(1000), false) == nil {
+		}
+		c.mu.Lock()
+		first, call := queued(c, 10), queued(c, 11)
+		c.withdraw(call, &doubt{errEnough, func() {}})
+		c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 11}}, nil)
+		Expect(call.err).To(Equal(errEnough))
+		c.finish(first)
+		c.mu.Unlock()
+		Expect(syscall.Kill(c.PID(), syscall.SIGCONT)).To(Succeed())
+		_, err := c.Call(background, c.param(background, request{Text: "still there"}))
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("is spared if a call that might have begun has not", func() {
+		c := worker(Spec{Spec: plays("serve")}, 1)
+		ctx, cancel := context.WithCancelCause(background)
+		cancel(errEnough)
+		c.mu.Lock()
+		call := queued(c, 10)
+		call.doubt = &doubt{&Cancelled{Cause: errEnough}, func() { c.stop(ctx, call, time.Minute) }}
+		c.question(call)
+		c.settle(c.doubted)
+		c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 10}}, nil)
+		Expect(call.err).To(Equal(&Cancelled{Cause: errEnough}))
+		c.mu.Unlock()
+		_, err := c.Call(background, c.param(background, request{Text: "still there"}))
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("keeps no answer that has been taken", func() {
+		c := worker(Spec{Spec: plays("serve")}, 1)
+		_, err := c.Call(background, c.param(background, request{Text: "large"}))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(c.frame.Value).To(BeEmpty())
+	})
+
 	It("is killed when a function that knows no context is cancelled", func() {
 		c := worker(Spec{Spec: plays("serve")}, 2)
 		ctx, cancel := context.WithCancelCause(background)
@@ -607,12 +658,12 @@ var _ = DescribeTable("a child that says what it likes", func(expected string, s
 	Entry("that it is ready, of which nobody has asked", "frame of unknown kind 'R'", "frame 1 0 R 1"),
 	Entry("that it does not serve", "", "frame 0 0 S 1", "frame 0 0 S 2"),
 	Entry("that it panics, and then more", "X, frame of kind 'A' belongs to no call", "frame 1 0 X 1", "frame 1 0 A 1"),
-	Entry("that files come, which do not", "A, open files could not be received: too many open files", "frame 1 1 A {}"),
-	Entry("that files come, but less", "A, open files could not be received: too many open files", "files 1 1", "frame 1 2 A {}"),
+	Entry("that files come, which do not", "A, open files could not be received: child has not sent them", "frame 1 1 A {}"),
+	Entry("that files come, but less", "A, open files could not be received: child has not sent them", "files 1 1", "frame 1 2 A {}"),
 	Entry("that files come, but more", "A, files that do not belong to the value", "files 1 3", "frame 1 2 A {}"),
 	Entry("that files come, for which there is no place", "A, files that do not belong to the value", "files 1 1", "frame 1 1 A {}"),
-	Entry("that files come, but those of another call", "A, open files could not be received: too many open files", "files 2 1", "frame 1 1 A {}"),
-	Entry("that files come, but a cancellation", "A, open files could not be received: too many open files", "cancel 1", "frame 1 1 A {}"),
+	Entry("that files come, but those of another call", "A, open files could not be received: child has not sent them", "files 2 1", "frame 1 1 A {}"),
+	Entry("that files come, but a cancellation", "A, open files could not be received: child has not sent them", "cancel 1", "frame 1 1 A {}"),
 	Entry("that files come for another call", "frame of kind 'A' belongs to no call", "files 2 1", "frame 2 1 A {}"),
 	Entry("that files come with what it should not say", "frame of unknown kind '?'", "files 1 1", "frame 1 1 ? {}"),
 	Entry("that files come with a refusal", "", "files 0 1", "frame 0 1 S {}", "frame 0 0 S {}"),

@@ -11,12 +11,12 @@ import (
 // also the error of calls that can have no other.
 type End struct {
 	process.Outcome
-	Unborn    error        // why it was not where it should be
-	Word      *frame.Frame // its last word, if that says why it has ended
-	Fault     error        // why its words made no sense
-	Cancelled error        // why its single call was cancelled
-	Closed    bool         // it was Close that has ended it
-	Idle      bool         // no call was being served then
+	Unborn    error       // why it was not where it should be
+	Word      frame.Frame // its last word, if that says why it has ended; or else its kind is 0
+	Fault     error       // why its words made no sense
+	Cancelled error       // why its single call was cancelled
+	Closed    bool        // it was Close that has ended it
+	Idle      bool        // no call was being served then
 }
 
 func (e *End) Error() string { return "child has ended" }
@@ -35,6 +35,13 @@ func (c *Conversation) IsClosed() bool {
 // those that have, and then the child, have the grace period to end by themselves.
 func (c *Conversation) Close() *End {
 	c.close()
+	aborted := make(chan struct{})
+	go func() {
+		defer close(aborted)
+		<-c.p.Exited()
+		c.p.Abort(ErrClosed) // a writer of stderr may block, and somebody else wait for it
+	}()
+	defer func() { <-aborted }()
 	return c.end()
 }
 
@@ -85,10 +92,6 @@ func (c *Conversation) hangUp() *End {
 		<-c.writing
 	}
 	c.wait(newCall(), func() bool { return false }) // until all has been read
-	if e.Closed {
-		<-c.p.Exited()
-		c.p.Abort(ErrClosed) // a writer of stderr may block
-	}
 	e.Outcome = c.p.Wait()
 	c.p.Close()
 

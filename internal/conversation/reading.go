@@ -3,6 +3,7 @@ package conversation
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
@@ -30,6 +31,7 @@ func (c *Conversation) wait(call *Call, done func() bool) {
 				continue
 			}
 			c.deliver(&c.frame, err)
+			c.frame = frame.Frame{} // it may be large
 			continue
 		}
 		c.waiting[call] = struct{}{}
@@ -66,11 +68,14 @@ func (c *Conversation) read() (got bool, err error) {
 // to its end.
 func (c *Conversation) receive(f *frame.Frame) {
 	var descriptors []int
-	lost := false
+	var lost error
 	for received := 0; received < int(f.Files); {
 		m, err := frame.Receive(c.p.Control)
+		if err == frame.ErrNone || err == io.EOF { // which of both depends on how fast it ends
+			err = errMissing
+		}
 		if err != nil {
-			lost = true
+			lost = err
 			break
 		}
 		if m.Call != f.Call {
@@ -79,10 +84,14 @@ func (c *Conversation) receive(f *frame.Frame) {
 		}
 		descriptors = append(descriptors, m.Files...)
 		received += m.Count
-		lost = lost || m.Lost
+		if m.Lost != nil {
+			lost = m.Lost
+		}
 	}
 	f.Receive(descriptors, lost)
 }
+
+var errMissing = errors.New("child has not sent them")
 
 // deliver gives a frame to whom it may concern. It needs mu.
 func (c *Conversation) deliver(f *frame.Frame, err error) {
@@ -101,8 +110,7 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 		c.ready = true
 		return
 	case f.Kind == frame.Refusal:
-		word := *f
-		c.word = &word
+		c.word = *f
 		return
 	}
 	i := slices.IndexFunc(c.calls, func(call *Call) bool { return call.number == f.Call })
@@ -115,8 +123,7 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 	switch {
 	case f.Kind == frame.Event && !c.spec.Ready:
 	case f.Kind == frame.Panicked:
-		word := *f
-		c.word = &word
+		c.word = *f
 		c.finish(call)
 	case f.Kind == frame.Result || f.Kind == frame.Failed || f.Kind == frame.Bad || f.Kind == frame.Withdrawn:
 		c.finish(call)

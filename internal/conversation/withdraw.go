@@ -12,9 +12,10 @@ type doubt struct {
 
 // withdraw tells the child not to begin with a call, and has it found out whether it has. It needs mu.
 func (c *Conversation) withdraw(call *Call, d *doubt) {
+	call.doubt = d
 	message := frame.Withdrawal(call.number)
 	if frame.Send(c.p.Control, message, false) == nil {
-		c.question(call, d)
+		c.question(call)
 		return
 	}
 	go func() { // the socket is full of others
@@ -24,7 +25,7 @@ func (c *Conversation) withdraw(call *Call, d *doubt) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.question(call, d)
+		c.question(call)
 	}()
 }
 
@@ -41,11 +42,10 @@ func (c *Conversation) withdrawAll() {
 }
 
 // question has whoever reads see what is there. It needs mu.
-func (c *Conversation) question(call *Call, d *doubt) {
+func (c *Conversation) question(call *Call) {
 	if call.over || call.err != nil {
 		return
 	}
-	call.doubt = d
 	c.doubted = append(c.doubted, call)
 	call.poke()
 	if c.reader != nil {

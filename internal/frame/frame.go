@@ -32,20 +32,21 @@ const (
 
 // A Failure is what travels of an error.
 type Failure struct {
-	Message  string
-	Errno    int  `json:",omitempty"` // the first syscall.Errno in its chain
-	Canceled bool `json:",omitempty"` // whether it was context.Canceled
-	Deadline bool `json:",omitempty"` // whether it was context.DeadlineExceeded
-	Closed   bool `json:",omitempty"` // whether it was os.ErrClosed
+	Message string
+	Errno   int   `json:",omitempty"` // the first syscall.Errno in its chain
+	Is      []int `json:",omitempty"` // which of the wellKnown were in its chain
 }
+
+// wellKnown are errors that are the same on both sides.
+var wellKnown = []error{context.DeadlineExceeded, context.Canceled, os.ErrClosed}
 
 // NewFailure keeps of an error what is understood elsewhere.
 func NewFailure(what string, err error) Failure {
-	f := Failure{
-		Message:  what + err.Error(),
-		Canceled: errors.Is(err, context.Canceled),
-		Deadline: errors.Is(err, context.DeadlineExceeded),
-		Closed:   errors.Is(err, os.ErrClosed),
+	f := Failure{Message: what + err.Error()}
+	for i, known := range wellKnown {
+		if errors.Is(err, known) {
+			f.Is = append(f.Is, i)
+		}
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -59,12 +60,9 @@ func (f Failure) Causes() (causes []error) {
 	if f.Errno != 0 {
 		causes = append(causes, syscall.Errno(f.Errno))
 	}
-	for _, cause := range []struct {
-		is  bool
-		err error
-	}{{f.Deadline, context.DeadlineExceeded}, {f.Canceled, context.Canceled}, {f.Closed, os.ErrClosed}} {
-		if cause.is {
-			causes = append(causes, cause.err)
+	for _, i := range f.Is {
+		if i >= 0 && i < len(wellKnown) { // a child may say anything
+			causes = append(causes, wellKnown[i])
 		}
 	}
 	return causes
@@ -107,22 +105,27 @@ func (f *Frame) Unmarshal(value any) error {
 	return nil
 }
 
+// CloseFiles closes open files.
+func CloseFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
 // CloseFiles closes the files that nobody has taken.
 func (f *Frame) CloseFiles() {
-	for _, open := range f.Open {
-		_ = open.Close()
-	}
+	CloseFiles(f.Open)
 	f.Open = nil
 }
 
 // Receive gives a frame the files that have been received for it. If some are missing, its
 // value cannot be decoded.
-func (f *Frame) Receive(descriptors []int, lost bool) {
+func (f *Frame) Receive(descriptors []int, lost error) {
 	var names [][]byte
 	err := json.Unmarshal(f.names, &names)
 	switch {
-	case lost:
-		err = fmt.Errorf("open files could not be received: %w", syscall.EMFILE)
+	case lost != nil:
+		err = fmt.Errorf("open files could not be received: %w", lost)
 	case err == nil && (len(names) != len(descriptors) || len(names) != int(f.Files)):
 		err = errFiles
 	}
@@ -135,6 +138,9 @@ func (f *Frame) Receive(descriptors []int, lost bool) {
 		f.Open = append(f.Open, os.NewFile(uintptr(fd), string(names[i])))
 	}
 }
+
+// errLost says that this process had no room for files.
+var errLost error = syscall.EMFILE
 
 // errFiles says that files and values do not go together.
 var errFiles = errors.New("files that do not belong to the value")

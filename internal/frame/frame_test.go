@@ -159,10 +159,10 @@ var _ = Describe("a frame", func() {
 			b[0], b[21] = byte(Result), 1
 			return b
 		}(), func(*Frame) {}, ErrNames),
-		Entry("names that are none", withFiles(1, `[1]`, "null"), func(f *Frame) { f.Receive(nil, false) }, g.ContainSubstring("cannot unmarshal number")),
-		Entry("less files than names", withFiles(2, `["YQ==","Yg=="]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
-		Entry("more files than names", withFiles(1, `[]`, "null"), func(f *Frame) { f.Receive(nil, false) }, errFiles),
-		Entry("files that were lost", withFiles(1, `["YQ=="]`, "null"), func(f *Frame) { f.Receive(nil, true) }, syscall.EMFILE),
+		Entry("names that are none", withFiles(1, `[1]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, g.ContainSubstring("cannot unmarshal number")),
+		Entry("less files than names", withFiles(2, `["YQ==","Yg=="]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, errFiles),
+		Entry("more files than names", withFiles(1, `[]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, errFiles),
+		Entry("files that were lost", withFiles(1, `["YQ=="]`, "null"), func(f *Frame) { f.Receive(nil, errLost) }, syscall.EMFILE),
 	)
 
 })
@@ -187,10 +187,10 @@ var _ = DescribeTable("what travels of an error", func(err error, failure Failur
 	Entry("an errno", &fs.PathError{Op: "open", Path: "/", Err: syscall.ENOENT},
 		Failure{Errno: int(syscall.ENOENT)}, syscall.ENOENT),
 	Entry("the first of two", errors.Join(syscall.EIO, syscall.EPERM), Failure{Errno: int(syscall.EIO)}, syscall.EIO),
-	Entry("cancelled", fmt.Errorf("oh: %w", context.Canceled), Failure{Canceled: true}, context.Canceled),
-	Entry("too late", context.DeadlineExceeded, Failure{Deadline: true}, context.DeadlineExceeded),
-	Entry("closed", os.ErrClosed, Failure{Closed: true}, os.ErrClosed),
+	Entry("cancelled", fmt.Errorf("oh: %w", context.Canceled), Failure{Is: []int{1}}, context.Canceled),
+	Entry("too late", context.DeadlineExceeded, Failure{Is: []int{0}}, context.DeadlineExceeded),
+	Entry("closed", os.ErrClosed, Failure{Is: []int{2}}, os.ErrClosed),
 	Entry("everything", errors.Join(os.ErrClosed, context.Canceled, context.DeadlineExceeded, syscall.EINTR),
-		Failure{Errno: int(syscall.EINTR), Canceled: true, Deadline: true, Closed: true},
+		Failure{Errno: int(syscall.EINTR), Is: []int{0, 1, 2}},
 		syscall.EINTR, context.DeadlineExceeded, context.Canceled, os.ErrClosed),
 )

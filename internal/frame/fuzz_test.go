@@ -37,7 +37,7 @@ func FuzzAnswer(f *testing.F) {
 		Refusal:   "package gons: no",
 		Result:    "result",
 		Event:     []any{1, map[string]any{"File": struct{}{}}},
-		Failed:    Failure{Message: "m", Errno: 2, Closed: true},
+		Failed:    Failure{Message: "m", Errno: 2, Is: []int{2, 99}},
 		Panicked:  Panic{Value: "v", Stack: []byte("s")},
 		Bad:       "bad",
 		Withdrawn: nil,
@@ -61,7 +61,7 @@ func FuzzAnswer(f *testing.F) {
 			if err != nil {
 				break
 			}
-			frame.Receive(nil, false)
+			frame.Receive(nil, nil)
 			value := []any{new(any), new(Failure), new(Panic), new(tangled), new(list)}[n%5]
 			_ = frame.Unmarshal(value)
 			if failure, ok := value.(*Failure); ok {
@@ -100,7 +100,7 @@ func FuzzMessage(f *testing.F) {
 		if err, cause := m.ContextErr(); err == nil || cause == nil {
 			t.Errorf("%v has %v, %v", m, err, cause)
 		}
-		if m.Lost || len(m.Cause) > maxCause {
+		if m.Lost != nil || len(m.Cause) > maxCause {
 			return
 		}
 		if again, err := parseMessage(m.bytes(), nil); err != nil || !reflect.DeepEqual(again, m) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"strings"
 )
 
 // A Message travels on the socket between a function and its caller, beside the
@@ -21,7 +22,7 @@ type Message struct {
 
 	Files []int // descriptors of the files; less than the sender says if they could not be received
 	Count int   // how many files the sender says there are; not needed to send them
-	Lost  bool  // files are missing
+	Lost  error // why files are missing
 }
 
 // What the Err of a context is.
@@ -88,7 +89,7 @@ func (m Message) bytes() []byte {
 	case m.Cancel:
 		b[0] = cancelMessage
 		b = append(b, m.Err)
-		return append(b, m.Cause[:min(len(m.Cause), maxCause)]...)
+		return append(b, strings.ToValidUTF8(m.Cause[:min(len(m.Cause), maxCause)], "")...)
 	}
 	b[0] = filesMessage
 	return binary.BigEndian.AppendUint16(b, uint16(len(m.Files)))
@@ -103,7 +104,9 @@ func parseMessage(b []byte, files []int) (Message, error) {
 	m := Message{Call: binary.BigEndian.Uint64(b[1:])}
 	if b[0] == filesMessage && len(b) >= 11 {
 		m.Files, m.Count = files, int(binary.BigEndian.Uint16(b[9:]))
-		m.Lost = len(files) != m.Count
+		if len(files) != m.Count {
+			m.Lost = errLost
+		}
 		return m, nil
 	}
 	CloseAll(files) // nobody asked for them

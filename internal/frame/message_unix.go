@@ -119,10 +119,13 @@ func Listen(socket *os.File, lock sync.Locker, handle func(Message)) error {
 // receive receives a message, if there is one.
 func receive(fd int) (Message, error) {
 	buffer, rights := make([]byte, 16+maxCause), make([]byte, unix.CmsgSpace(4*maxFiles))
-	for {
+	for reset := false; ; {
 		n, rightsLen, _, _, err := unix.Recvmsg(fd, buffer, rights, closeOnExec|unix.MSG_DONTWAIT)
 		switch {
 		case err == unix.EINTR:
+			continue
+		case err == unix.ECONNRESET && !reset: // the other end has left something unread; what it had sent is still there
+			reset = true
 			continue
 		case err == unix.EAGAIN:
 			return Message{}, ErrNone

@@ -92,7 +92,7 @@ func Take() (o Orders) {
 		Death:       number(deathVar),
 		Parent:      number(parentVar),
 	}
-	remove()
+	Remove()
 	takeName()
 	watchParent(o.Death, o.Parent)
 	if o.Sealed != 0 {
@@ -110,10 +110,9 @@ func Take() (o Orders) {
 // the package that this one succeeds.
 func ByHand() (action string) { return os.Getenv(actionVar) }
 
-// TakeByHand removes the orders of such a process, once it is known to be meant.
-func TakeByHand() { remove() }
-
-func remove() {
+// Remove removes all orders from the environment, so also those of such a process, once it is known
+// to be meant.
+func Remove() {
 	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, prefix) {
 			_ = os.Unsetenv(name) // fails only for names that cannot be

@@ -31,7 +31,7 @@ func init() {
 		var told taken
 		told.Orders = Take()
 		told.Name = ByHand()
-		TakeByHand()
+		Remove()
 		told.Again.Action = ByHand()
 		told.Env = os.Environ()
 		_ = json.NewEncoder(os.Stdout).Encode(told)

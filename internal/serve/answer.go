@@ -24,7 +24,7 @@ func (s *server) conclude(call uint64, result any, err error) {
 			return
 		}
 	}
-	closeAll(s.filesOf(result))
+	frame.CloseFiles(s.filesOf(result))
 	h.Kind = frame.Bad
 	switch {
 	case errors.As(err, &undecoded):
@@ -48,7 +48,7 @@ func (e *unsentError) Unwrap() error { return e.error }
 // answer sends a value, open files included, which are closed then.
 func (s *server) answer(h frame.Header, value any) error {
 	files := s.filesOf(value)
-	defer closeAll(files)
+	defer frame.CloseFiles(files)
 	what := "result"
 	if h.Kind == frame.Event {
 		what = "event"
@@ -79,12 +79,6 @@ func (s *server) filesOf(value any) []*os.File {
 		return nil
 	}
 	return frame.FilesOf(value)
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		_ = f.Close()
-	}
 }
 
 // tell sends what can be encoded for sure.

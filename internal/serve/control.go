@@ -32,7 +32,7 @@ type control struct {
 // A received is what has come of the files of a parameter.
 type received struct {
 	descriptors []int
-	lost        bool // some could not be received
+	lost        error // why some could not be received
 }
 
 // errOrphan is the cause of contexts that end with the parent.
@@ -78,7 +78,11 @@ func (c *control) obey(m frame.Message) {
 		c.told[m.Call] = m
 	default:
 		r := c.files[m.Call]
-		c.files[m.Call] = received{append(r.descriptors, m.Files...), r.lost || m.Lost}
+		r.descriptors = append(r.descriptors, m.Files...)
+		if m.Lost != nil {
+			r.lost = m.Lost
+		}
+		c.files[m.Call] = r
 	}
 }
 

@@ -114,6 +114,7 @@ func (s *server) loop() {
 		switch {
 		case !begun:
 			param.CloseFiles()
+			s.gc.resumeAfter(param.Length)
 			s.tell(frame.Header{Kind: frame.Withdrawn, Call: param.Call}, nil)
 			<-s.slots
 		case cap(s.slots) == 1:
@@ -149,7 +150,7 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 	var unsent error
 	emit := func(event any) bool {
 		if ctx.Err() != nil || unsent != nil {
-			closeAll(s.filesOf(event)) // as if it had been sent
+			frame.CloseFiles(s.filesOf(event)) // as if it had been sent
 			return false
 		}
 		unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)

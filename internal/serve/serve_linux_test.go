@@ -244,7 +244,7 @@ var _ = Describe("a server", func() {
 			f, _ := os.Open(os.DevNull)
 			_ = f.Close()
 			return f, nil
-		}, frame.Bad, frame.Failure{Message: "cannot send result in child, reason: cannot send file /dev/null: file already closed", Closed: true}),
+		}, frame.Bad, frame.Failure{Message: "cannot send result in child, reason: cannot send file /dev/null: file already closed", Is: []int{2}}),
 	)
 
 	It("sends events, until they are not wanted any more", func() {

@@ -61,22 +61,27 @@ func NewNeighbour(kinds ...string) *Neighbour {
 	return n
 }
 
-// StartNeighbour starts a neighbour that lasts until its End is called. If it cannot be
-// started, nothing is left of it.
-func StartNeighbour(hall string, kinds ...string) (*Neighbour, error) {
+// attributes are those of a process with new namespaces of these types.
+func attributes(kinds []string) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{}
 	for _, ns := range NamespaceFlags {
 		if slices.Contains(kinds, ns.Kind) {
 			AskFor(attr, ns.Flag)
 		}
 	}
-	mounts := hall
-	if !slices.Contains(kinds, "mnt") {
-		mounts = "-"
-	}
 	if slices.Contains(kinds, "user") {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	return attr
+}
+
+// StartNeighbour starts a neighbour that lasts until its End is called. If it cannot be
+// started, nothing is left of it.
+func StartNeighbour(hall string, kinds ...string) (*Neighbour, error) {
+	mounts := hall
+	if !slices.Contains(kinds, "mnt") {
+		mounts = "-"
 	}
 	args := []string{mounts}
 	for _, kind := range kinds {
@@ -85,7 +90,7 @@ func StartNeighbour(hall string, kinds ...string) (*Neighbour, error) {
 		}
 	}
 	cmd := Child("neighbour", args...)
-	cmd.SysProcAttr = attr
+	cmd.SysProcAttr = attributes(kinds)
 	if slices.Contains(kinds, "time") {
 		// Before Linux 6.3 a process enters its new time namespace only if told so, as our children are.
 		cmd.Env = append(cmd.Env, "gons_reexec_child=1")
