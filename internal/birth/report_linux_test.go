@@ -181,6 +181,29 @@ var _ = Describe("reports", func() {
 			Text: `package gons: invalid gons_time reference "/nowhere": No such file or directory`}))
 	})
 
+	It("are not lost to the end that follows them", func() {
+		// Between two steps of the kernel, which is rare; so there are many.
+		for begin := time.Now(); time.Since(begin) < 3*time.Second; {
+			ours, theirs, err := socketPair()
+			Expect(err).NotTo(HaveOccurred())
+			go func() {
+				_, _ = theirs.WriteString("joined")
+				_ = theirs.Close()
+			}()
+			n, buffer, control := 0, make([]byte, 10), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+			conn, err := ours.SyscallConn()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(conn.Control(func(fd uintptr) {
+				for err = unix.EAGAIN; err == unix.EAGAIN; {
+					n, _, err = receiveNow(int(fd), buffer, control)
+				}
+			})).To(Succeed())
+			Expect(ours.Close()).To(Succeed())
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(buffer[:n])).To(Equal("joined"))
+		}
+	})
+
 	It("are awaited no longer than the context lasts", func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		defer cancel()

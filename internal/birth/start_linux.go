@@ -178,7 +178,7 @@ func receive(socket *os.File) (text string, sender int, err error) {
 	buffer, control := make([]byte, 4*unix.PathMax), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
 	var n, oobn int
 	readErr := conn.Read(func(fd uintptr) (done bool) {
-		n, oobn, _, _, err = unix.Recvmsg(int(fd), buffer, control, unix.MSG_CMSG_CLOEXEC)
+		n, oobn, err = receiveNow(int(fd), buffer, control)
 		return err != unix.EAGAIN && err != unix.EINTR
 	})
 	if err := errors.Join(readErr, err); err != nil {
@@ -196,6 +196,17 @@ func receive(socket *os.File) (text string, sender int, err error) {
 		return "", 0, err
 	}
 	return string(buffer[:n]), int(credentials.Pid), nil
+}
+
+// receiveNow receives what has been sent already. All of it is 0 at the end.
+func receiveNow(fd int, buffer, control []byte) (n, controlLen int, err error) {
+	for range 2 { // the kernel looks for reports, and then for the end: both may come in between
+		n, controlLen, _, _, err = unix.Recvmsg(fd, buffer, control, unix.MSG_CMSG_CLOEXEC)
+		if controlLen > 0 || err != nil { // a report, which may be empty, comes with credentials
+			break
+		}
+	}
+	return n, controlLen, err
 }
 
 // newJoinError makes an error of a report of failure.

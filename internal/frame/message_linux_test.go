@@ -253,6 +253,23 @@ var _ = Describe("a message", func() {
 		Entry("with a file that nobody asked for", []byte("C12345678cno"), nil),
 	)
 
+	It("is not lost to the end that follows it", func() {
+		// Between two steps of the kernel, which is rare; so there are many.
+		for begin := time.Now(); time.Since(begin) < 3*time.Second; {
+			ours, theirs := sockets()
+			go func() {
+				_ = Send(theirs, Withdrawal(1), false)
+				_ = theirs.Close()
+			}()
+			_, err := Receive(ours)
+			for err == ErrNone {
+				_, err = Receive(ours)
+			}
+			_ = ours.Close()
+			g.Expect(err).NotTo(g.HaveOccurred())
+		}
+	})
+
 	It("tells that files are missing", func() {
 		ours, theirs := pair()
 		sendRaw(theirs, []byte("F12345678\x00\x02"))

@@ -119,7 +119,7 @@ func Listen(socket *os.File, lock sync.Locker, handle func(Message)) error {
 // receive receives a message, if there is one.
 func receive(fd int) (Message, error) {
 	buffer, rights := make([]byte, 16+maxCause), make([]byte, unix.CmsgSpace(4*maxFiles))
-	for reset := false; ; {
+	for reset, ended := false, false; ; {
 		n, rightsLen, _, _, err := unix.Recvmsg(fd, buffer, rights, closeOnExec|unix.MSG_DONTWAIT)
 		switch {
 		case err == unix.EINTR:
@@ -127,14 +127,20 @@ func receive(fd int) (Message, error) {
 		case err == unix.ECONNRESET && !reset: // the other end has left something unread; what it had sent is still there
 			reset = true
 			continue
-		case err == unix.EAGAIN:
+		case err == unix.EAGAIN && !ended:
 			return Message{}, ErrNone
+		case err == unix.EAGAIN: // it was an empty message
+			return Message{}, io.EOF
 		case err != nil:
 			return Message{}, os.NewSyscallError("recvmsg", err)
 		}
 		files := descriptors(rights[:rightsLen])
 		if n == 0 { // the end, or an empty message
 			CloseAll(files)
+			if !ended { // the kernel looks for messages, and then for the end: both may come in between
+				ended = true
+				continue
+			}
 			return Message{}, io.EOF
 		}
 		if closeOnExec == 0 {

@@ -3,6 +3,7 @@ package orders
 import (
 	"encoding/json"
 	"os"
+	"runtime"
 	"testing"
 
 	"example.com/gons/reexec/internal/specs"
@@ -13,6 +14,7 @@ import (
 func TestMain(m *testing.M) { specs.Main(m) }
 
 func init() {
+	runtime.LockOSThread() // TestMain stays on the main thread, as init functions do, which take orders elsewhere
 	// Takes its orders, and tells what they are and which variables are left.
 	specs.Roles["take"] = func(args []string) {
 		told := taken{Orders: Take(), Again: Take(), Env: os.Environ()}
