@@ -49,7 +49,8 @@ func (c *Conversation) Refuses(ctx context.Context) error {
 }
 
 // Call has the child serve a call, and blocks until it has answered; then what it has written to
-// stderr before has been passed on, unless nobody waits for the child any more. The error is *Cancelled, ErrClosed, *End, or that of files that cannot be sent.
+// stderr before has been passed on, unless nobody waits for the child any more. The error is *Cancelled, ErrClosed,
+// *End, or *UnsentError.
 func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, error) {
 	select {
 	case c.writing <- struct{}{}:
