@@ -236,7 +236,9 @@ var _ = Describe("a child born in namespaces", func() {
 		n := newNeighbour("user", "mnt", "no /proc")
 		self := fmt.Sprintf("/proc/%d/root/proc/self", n.PID)
 		Expect(os.Mkdir(self, 0o755)).To(Succeed())
-		Expect(unix.Mkfifo(self+"/cgroup", 0o644)).To(Succeed()) // which Go opens since 1.25
+		for _, file := range []string{"cgroup", "mountinfo"} { // of which Go opens one first, since 1.25
+			Expect(unix.Mkfifo(filepath.Join(self, file), 0o644)).To(Succeed())
+		}
 		there := reexec.Namespaces(n.namespaces("!user", "!mnt"))
 		reason := errors.New("enough")
 		for _, run := range []func(ctx context.Context) error{

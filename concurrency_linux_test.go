@@ -602,7 +602,9 @@ var _ = Describe("concurrency of workers", func() {
 
 		It("tell of the PID that the parent sees", func() {
 			n := newNeighbour("user", "pid")
-			w := start(pid, reexec.Namespaces(n.namespaces("!user", "!pid")))
+			there := reexec.Namespaces(n.namespaces("!user", "!pid"))
+			needsToSee(there)
+			w := start(pid, there)
 			inside, err := w.Call(background, struct{}{})
 			Expect(err).NotTo(HaveOccurred())
 			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.PID()))

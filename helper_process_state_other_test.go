@@ -13,7 +13,6 @@ func children() []string     { return nil }
 func strayThreads() []string { return nil }
 func killChildren()          {}
 func openFiles() int         { return 0 }
-func beInit()                {}
 
 // kill kills a process.
 func kill(pid int) error {

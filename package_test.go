@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) {
 	specs.Play()
 	reexec.CheckAction() // what comes now is not for children
-	beInit()
+	specs.BeInit()
 	os.Exit((&rxtesting.M{M: m}).Run())
 }
 

@@ -48,7 +48,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(slices.Concat(encoded, encoded[:len(encoded)-1]))
 	}
 	f.Add(withFiles(1, `["name"]`, `{"File":{}}`))
-	f.Add(withFiles(1<<31, `["name"]`, `{"File":{}}`))
+	f.Add(withFiles(-1<<31, `["name"]`, `{"File":{}}`)) // as many as 1<<31
 	wrong := MustEncode(Header{Kind: Result}, 1).Bytes()
 	copy(wrong[22:], "\xff\xff\xff\xff\xff\xff\xff\xff")
 	f.Add(wrong)

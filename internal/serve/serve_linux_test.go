@@ -275,7 +275,7 @@ var _ = Describe("a server", func() {
 		c.call(frame.Header{Call: 2}, nil)
 		c.cancel(3, "too soon") // not queued: it has begun for its parent
 		c.cancel(1, "enough")
-		Expect(says[[]string](c, frame.Result)).To(Equal([]string{"context canceled", "enough", fmt.Sprint(1 << 60)}))
+		Expect(says[[]string](c, frame.Result)).To(Equal([]string{"context canceled", "enough", fmt.Sprint(int64(1 << 60))}))
 		c.cancel(1, "too late")
 		c.call(frame.Header{Call: 3}, nil)
 		Expect(says[[]string](c, frame.Result)[1]).To(Equal("too soon"))

@@ -38,6 +38,7 @@ func Play() {
 // Main is TestMain of a package whose specs have no other needs.
 func Main(m *testing.M) {
 	Play()
+	BeInit()
 	os.Exit(m.Run())
 }
 
