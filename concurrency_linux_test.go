@@ -435,6 +435,7 @@ var _ = Describe("concurrency of workers", func() {
 				never := make(chan int, callers)
 				for caller := range callers {
 					all.Go(func() {
+						defer GinkgoRecover()
 						for n := caller; ; n += callers {
 							if _, err := w.Call(background, n); err != nil {
 								Expect(err).To(MatchError(os.ErrClosed))

@@ -99,7 +99,7 @@ func (f facts) whyKilled() error {
 	switch {
 	case f.Killed == process.ErrLingers:
 		return nil
-	case f.Killed == nil && !waited && (errors.Is(f.decode, process.ErrHeld) || f.function && !f.answered && f.Status == nil):
+	case f.Killed == nil && !waited && errors.Is(f.decode, process.ErrHeld):
 		return f.Cut
 	}
 	return f.Killed

@@ -77,6 +77,20 @@ var sayLater = reexec.RegisterFunc("say later", func(struct{}) (struct{}, error)
 	return struct{}{}, nil
 })
 
+// sayAndEnd says something, and then ends its process in some way.
+var sayAndEnd = reexec.RegisterFunc("say and end", func(how string) (string, error) {
+	switch how {
+	case "wait":
+		time.Sleep(time.Hour)
+	case "panic":
+		fmt.Fprintln(os.Stderr, "panicking")
+		panic("goes out")
+	}
+	fmt.Fprintln(os.Stderr, "ending")
+	os.Exit(atoi(how))
+	return "", nil
+})
+
 // hangInContext says something, and does not return before its context ends.
 var hangInContext = reexec.RegisterFuncContext("hang in context", func(ctx context.Context, s string) (string, error) {
 	fmt.Fprintln(os.Stderr, "hanging")
@@ -248,10 +262,33 @@ var _ = Describe("a writer of stderr", func() {
 			}
 		})
 
+		DescribeTable("keeps no call from returning when its context ends, though the child is gone", func(how, status string) {
+			blocking := newBlockingWriter()
+			w, err := sayAndEnd.Start(background, reexec.Stderr(blocking), reexec.Concurrency(2), reexec.GracePeriod(time.Hour))
+			Expect(err).NotTo(HaveOccurred())
+			ctx, cancel := context.WithCancelCause(background)
+			mine, other := make(chan error, 1), make(chan error, 1)
+			go func() { _, err := w.Call(background, "wait"); other <- err }()
+			go func() { _, err := w.Call(ctx, how); mine <- err }()
+			Eventually(blocking.Blocks).Should(BeClosed())
+			Eventually(w.Done()).Should(BeClosed())
+			Consistently(mine, "20ms").ShouldNot(Receive())
+			cancel(reason)
+			Eventually(mine).WithTimeout(moment).Should(Receive(Or(MatchError(reason), BeAssignableToTypeOf(&reexec.PanicError{}))))
+			Eventually(other).WithTimeout(moment).Should(Receive(&err))
+			Expect(err).To(MatchError(ContainSubstring(status)), "which is not to blame on anybody's context")
+			Expect(err).NotTo(MatchError(reason))
+			_ = inTime(w.Close)
+		},
+			Entry("with exit status 0", "0", "exit status 0"),
+			Entry("with exit status 3", "3", "exit status 3"),
+			Entry("after a panic", "panic", "goes out"),
+		)
+
 		It("lets nobody say that a child was killed which was gone before", func() {
 			w, cancel, first, second := killed()
 			cancel(reason)
-			Eventually(second).WithTimeout(moment).Should(Receive(HaveOccurred()))
+			Eventually(second).WithTimeout(moment).Should(Receive(MatchError(reason)))
 			err := error(nil)
 			Eventually(first).WithTimeout(moment).Should(Receive(&err))
 			Expect(err).To(MatchError(ContainSubstring("signal: killed")))

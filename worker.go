@@ -108,7 +108,9 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	heard = true
 	if answer.Kind == frame.Panicked {
 		w.told.Store(true)
+		stop := process.OnDone(ctx, func() { w.talk.Kill(nil, context.Cause(ctx)) })
 		_ = w.talk.Finish() // so that nothing is left when Call returns
+		stop()
 	}
 	if err := run.explain(); err != nil {
 		w.shape.discard(result)

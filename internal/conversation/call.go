@@ -49,7 +49,8 @@ func (c *Conversation) Refuses(ctx context.Context) error {
 }
 
 // Call has the child serve a call, and blocks until it has answered; then what it has written to
-// stderr before has been passed on. The error is *Cancelled, ErrClosed, *End, or that of files that cannot be sent.
+// stderr before has been passed on, unless nobody waits for the child any more. The error is *Cancelled, ErrClosed,
+// *End, or *UnsentError.
 func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, error) {
 	select {
 	case c.writing <- struct{}{}:
@@ -57,6 +58,10 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 		return frame.Frame{}, &Cancelled{Cause: context.Cause(ctx)}
 	case <-c.closing:
 		return frame.Frame{}, ErrClosed
+	}
+	if err := c.Refuses(ctx); err != nil { // by now
+		<-c.writing
+		return frame.Frame{}, err
 	}
 	call := newCall()
 	call.size = len(param.encoded.Bytes())
@@ -70,7 +75,7 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 	case err == nil:
 		c.p.CatchUp(ctx.Done())
 	case err == errSilent && call.number != 0:
-		err = c.end()
+		err = c.end().of(ctx)
 	case err == errSilent: // there is nothing to end with the context but the wait
 		ended := make(chan *End, 1)
 		go func() { ended <- c.end() }()
@@ -96,11 +101,13 @@ func (c *Conversation) send(call *Call, param Param) error {
 		if err := c.write(call, descriptors, param.encoded); err != nil {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.abandon(call, &UnsentError{err})
+			if call.err == nil {
+				c.abandon(call, &UnsentError{err})
+			}
 			c.finish(call)
 		}
 	}
-	if large { // it may take long, and who cancels the call must not wait for it
+	if large || len(descriptors) > 0 { // it may take long, and who cancels the call must not wait for it
 		go write()
 	} else {
 		write()
@@ -160,9 +167,6 @@ func (c *Conversation) begins(call *Call) bool {
 // write sends a parameter to the child, after its files.
 func (c *Conversation) write(call *Call, descriptors []int, encoded *frame.Encoded) error {
 	if len(descriptors) > 0 {
-		if c.p.Control == nil {
-			return errors.ErrUnsupported
-		}
 		err := frame.SendFiles(c.p.Control, call.number, descriptors)
 		for _, gone := range []error{syscall.EPIPE, syscall.ECONNRESET, os.ErrDeadlineExceeded, os.ErrClosed} {
 			if errors.Is(err, gone) {
@@ -192,30 +196,40 @@ func (c *Conversation) cancel(ctx context.Context, call *Call) {
 		c.abandon(call, never)
 	case c.begins(call):
 		c.stop(ctx, call, 0)
+	case c.withdraw(call, &doubt{never, func() { c.stop(ctx, call, moment) }}):
+	case c.canCancel():
+		c.stop(ctx, call, 0) // it will begin, in a context that has ended
 	default:
-		c.withdraw(call, &doubt{never, func() { c.stop(ctx, call, moment) }})
+		go c.withdrawLater(call, never.Cause)
 	}
 }
 
 // moment is how long a child may take to tell that a call has not begun after all.
-const moment = 50 * time.Millisecond
+var moment = 50 * time.Millisecond
 
 // stop ends a call that has begun. If its function obeys its context, it has the grace period instead, for
 // which its caller does not wait. It needs mu.
 func (c *Conversation) stop(ctx context.Context, call *Call, patience time.Duration) {
+	if call.overseer != nil { // its doubt has been settled twice
+		return
+	}
 	cause := context.Cause(ctx)
 	if c.canCancel() {
 		patience = c.spec.Grace
 		c.abandon(call, &Cancelled{Cause: cause, Begun: true})
 	}
-	call.overseer = newCall()
+	overseer, over := newCall(), false
+	call.overseer = overseer
 	go func() {
 		timer := time.AfterFunc(patience, func() { c.p.Abort(cause) })
 		defer timer.Stop()
 		if c.canCancel() && frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), true) != nil {
 			c.p.Abort(cause)
 		}
-		c.wait(call.overseer, func() bool { return call.over })
+		c.wait(overseer, func() bool { over = call.over; return over })
+		if !over { // the child says nothing more, but may still be waited for
+			c.p.Abort(cause)
+		}
 	}()
 }
 

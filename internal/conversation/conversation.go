@@ -52,7 +52,7 @@ type Conversation struct {
 	reader  *Call              // who reads; nil: nobody
 	waiting map[*Call]struct{} // those that wait, for their answers or for the role of the reader
 	writer  *Call              // who waits to write
-	doubted []*Call            // those that have been withdrawn since it has last begun to read
+	doubted []*Call            // those that have been withdrawn, and are not settled yet
 }
 
 // A Call is a call that is being served, or will be.
@@ -64,7 +64,7 @@ type Call struct {
 	over     bool          // no more will come
 	err      error         // why nobody takes them any more
 	doubt    *doubt        // it was withdrawn, perhaps too late
-	overseer *Call         // who sees to it that it ends, though nobody takes its answers
+	overseer *Call         // who sees to it that it ends, since its context has
 }
 
 func newCall() *Call { return &Call{wake: make(chan struct{}, 1)} }

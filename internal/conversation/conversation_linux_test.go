@@ -360,7 +360,8 @@ var _ = Describe("a worker", func() {
 		}
 		c.mu.Lock()
 		first, call := queued(c, 10), queued(c, 11)
-		c.withdraw(call, &doubt{errEnough, func() {}})
+		Expect(c.withdraw(call, &doubt{errEnough, func() {}})).To(BeFalse())
+		go c.withdrawLater(call, errEnough)
 		c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 11}}, nil)
 		Expect(call.err).To(Equal(errEnough))
 		c.finish(first)
@@ -371,17 +372,57 @@ var _ = Describe("a worker", func() {
 	})
 
 	It("is spared if a call that might have begun has not", func() {
+		defer func(old time.Duration) { moment = old }(moment)
+		moment = time.Hour
 		c := worker(Spec{Spec: plays("serve")}, 1)
 		ctx, cancel := context.WithCancelCause(background)
 		cancel(errEnough)
 		c.mu.Lock()
-		call := queued(c, 10)
-		call.doubt = &doubt{&Cancelled{Cause: errEnough}, func() { c.stop(ctx, call, time.Minute) }}
-		c.question(call)
+		first, call := queued(c, 10), queued(c, 11)
+		c.mu.Unlock()
+		c.cancel(ctx, call)
+		c.mu.Lock()
+		c.finish(first)
 		c.settle(c.doubted)
-		c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 10}}, nil)
+		c.mu.Unlock()
+		Consistently(c.Exited(), "20ms").ShouldNot(BeClosed())
+		c.mu.Lock()
+		c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 11}}, nil)
 		Expect(call.err).To(Equal(&Cancelled{Cause: errEnough}))
 		c.mu.Unlock()
+		_, err := c.Call(background, c.param(background, request{Text: "still there"}))
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("is spared, and nothing left, if Close and a context withdraw the same call", func() {
+		defer func(old time.Duration) { moment = old }(moment)
+		moment = 10 * time.Millisecond
+		c := worker(Spec{Spec: plays("serve")}, 2)
+		ctx, cancel := context.WithCancelCause(background)
+		cancel(errEnough)
+		c.mu.Lock()
+		first, second, call := queued(c, 10), queued(c, 11), queued(c, 12)
+		c.withdrawAll()
+		c.mu.Unlock()
+		c.cancel(ctx, call)
+		c.mu.Lock()
+		c.finish(first)
+		c.finish(second)
+		c.settle(c.doubted)
+		c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 12}}, nil)
+		c.mu.Unlock()
+		Consistently(c.Exited(), "50ms").ShouldNot(BeClosed())
+	})
+
+	It("refuses a call whose context has ended by the time it may be sent", func() {
+		c := worker(Spec{Spec: plays("serve")}, 1)
+		ctx, cancel := context.WithCancelCause(background)
+		p := c.param(ctx, request{Text: "never"})
+		cancel(errEnough)
+		for range 20 {
+			_, err := c.Call(ctx, p)
+			Expect(err).To(Equal(&Cancelled{Cause: errEnough}))
+		}
 		_, err := c.Call(background, c.param(background, request{Text: "still there"}))
 		Expect(err).NotTo(HaveOccurred())
 	})
@@ -693,7 +734,7 @@ var _ = DescribeTable("a worker that says what it likes", func(expected string, 
 	Entry("a result", "A", "read", "frame 1 0 A 1"),
 	Entry("a result of another call", "child has ended, frame of kind 'A' belongs to no call", "read", "frame 2 0 A 1"),
 	Entry("an event", "child has ended, frame of unknown kind 'V'", "read", "frame 1 0 V 1", "frame 1 0 A 1"),
-	Entry("that it has withdrawn it", "W", "read", "frame 1 0 W null"),
+	Entry("that it has withdrawn it", "child has ended, frame of unknown kind 'W'", "read", "frame 1 0 W null"),
 	Entry("that it is ready, again", "child has ended, frame of kind 'R' belongs to no call", "read", "frame 0 0 R 1"),
 	Entry("that it does not serve", "child has ended", "read", "frame 0 0 S 1"),
 )

@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"context"
 	"slices"
 
 	"example.com/gons/reexec/internal/frame"
@@ -21,6 +22,16 @@ type End struct {
 
 func (e *End) Error() string { return "child has ended" }
 
+// of is the end for a call in this context: it may be what has cut the wait for the end short.
+func (e *End) of(ctx context.Context) *End {
+	if ctx.Err() == nil || e.Killed != nil || e.Cut == nil || e.Cut == ErrClosed || e.Cut == process.ErrLingers {
+		return e
+	}
+	cut := *e
+	cut.Cancelled = context.Cause(ctx)
+	return &cut
+}
+
 // IsClosed tells whether Close has been called.
 func (c *Conversation) IsClosed() bool {
 	select {
@@ -38,8 +49,7 @@ func (c *Conversation) Close() *End {
 	aborted := make(chan struct{})
 	go func() {
 		defer close(aborted)
-		<-c.p.Exited()
-		c.p.Abort(ErrClosed) // a writer of stderr may block, and somebody else wait for it
+		c.p.AbortAtEnd(ErrClosed) // a writer of stderr may block, and somebody else wait for it
 	}()
 	defer func() { <-aborted }()
 	return c.end()

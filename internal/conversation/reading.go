@@ -125,14 +125,15 @@ func (c *Conversation) deliver(f *frame.Frame, err error) {
 	case f.Kind == frame.Panicked:
 		c.word = *f
 		c.finish(call)
-	case f.Kind == frame.Result || f.Kind == frame.Failed || f.Kind == frame.Bad || f.Kind == frame.Withdrawn:
+	case f.Kind == frame.Result || f.Kind == frame.Failed || f.Kind == frame.Bad,
+		f.Kind == frame.Withdrawn && call.doubt != nil:
 		c.finish(call)
 	default:
 		f.CloseFiles()
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
 		return
 	}
-	if f.Kind == frame.Withdrawn && call.doubt != nil && call.err == nil {
+	if f.Kind == frame.Withdrawn && call.err == nil {
 		c.abandon(call, call.doubt.never)
 	}
 	if call.err != nil {

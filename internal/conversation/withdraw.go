@@ -10,30 +10,33 @@ type doubt struct {
 	begun func() // what becomes of it if it has; needs mu
 }
 
-// withdraw tells the child not to begin with a call, and has it found out whether it has. It needs mu.
-func (c *Conversation) withdraw(call *Call, d *doubt) {
+// withdraw tells the child not to begin with a call, and has it found out whether it has. It returns false if
+// the socket is full. It needs mu.
+func (c *Conversation) withdraw(call *Call, d *doubt) bool {
 	call.doubt = d
-	message := frame.Withdrawal(call.number)
-	if frame.Send(c.p.Control, message, false) == nil {
-		c.question(call)
+	if frame.Send(c.p.Control, frame.Withdrawal(call.number), false) != nil {
+		return false
+	}
+	c.question(call)
+	return true
+}
+
+// withdrawLater does so as soon as there is room.
+func (c *Conversation) withdrawLater(call *Call, why error) {
+	if frame.Send(c.p.Control, frame.Withdrawal(call.number), true) != nil {
+		c.p.Abort(why)
 		return
 	}
-	go func() { // the socket is full of others
-		if frame.Send(c.p.Control, message, true) != nil {
-			c.p.Abort(d.never)
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.question(call)
-	}()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.question(call)
 }
 
 // withdrawAll ends the calls that have not begun, since no more are wanted. It needs mu.
 func (c *Conversation) withdrawAll() {
 	for _, call := range c.calls {
-		if !c.begins(call) && call.err == nil && call.doubt == nil {
-			c.withdraw(call, &doubt{ErrClosed, func() {}})
+		if !c.begins(call) && call.err == nil && call.doubt == nil && !c.withdraw(call, &doubt{ErrClosed, func() {}}) {
+			go c.withdrawLater(call, ErrClosed)
 		}
 	}
 	if c.writer != nil {

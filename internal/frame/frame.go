@@ -139,8 +139,8 @@ func (f *Frame) Receive(descriptors []int, lost error) {
 	}
 }
 
-// errLost says that this process had no room for files.
-var errLost error = syscall.EMFILE
+// errNoRoom says that this process had no room for files.
+var errNoRoom error = syscall.EMFILE
 
 // errFiles says that files and values do not go together.
 var errFiles = errors.New("files that do not belong to the value")

@@ -162,7 +162,7 @@ var _ = Describe("a frame", func() {
 		Entry("names that are none", withFiles(1, `[1]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, g.ContainSubstring("cannot unmarshal number")),
 		Entry("less files than names", withFiles(2, `["YQ==","Yg=="]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, errFiles),
 		Entry("more files than names", withFiles(1, `[]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, errFiles),
-		Entry("files that were lost", withFiles(1, `["YQ=="]`, "null"), func(f *Frame) { f.Receive(nil, errLost) }, syscall.EMFILE),
+		Entry("files that were lost", withFiles(1, `["YQ=="]`, "null"), func(f *Frame) { f.Receive(nil, errNoRoom) }, syscall.EMFILE),
 	)
 
 })

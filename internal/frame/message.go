@@ -105,7 +105,7 @@ func parseMessage(b []byte, files []int) (Message, error) {
 	if b[0] == filesMessage && len(b) >= 11 {
 		m.Files, m.Count = files, int(binary.BigEndian.Uint16(b[9:]))
 		if len(files) != m.Count {
-			m.Lost = errLost
+			m.Lost = errNoRoom
 		}
 		return m, nil
 	}

@@ -93,6 +93,16 @@ var _ = Describe("a message", func() {
 		g.Expect(err).To(g.MatchError(io.EOF))
 	})
 
+	It("cuts a long cause between letters", func() {
+		a, b := pair()
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(errors.New(strings.Repeat("x", maxCause-1) + "é"))
+		g.Expect(Send(a, Cancellation(1, ctx), false)).To(g.Succeed())
+		m, err := Receive(b)
+		g.Expect(err).NotTo(g.HaveOccurred())
+		g.Expect(m.Cause).To(g.Equal(strings.Repeat("x", maxCause-1)))
+	})
+
 	It("says that a call is not to begin", func() {
 		a, b := pair()
 		g.Expect(Send(a, Withdrawal(1<<40), false)).To(g.Succeed())
@@ -275,7 +285,7 @@ var _ = Describe("a message", func() {
 		sendRaw(theirs, []byte("F12345678\x00\x02"))
 		m, err := Receive(ours)
 		g.Expect(err).NotTo(g.HaveOccurred())
-		g.Expect(m.Lost).To(g.MatchError(errLost))
+		g.Expect(m.Lost).To(g.MatchError(errNoRoom))
 		CloseAll(m.Files)
 	})
 

@@ -37,9 +37,11 @@ func (p *Process) Decode(result any) (seen string, err error) {
 type answerReader struct {
 	p        *Process
 	excerpt  excerpt
-	scalar   []byte // what has been read, unless it is an object or an array
-	nested   bool   // it is
-	complete bool   // scalar is
+	scalar   []byte // what has been read of a number or a word
+	text     bool   // it is a text
+	escaped  bool   // the next byte of the text is
+	nested   bool   // it is an object or an array
+	complete bool   // it is neither, and complete
 	held     bool   // a descendant holds the pipe
 }
 
@@ -61,17 +63,32 @@ func (r *answerReader) Read(b []byte) (int, error) {
 
 // look finds out what kind of answer this is, and whether it is complete if it is a scalar.
 func (r *answerReader) look(b []byte) {
-	r.scalar = bytes.TrimLeft(append(r.scalar, b...), " \t\r\n")
-	if len(r.scalar) == 0 {
+	if !r.text {
+		r.scalar = bytes.TrimLeft(append(r.scalar, b...), " \t\r\n")
+		if len(r.scalar) == 0 {
+			return
+		}
+		switch r.scalar[0] {
+		case '{', '[':
+			r.nested = true
+		case '"':
+			r.text, b = true, r.scalar[1:]
+		default:
+			r.complete = json.Valid(r.scalar)
+		}
+	}
+	if !r.text || r.complete {
 		return
 	}
-	r.complete = json.Valid(r.scalar)
-	switch first := r.scalar[0]; {
-	case first == '{' || first == '[':
-		r.nested, r.complete, r.scalar = true, false, nil
-	case first == '"' && !r.complete:
-		// Of the middle of a text, which may be long, only one thing matters: is the next byte escaped?
-		slashes := len(r.scalar) - len(bytes.TrimRight(r.scalar, `\`))
-		r.scalar = append(r.scalar[:1], `\`[:slashes%2]...)
+	for _, c := range b {
+		switch {
+		case r.escaped:
+			r.escaped = false
+		case c == '\\':
+			r.escaped = true
+		case c == '"':
+			r.complete = true
+			return
+		}
 	}
 }

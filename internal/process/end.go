@@ -63,6 +63,21 @@ func (p *Process) Abort(why error) {
 	p.limit(time.Now())
 }
 
+// AbortAtEnd waits for the end of the child, and aborts as soon as its stderr has been passed on, or a moment later.
+func (p *Process) AbortAtEnd(why error) {
+	<-p.exited
+	p.hush()
+	p.Abort(why)
+}
+
+// hush waits until stderr has been passed on, but only for a moment.
+func (p *Process) hush() {
+	select {
+	case <-p.stderr.silent:
+	case <-time.After(moment):
+	}
+}
+
 // AbortAfterGrace grants the child the grace period, and then aborts it.
 func (p *Process) AbortAfterGrace(why error) {
 	p.mu.Lock()
@@ -128,10 +143,7 @@ func (p *Process) Wait() Outcome {
 	select {
 	case <-p.stderr.silent:
 	case <-p.aborted:
-		select {
-		case <-p.stderr.silent:
-		case <-time.After(moment):
-		}
+		p.hush()
 	}
 	p.mu.Lock()
 	for _, timer := range []*time.Timer{p.lingerTimer, p.abortTimer} {

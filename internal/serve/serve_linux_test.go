@@ -313,6 +313,28 @@ var _ = Describe("a server", func() {
 		closed(r, w)
 	})
 
+	It("collects garbage again after a large parameter that was withdrawn", func() {
+		release := make(chan struct{})
+		c := serve(Function{Call: echo[string](release)}, 1)
+		c.call(frame.Header{Call: 1}, "first")
+		c.withdraw(2)
+		sent := make(chan struct{})
+		go func() {
+			defer GinkgoRecover()
+			defer close(sent)
+			c.call(frame.Header{Call: 2, Queued: true}, strings.Repeat("x", 2*largeParam))
+		}()
+		close(release)
+		c.next(frame.Result)
+		c.next(frame.Withdrawn)
+		<-sent
+		c.call(frame.Header{Call: 3}, "last")
+		c.next(frame.Result)
+		c.server.gc.mu.Lock()
+		defer c.server.gc.mu.Unlock()
+		Expect(c.server.gc.pauses).To(BeZero())
+	})
+
 	It("lets a call go on that is withdrawn too late", func() {
 		c := serve(Function{Context: true, Call: obedient}, 1)
 		c.call(frame.Header{Call: 1, Queued: true}, nil)
