@@ -145,9 +145,10 @@ var _ = Describe("what flows between parent and child", func() {
 
 		It("ends the child after the grace period", func() {
 			var answer string
-			Expect(reexec.RunReexecAction("linger", reexec.Result(&answer))).To(Succeed())
+			short := reexec.GracePeriod(50 * time.Millisecond)
+			Expect(reexec.RunReexecAction("linger", reexec.Result(&answer), short)).To(Succeed())
 			Expect(answer).To(Equal("done"))
-			err := reexec.RunReexecAction("linger, garbage", reexec.Result(&answer))
+			err := reexec.RunReexecAction("linger, garbage", reexec.Result(&answer), short)
 			Expect(err).To(MatchError(ContainSubstring("cannot decode child result")))
 		})
 
