@@ -18,7 +18,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strconv"
 	"syscall"
@@ -46,7 +45,7 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	switch len(args) {
 	case 0:
-		worker, err := furnish.Start(ctx, reexec.Cmd(inNewNamespaces))
+		worker, err := furnish.Start(ctx, reexec.Unshare("user", "mnt"))
 		if err != nil {
 			return err
 		}
@@ -117,12 +116,3 @@ var furnish = reexec.RegisterFunc("furnish", func(size int64) (path string, err 
 	}
 	return "/tmp/large", os.WriteFile("/tmp/large", make([]byte, size), 0o600)
 })
-
-// inNewNamespaces has a child be root of a new user namespace, and in a new mount namespace.
-func inNewNamespaces(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-}

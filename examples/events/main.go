@@ -18,7 +18,6 @@ import (
 	"log"
 	"net"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -28,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/examples/internal/loopback"
 )
 
 // An event is something that has happened to an interface.
@@ -97,19 +97,9 @@ func parse(m syscall.NetlinkMessage) (e event, ok bool) {
 	return e, true
 }
 
-// raise does what "ip link set lo up" does. Its child is the process in new namespaces.
+// raise raises the loopback interface. Its child is the process in new namespaces.
 var raise = reexec.RegisterFunc("raise", func(struct{}) (struct{}, error) {
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return struct{}{}, err
-	}
-	defer unix.Close(socket)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return struct{}{}, err
-	}
-	lo.SetUint16(unix.IFF_UP)
-	return struct{}{}, unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, lo)
+	return struct{}{}, loopback.Up()
 })
 
 func main() {
@@ -128,7 +118,7 @@ func run(ctx context.Context, count int, process string) error {
 	var room *reexec.Worker[struct{}, struct{}]
 	pid, err := strconv.Atoi(process)
 	if process == "" {
-		room, err = raise.Start(ctx, reexec.Cmd(inNewNamespaces))
+		room, err = raise.Start(ctx, reexec.Unshare("user", "net"))
 		if err == nil {
 			defer room.Close()
 			pid = room.PID()
@@ -156,13 +146,4 @@ func run(ctx context.Context, count int, process string) error {
 		}
 	}
 	return nil
-}
-
-// inNewNamespaces has a child be root of a new user namespace, and in a new network namespace.
-func inNewNamespaces(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
 }

@@ -19,14 +19,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strconv"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/examples/internal/loopback"
 )
 
 // listen opens a listener where it is called, in other namespaces. Open files travel, and a
@@ -96,7 +94,7 @@ func run(ctx context.Context, address, process string) error {
 // is down in a new network namespace.
 var visit = reexec.RegisterFunc("visit", func(url string) (page string, err error) {
 	if url == "" {
-		return "", raiseLoopback()
+		return "", loopback.Up()
 	}
 	response, err := http.Get(url)
 	if err != nil {
@@ -109,13 +107,7 @@ var visit = reexec.RegisterFunc("visit", func(url string) (page string, err erro
 
 // newVisitor makes a process in a new network namespace.
 func newVisitor(ctx context.Context) (*reexec.Worker[string, string], error) {
-	visitor, err := visit.Start(ctx, reexec.Cmd(func(cmd *exec.Cmd) {
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		}
-	}))
+	visitor, err := visit.Start(ctx, reexec.Unshare("user", "net"))
 	if err != nil {
 		return nil, err
 	}
@@ -123,19 +115,4 @@ func newVisitor(ctx context.Context) (*reexec.Worker[string, string], error) {
 		_ = visitor.Close()
 	}
 	return visitor, err
-}
-
-// raiseLoopback does what "ip link set lo up" does.
-func raiseLoopback() error {
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(socket)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, lo)
 }

@@ -24,9 +24,8 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/examples/internal/loopback"
 )
 
 // dial connects to an address from where it is called, and tells how long that took.
@@ -102,17 +101,7 @@ func alone(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true
 
 // service is a service in new namespaces, where it has to raise the loopback interface first.
 var service = reexec.RegisterFunc("service", func(address string) (struct{}, error) {
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return struct{}{}, err
-	}
-	defer unix.Close(socket)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return struct{}{}, err
-	}
-	lo.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, lo); err != nil {
+	if err := loopback.Up(); err != nil {
 		return struct{}{}, err
 	}
 	listener, err := net.Listen("tcp", address)
@@ -133,14 +122,7 @@ var service = reexec.RegisterFunc("service", func(address string) (struct{}, err
 
 // startService makes a process in new namespaces that listens.
 func startService(ctx context.Context, address string) (pid int, end func(), err error) {
-	worker, err := service.Start(ctx, reexec.Cmd(func(cmd *exec.Cmd) {
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Setpgid:     true,
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		}
-	}))
+	worker, err := service.Start(ctx, reexec.Unshare("user", "net"), reexec.Cmd(alone))
 	if err != nil {
 		return 0, nil, err
 	}
