@@ -24,6 +24,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
 // short is a grace period that nobody wants to wait for twice.
@@ -162,27 +163,42 @@ func (c *Conversation) calling(ctx context.Context, do string) (ended chan error
 	return ended
 }
 
+// locked does what needs mu, and gives it back even if an assertion fails.
+func (c *Conversation) locked(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
 // sent waits until so many calls are unanswered.
 func (c *Conversation) sent(n int) {
 	GinkgoHelper()
-	Eventually(func() int {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return len(c.calls)
+	Eventually(func() (sent int) {
+		c.locked(func() { sent = len(c.calls) })
+		return sent
 	}).Should(Equal(n))
+}
+
+// hasWriter waits until a call waits to write.
+func (c *Conversation) hasWriter() {
+	GinkgoHelper()
+	Eventually(func() (has bool) {
+		c.locked(func() { has = c.writer != nil })
+		return has
+	}).Should(BeTrue())
 }
 
 // idle expects that nothing is left of any call.
 func (c *Conversation) idle() {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		g.Expect(c.calls).To(BeEmpty())
-		g.Expect(c.waiting).To(BeEmpty())
-		g.Expect(c.queued).To(BeZero())
-		g.Expect(c.reader).To(BeNil())
-		g.Expect(c.writer).To(BeNil())
+		c.locked(func() {
+			g.Expect(c.calls).To(BeEmpty())
+			g.Expect(c.waiting).To(BeEmpty())
+			g.Expect(c.queued).To(BeZero())
+			g.Expect(c.reader).To(BeNil())
+			g.Expect(c.writer).To(BeNil())
+		})
 	}).Should(Succeed())
 }
 
@@ -280,14 +296,14 @@ var _ = Describe("a worker", func() {
 		first := c.calling(background, "wait")
 		c.sent(1)
 		second := c.calling(ctx, "exit")
-		Eventually(func() *Call { c.mu.Lock(); defer c.mu.Unlock(); return c.writer }).ShouldNot(BeNil())
+		c.hasWriter()
 		third := c.calling(ctx, "exit")
 		cancel(errEnough)
 		for _, ended := range []chan error{second, third} {
 			Eventually(ended).Should(Receive(Equal(&Cancelled{Cause: errEnough})))
 		}
 		fourth := c.calling(background, "exit")
-		Eventually(func() *Call { c.mu.Lock(); defer c.mu.Unlock(); return c.writer }).ShouldNot(BeNil())
+		c.hasWriter()
 		fifth := c.calling(background, "exit")
 		closed := make(chan *End)
 		c.spec.Grace = short
@@ -312,9 +328,7 @@ var _ = Describe("a worker", func() {
 		c.writing <- struct{}{} // it has seen no sign of Close yet
 		go c.Close()
 		Eventually(c.IsClosed).Should(BeTrue())
-		c.mu.Lock()
-		c.withdrawAll()
-		c.mu.Unlock()
+		c.locked(c.withdrawAll)
 		sent := make(chan error)
 		p := c.param(background, request{})
 		go func() { sent <- c.send(newCall(), p) }()
@@ -356,16 +370,17 @@ var _ = Describe("a worker", func() {
 		c := worker(spec, 1)
 		Expect(syscall.Kill(c.PID(), syscall.SIGSTOP)).To(Succeed())
 		defer func() { _ = syscall.Kill(c.PID(), syscall.SIGCONT) }()
+		Expect(unix.Waitid(unix.P_PID, c.PID(), nil, unix.WSTOPPED|unix.WNOWAIT, nil)).To(Succeed()) // all threads have
 		for frame.Send(c.p.Control, frame.Withdrawal(1000), false) == nil {
 		}
-		c.mu.Lock()
-		first, call := queued(c, 10), queued(c, 11)
-		Expect(c.withdraw(call, &doubt{errEnough, func() {}})).To(BeFalse())
-		go c.withdrawLater(call, errEnough)
-		c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 11}}, nil)
-		Expect(call.err).To(Equal(errEnough))
-		c.finish(first)
-		c.mu.Unlock()
+		c.locked(func() {
+			first, call := queued(c, 10), queued(c, 11)
+			Expect(c.withdraw(call, &doubt{errEnough, func() {}})).To(BeFalse())
+			go c.withdrawLater(call, errEnough)
+			c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 11}}, nil)
+			Expect(call.err).To(Equal(errEnough))
+			c.finish(first)
+		})
 		Expect(syscall.Kill(c.PID(), syscall.SIGCONT)).To(Succeed())
 		_, err := c.Call(background, c.param(background, request{Text: "still there"}))
 		Expect(err).NotTo(HaveOccurred())
@@ -377,19 +392,18 @@ var _ = Describe("a worker", func() {
 		c := worker(Spec{Spec: plays("serve")}, 1)
 		ctx, cancel := context.WithCancelCause(background)
 		cancel(errEnough)
-		c.mu.Lock()
-		first, call := queued(c, 10), queued(c, 11)
-		c.mu.Unlock()
+		var first, call *Call
+		c.locked(func() { first, call = queued(c, 10), queued(c, 11) })
 		c.cancel(ctx, call)
-		c.mu.Lock()
-		c.finish(first)
-		c.settle(c.doubted)
-		c.mu.Unlock()
+		c.locked(func() {
+			c.finish(first)
+			c.settle(c.doubted)
+		})
 		Consistently(c.Exited(), "20ms").ShouldNot(BeClosed())
-		c.mu.Lock()
-		c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 11}}, nil)
-		Expect(call.err).To(Equal(&Cancelled{Cause: errEnough}))
-		c.mu.Unlock()
+		c.locked(func() {
+			c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 11}}, nil)
+			Expect(call.err).To(Equal(&Cancelled{Cause: errEnough}))
+		})
 		_, err := c.Call(background, c.param(background, request{Text: "still there"}))
 		Expect(err).NotTo(HaveOccurred())
 	})
@@ -400,17 +414,18 @@ var _ = Describe("a worker", func() {
 		c := worker(Spec{Spec: plays("serve")}, 2)
 		ctx, cancel := context.WithCancelCause(background)
 		cancel(errEnough)
-		c.mu.Lock()
-		first, second, call := queued(c, 10), queued(c, 11), queued(c, 12)
-		c.withdrawAll()
-		c.mu.Unlock()
+		var first, second, call *Call
+		c.locked(func() {
+			first, second, call = queued(c, 10), queued(c, 11), queued(c, 12)
+			c.withdrawAll()
+		})
 		c.cancel(ctx, call)
-		c.mu.Lock()
-		c.finish(first)
-		c.finish(second)
-		c.settle(c.doubted)
-		c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 12}}, nil)
-		c.mu.Unlock()
+		c.locked(func() {
+			c.finish(first)
+			c.finish(second)
+			c.settle(c.doubted)
+			c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 12}}, nil)
+		})
 		Consistently(c.Exited(), "50ms").ShouldNot(BeClosed())
 	})
 
