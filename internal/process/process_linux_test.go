@@ -218,19 +218,19 @@ var _ = Describe("a child", func() {
 	})
 
 	It("whose descendant holds its pipes is waited for no longer than the grace period", func() {
-		p := start(Spec{Grace: short}, "echo 1; echo 2 >&2; sleep 2 &")
+		p := start(Spec{Grace: short}, "echo 1; echo 2 >&2; sleep 20 &")
 		begin := time.Now()
 		b, err := io.ReadAll(p.Answer)
 		Expect(err).To(Equal(ErrHeld))
 		Expect(string(b)).To(Equal("1\n"))
 		outcome := p.Wait()
-		Expect(time.Since(begin)).To(And(BeNumerically(">=", short), BeNumerically("<", time.Second)))
+		Expect(time.Since(begin)).To(And(BeNumerically(">=", short), BeNumerically("<", 15*time.Second)), "the descendant lives for 20")
 		Expect(outcome.Stderr).To(Equal("2\n"))
 		Expect(outcome.Status).NotTo(HaveOccurred())
 	})
 
 	It("whose descendant holds its pipes is not waited for once it is aborted", func() {
-		p := start(Spec{}, "echo 1; echo 2 >&2; sleep 2 & echo 3")
+		p := start(Spec{}, "echo 1; echo 2 >&2; sleep 20 & echo 3")
 		<-p.Exited()
 		p.Abort(errEnough)
 		b, err := io.ReadAll(p.Answer)
@@ -269,7 +269,7 @@ var _ = Describe("stdin", func() {
 	})
 
 	It("need not be read to its end by a descendant either", func() {
-		p := start(Spec{Input: make([]byte, 4<<20), Grace: short}, "exec 3<&0; sleep 2 >/dev/null 2>&1 <&3 & exit 0")
+		p := start(Spec{Input: make([]byte, 4<<20), Grace: short}, "exec 3<&0; sleep 20 >/dev/null 2>&1 <&3 & exit 0")
 		sent := p.Send()
 		_ = p.Wait()
 		Eventually(sent).Should(Receive(MatchError(syscall.EPIPE)))
@@ -323,12 +323,12 @@ var _ = DescribeTable("an answer", func(script string, expected any, message str
 	Entry("a number, and the child lingers", "printf 42; exec sleep 60", 42., ""),
 	Entry("a text, and the child lingers", `printf '"a"'; exec sleep 60`, "a", ""),
 	Entry("an object, and the child lingers", "printf '{}'; exec sleep 60", map[string]any{}, ""),
-	Entry("a number, and a descendant holds the pipe", "printf 42; sleep 2 &", 42., ""),
-	Entry("a list, and a descendant holds the pipe", "printf '[]'; sleep 2 &", []any{}, ""),
+	Entry("a number, and a descendant holds the pipe", "printf 42; sleep 20 &", 42., ""),
+	Entry("a list, and a descendant holds the pipe", "printf '[]'; sleep 20 &", []any{}, ""),
 	Entry("nothing", "", "", "EOF"),
 	Entry("half of one", `printf '{"a":'`, `{"a":`, "unexpected EOF"),
-	Entry("half of one, and a descendant holds the pipe", `printf '{"a":'; sleep 2 &`, `{"a":`, ErrHeld.Error()),
-	Entry("nothing, and a descendant holds the pipe", `sleep 2 &`, "", ErrHeld.Error()),
+	Entry("half of one, and a descendant holds the pipe", `printf '{"a":'; sleep 20 &`, `{"a":`, ErrHeld.Error()),
+	Entry("nothing, and a descendant holds the pipe", `sleep 20 &`, "", ErrHeld.Error()),
 	Entry("nonsense", "printf 'no, sorry'; sleep 0.02; printf ' for that'", "no, sorry for that", "invalid character 'o'"),
 	Entry("nonsense, and the child lingers", "printf '?'; exec sleep 60", "?", "invalid character '?'"),
 )
