@@ -16,6 +16,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
+	"golang.org/x/sys/unix"
 )
 
 // A gate holds functions in a child until the spec lets them pass. A function says on stderr
@@ -108,11 +109,7 @@ func end[R any](done <-chan outcome[R]) (R, error) {
 func stop(pid int) (goOn func()) {
 	GinkgoHelper()
 	Expect(syscall.Kill(pid, syscall.SIGSTOP)).To(Succeed())
-	Eventually(func() string {
-		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		_, state, _ := strings.Cut(string(stat), ") ")
-		return state
-	}).Should(HavePrefix("T"))
+	Expect(unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)).To(Succeed()) // all its threads have
 	goOn = sync.OnceFunc(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
 	DeferCleanup(goOn)
 	return goOn

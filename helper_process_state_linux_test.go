@@ -15,7 +15,12 @@ import (
 
 // children returns the status lines of the children of this process, zombies
 // included.
-func children() []string { return childrenOf(os.Getpid()) }
+func children() []string {
+	if unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD {
+		return nil // as usual, and found out much faster
+	}
+	return childrenOf(os.Getpid())
+}
 
 // kill kills a process, and never the group of this one, as would be that of PID 0.
 func kill(pid int) error {
