@@ -94,7 +94,9 @@ func register[P, A any](s shape, exists bool, call func(ctx context.Context, par
 	if !exists {
 		Register(s.name, nil) // panics
 	}
-	s.files, s.opens = mustTravel[P](s.name, "parameter"), mustTravel[A](s.name, "answer")
+	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
+		s.files, s.opens = mustTravel[P](s.name, "parameter"), mustTravel[A](s.name, "answer")
+	}
 	function := serve.Function{Name: s.name, Context: s.context, Files: s.opens}
 	function.Call = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
 		var param P
