@@ -21,7 +21,9 @@ import (
 
 // obedient says what it is told and waits for the end of its context. Then it tells of it, and
 // of contexts derived from it.
-var obedient = reexec.RegisterFuncContext("obedient", func(ctx context.Context, how string) (string, error) {
+var obedient = reexec.RegisterFuncContext("obedient", obey)
+
+func obey(ctx context.Context, how string) (string, error) {
 	cancellable, cancel := context.WithCancel(ctx)
 	defer cancel()
 	timely, cancelTimely := context.WithTimeoutCause(context.WithValue(cancellable, contextKey{}, 1), time.Hour, errors.New("other"))
@@ -53,6 +55,15 @@ var obedient = reexec.RegisterFuncContext("obedient", func(ctx context.Context, 
 		os.Exit(3)
 	}
 	return "late", nil
+}
+
+// obedientStream does so when what it yields is not wanted any more.
+var obedientStream = reexec.RegisterStream("obedient stream", func(ctx context.Context, _ struct{}, yield func(int) bool) error {
+	fmt.Fprintln(os.Stderr, "began")
+	for yield(1) {
+	}
+	_, err := obey(ctx, "return")
+	return err
 })
 
 type contextKey struct{}
@@ -395,7 +406,7 @@ var _ = Describe("contexts of functions", func() {
 	})
 
 	It("are cancelled when the parent is killed, and the child ends after the grace period", func() {
-		for _, how := range []string{"return", "stay"} {
+		for _, how := range []string{"return", "stay", "yield"} {
 			r, w, err := os.Pipe()
 			Expect(err).NotTo(HaveOccurred())
 			forever, forWriting, err := os.Pipe()
@@ -419,10 +430,8 @@ var _ = Describe("contexts of functions", func() {
 					told++
 				}
 			}
-			if how == "return" {
-				Expect(told).To(BeNumerically(">=", 4), "who returns first ends the child")
-			} else {
-				Expect(told).To(Equal(8))
+			Expect(told).To(Equal(8))
+			if how == "stay" {
 				Expect(time.Since(begin)).To(BeNumerically(">=", killedParentGrace))
 			}
 			Expect(r.Close()).To(Succeed())
@@ -512,9 +521,25 @@ func init() {
 // killed. It hands down its file 3 as stderr and its file 4 as the gate.
 func beKilledParent(how string) {
 	says, forever := os.NewFile(3, "says"), os.NewFile(4, "gate")
-	w, err := obedient.Start(background, reexec.Concurrency(2), reexec.GracePeriod(killedParentGrace),
+	grace := time.Hour
+	if how == "stay" {
+		grace = killedParentGrace
+	}
+	options := []reexec.ReexecActionOption{
+		reexec.GracePeriod(grace),
 		reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{forever, says} }),
-		reexec.Environment([]string{stderrTo4Var + "=yes"}))
+		reexec.Environment([]string{stderrTo4Var + "=yes"}),
+	}
+	if how == "yield" {
+		for range 2 {
+			go func() {
+				for range obedientStream.Call(background, struct{}{}, options...) {
+				}
+			}()
+		}
+		select {}
+	}
+	w, err := obedient.Start(background, append(options, reexec.Concurrency(2))...)
 	if err != nil {
 		panic(err)
 	}

@@ -212,6 +212,25 @@ var _ = Describe("reports", func() {
 		Expect(p.child.Wait()).To(MatchError("signal: killed"))
 	})
 
+	It("count if they had come by then, though nobody has read them", func() {
+		ours, theirs, err := socketPair()
+		Expect(err).NotTo(HaveOccurred())
+		defer ours.Close()
+		defer theirs.Close()
+		self, err := os.FindProcess(os.Getpid())
+		Expect(err).NotTo(HaveOccurred())
+		for _, report := range []string{"cloned 0 0", "joined"} {
+			_, err := theirs.WriteString(report)
+			Expect(err).NotTo(HaveOccurred())
+		}
+		Expect(ours.SetReadDeadline(time.Now())).To(Succeed())
+		first := &exec.Cmd{Process: self}
+		child, err := await(ours, first, nil)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(child).To(BeIdenticalTo(first))
+		Expect(self.Release()).To(Succeed())
+	})
+
 	It("come too late after that", func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

@@ -65,7 +65,7 @@ func orderToJoin(cmd *exec.Cmd, refs []Ref, socket *os.File) {
 // command and an error the child has been started, but is not where it should be:
 // it has ended or will do so at once, and has to be waited for all the same.
 //
-// The end of ctx kills the child until Start returns.
+// The end of ctx kills a child that has not joined them by then.
 func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
 	if len(refs) == 0 && !unsharesTime(cmd) {
 		if err := cmd.Start(); err != nil {
@@ -88,14 +88,9 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err
 		return nil, err
 	}
 
-	stop := context.AfterFunc(ctx, func() {
-		_ = cmd.Process.Kill()
-		_ = ours.SetReadDeadline(time.Now().Add(lastWords))
-	})
+	stop := context.AfterFunc(ctx, func() { _ = ours.SetReadDeadline(time.Now()) })
+	defer stop()
 	child, err = await(ours, cmd, refs)
-	if !stop() {
-		err = ErrKilled // even if it had joined already
-	}
 	if (errors.Is(err, ErrKilled) || errors.Is(err, ErrNoReport)) && child.Process != nil {
 		_ = child.Process.Kill() // there may be a clone, or what has no constructor
 	}
@@ -130,11 +125,23 @@ func socketPair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket"), nil
 }
 
-// await reads the child's reports, and returns the process that goes on.
+// await reads the child's reports, and returns the process that goes on. A child that has not reported all by the
+// socket's deadline is killed; one that has may be running its function, and it is up to others how that ends.
 func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
-	clone := 0
+	clone, killed := 0, false
+	defer func() {
+		if killed {
+			err = ErrKilled // even if it reports all the same
+		}
+	}()
 	for {
 		text, sender, err := receive(socket)
+		if errors.Is(err, os.ErrDeadlineExceeded) && !killed {
+			killed = true
+			_ = first.Process.Kill()
+			_ = socket.SetReadDeadline(time.Now().Add(lastWords))
+			continue
+		}
 		if err != nil {
 			// A clone may have died before its report: the first process of its PID
 			// namespace had ended, and waits for the clone to be reaped.
@@ -177,12 +184,21 @@ func receive(socket *os.File) (text string, sender int, err error) {
 	// A report has two paths at the most.
 	buffer, control := make([]byte, 4*unix.PathMax), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
 	var n, oobn int
-	readErr := conn.Read(func(fd uintptr) (done bool) {
+	now := func(fd uintptr) (done bool) {
 		n, oobn, err = receiveNow(int(fd), buffer, control)
-		return err != unix.EAGAIN && err != unix.EINTR
-	})
-	if err := errors.Join(readErr, err); err != nil {
-		return "", 0, err
+		return err != unix.EAGAIN
+	}
+	readErr := conn.Read(now)
+	if errors.Is(readErr, os.ErrDeadlineExceeded) {
+		controlErr := conn.Control(func(fd uintptr) {
+			if now(fd) {
+				readErr = nil // what has come before counts
+			}
+		})
+		readErr = errors.Join(readErr, controlErr)
+	}
+	if readErr != nil || err != nil {
+		return "", 0, errors.Join(readErr, err)
 	}
 	if n == 0 {
 		return "", 0, ErrNoReport
@@ -200,11 +216,15 @@ func receive(socket *os.File) (text string, sender int, err error) {
 
 // receiveNow receives what has been sent already. All of it is 0 at the end.
 func receiveNow(fd int, buffer, control []byte) (n, controlLen int, err error) {
-	for range 2 { // the kernel looks for reports, and then for the end: both may come in between
+	for tries := 0; tries < 2; { // the kernel looks for reports, and then for the end: both may come in between
 		n, controlLen, _, _, err = unix.Recvmsg(fd, buffer, control, unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
 		if controlLen > 0 || err != nil { // a report, which may be empty, comes with credentials
 			break
 		}
+		tries++
 	}
 	return n, controlLen, err
 }

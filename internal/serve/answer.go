@@ -6,7 +6,6 @@ import (
 
 	"example.com/gons/reexec/internal/frame"
 	"example.com/gons/reexec/internal/pipe"
-	"example.com/gons/reexec/internal/testsupport"
 )
 
 // A decodeError is the error of a parameter that could not be decoded.
@@ -88,10 +87,10 @@ func (s *server) tell(h frame.Header, value any) {
 	s.write(frame.MustEncode(h, value))
 }
 
-// write writes an answer. Where nobody listens any more, the child ends.
+// write writes an answer. Where nobody listens any more, the parent has ended.
 func (s *server) write(encoded *frame.Encoded) {
 	pipe.Grow(s.answers, len(encoded.Bytes()))
-	if _, err := s.answers.Write(encoded.Bytes()); err != nil {
-		testsupport.Exit(1)
+	if _, err := s.answers.Write(encoded.Bytes()); err != nil && s.control != nil {
+		s.control.orphaned()
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"example.com/gons/reexec/internal/frame"
 	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/testsupport"
 )
 
 // A control is the socket to the parent, which says what has become of calls, and that the parent
@@ -56,15 +57,23 @@ func newControl(o orders.Orders, contexts bool) *control {
 // listen is the goroutine that waits for the parent's messages, and for its end.
 func (c *control) listen() {
 	_ = frame.Listen(c.socket, &c.mu, c.obey) // whatever ends it: there is nobody to listen to any more
-	// Its stderr may have been a pipe to the parent. What a function says while it cleans up must not end it.
-	signal.Ignore(syscall.SIGPIPE)
+	c.orphaned()
+}
+
+// orphaned grants the calls that are being served the grace period, since the parent has ended. No others begin.
+func (c *control) orphaned() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.orphan {
+		return
+	}
 	c.orphan = true
+	// Its stderr may have been a pipe to the parent. What a function says while it cleans up must not end it.
+	signal.Ignore(syscall.SIGPIPE)
 	for _, ctx := range c.running {
 		ctx.end(context.Canceled, errOrphan)
 	}
-	afterGrace(c.grace)
+	time.AfterFunc(c.grace, func() { testsupport.Exit(1) })
 }
 
 // obey does what a message says. It needs mu.
@@ -98,7 +107,7 @@ func (c *control) drain() {
 }
 
 // begin begins a call, which gets its files. It does not if the call has been withdrawn while others
-// came first.
+// came first, or the parent has ended.
 func (c *control) begin(param *frame.Frame) (ctx context.Context, begun bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,7 +128,7 @@ func (c *control) begin(param *frame.Frame) (ctx context.Context, begun bool) {
 		delete(c.files, param.Call)
 		param.Receive(files.descriptors, files.lost)
 	}
-	if told.Withdraw {
+	if told.Withdraw || c.orphan {
 		return nil, false
 	}
 	if !c.contexts {
@@ -129,9 +138,6 @@ func (c *control) begin(param *frame.Frame) (ctx context.Context, begun bool) {
 	c.running[param.Call] = running
 	if told.Cancel {
 		running.end(told.ContextErr())
-	}
-	if c.orphan {
-		running.end(context.Canceled, errOrphan)
 	}
 	return running, true
 }

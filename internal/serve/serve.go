@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"sync"
-	"time"
 
 	"example.com/gons/reexec/internal/frame"
 	"example.com/gons/reexec/internal/orders"
@@ -164,9 +163,4 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 	s.conclude(param.Call, result, err)
 	<-s.slots
 	returned = true
-}
-
-// afterGrace ends the child when its parent is no more and the grace period is over.
-func afterGrace(grace time.Duration) {
-	time.AfterFunc(grace, func() { testsupport.Exit(1) })
 }

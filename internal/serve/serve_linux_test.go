@@ -287,14 +287,33 @@ var _ = Describe("a server", func() {
 		Expect(c.server.control.running).To(BeEmpty())
 	})
 
-	It("tells all calls of the end of the parent", func() {
-		c := serve(Function{Context: true, Call: obedient}, 2)
+	It("tells all calls of the end of the parent, and begins no more", func() {
+		c := serve(Function{Context: true, Call: obedient}, 3)
 		c.call(frame.Header{Call: 1}, nil)
 		c.call(frame.Header{Call: 2}, nil)
+		Eventually(func() int { return len(c.server.slots) }).Should(Equal(2))
 		Expect(c.socket.Close()).To(Succeed())
-		c.call(frame.Header{Call: 3}, nil)
-		for range 3 {
+		for range 2 {
 			Expect(says[[]string](c, frame.Result)[:2]).To(Equal([]string{"context canceled", errOrphan.Error()}))
+		}
+		c.call(frame.Header{Call: 3}, nil)
+		Expect(c.next(frame.Withdrawn).Call).To(Equal(uint64(3)))
+	})
+
+	It("lets calls end, though nobody takes their answers any more", func() {
+		cleanedUp := make(chan error, 2)
+		c := serve(Function{Context: true, Call: func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
+			for emit("event") {
+			}
+			cleanedUp <- context.Cause(ctx)
+			return nil, nil
+		}}, 2)
+		c.call(frame.Header{Call: 1}, nil)
+		c.call(frame.Header{Call: 2}, nil)
+		c.next(frame.Event)
+		Expect(c.answers.Close()).To(Succeed())
+		for range 2 {
+			Eventually(cleanedUp).Should(Receive(Equal(errOrphan)))
 		}
 	})
 
