@@ -66,16 +66,19 @@ type FuncError struct {
 
 func newFuncError(name string, answer frame.Frame) error {
 	failure := failureOf(answer)
-	return &FuncError{Func: name, Message: failure.Message, Errno: syscall.Errno(failure.Errno), causes: failure.Causes()}
+	e := &FuncError{Func: name, Message: failure.Message, causes: failure.Causes()}
+	if len(failure.Errnos) > 0 {
+		e.Errno = failure.Errnos[0]
+	}
+	return e
 }
 
 // Error returns the text of the error that the function returned, as one line.
 func (e *FuncError) Error() string { return oneLine(e.Message) }
 
-// Unwrap returns what has travelled of the function's error: its [syscall.Errno], so that
-// [errors.Is] finds for instance [fs.ErrNotExist] on both sides, and
-// [context.Canceled], [context.DeadlineExceeded] and [os.ErrClosed] if they were in its
-// chain.
+// Unwrap returns what has travelled of the function's error: what was in its chain of
+// [syscall.Errno], so that [errors.Is] finds for instance [syscall.ENOENT] on both sides, and of the
+// errors that packages context and os declare, such as [context.Canceled] and [fs.ErrNotExist].
 func (e *FuncError) Unwrap() error {
 	switch {
 	case len(e.causes) == 1:

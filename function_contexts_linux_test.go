@@ -439,7 +439,7 @@ var _ = Describe("contexts of functions", func() {
 		}
 	})
 
-	DescribeTable("have their end remembered in a function's error",
+	DescribeTable("have their end remembered in a function's error, as is what else is known on both sides",
 		func(kind string, is ...error) {
 			for _, by := range ways[string, int]() {
 				_, err := by(failKind, kind)
@@ -455,6 +455,8 @@ var _ = Describe("contexts of functions", func() {
 		Entry(nil, "deadline", context.DeadlineExceeded),
 		Entry(nil, "closed", os.ErrClosed),
 		Entry(nil, "several", context.Canceled, context.DeadlineExceeded, os.ErrClosed, syscall.EBUSY),
+		Entry(nil, "two", syscall.EBUSY, fs.ErrNotExist),
+		Entry(nil, "not there", fs.ErrNotExist),
 		Entry(nil, "none"),
 	)
 
@@ -491,11 +493,13 @@ var babbling = reexec.RegisterFunc("babbling", func(i int) (int, error) {
 
 // failKinds are errors that are to be recognised in the parent.
 var failKinds = map[string]error{
-	"canceled": context.Canceled,
-	"deadline": fmt.Errorf("wrapped: %w", context.DeadlineExceeded),
-	"closed":   &fs.PathError{Op: "read", Path: "x", Err: os.ErrClosed},
-	"several":  errors.Join(context.Canceled, context.DeadlineExceeded, os.ErrClosed, syscall.EBUSY),
-	"none":     errors.New("none of them"),
+	"canceled":  context.Canceled,
+	"deadline":  fmt.Errorf("wrapped: %w", context.DeadlineExceeded),
+	"closed":    &fs.PathError{Op: "read", Path: "x", Err: os.ErrClosed},
+	"several":   errors.Join(context.Canceled, context.DeadlineExceeded, os.ErrClosed, syscall.EBUSY),
+	"two":       errors.Join(syscall.EBUSY, syscall.ENOENT),
+	"not there": fs.ErrNotExist,
+	"none":      errors.New("none of them"),
 }
 
 var failKind = reexec.RegisterFunc("fail in a kind of way", func(kind string) (int, error) {

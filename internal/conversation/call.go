@@ -167,7 +167,7 @@ func (c *Conversation) begins(call *Call) bool {
 // write sends a parameter to the child, after its files.
 func (c *Conversation) write(call *Call, descriptors []int, encoded *frame.Encoded) error {
 	if len(descriptors) > 0 {
-		err := frame.SendFiles(c.p.Control, call.number, descriptors)
+		err := frame.SendFiles(c.p.Control, call.number, descriptors, false)
 		for _, gone := range []error{syscall.EPIPE, syscall.ECONNRESET, os.ErrDeadlineExceeded, os.ErrClosed} {
 			if errors.Is(err, gone) {
 				return nil // the child's end says more

@@ -82,7 +82,7 @@ func init() {
 					all = append(all, null)
 				}
 				descriptors, _ := frame.Duplicate(all)
-				_ = frame.SendFiles(socket, call, descriptors)
+				_ = frame.SendFiles(socket, call, descriptors, false)
 			case "cancel":
 				_ = frame.Send(socket, frame.Message{Call: call, Cancel: true}, true)
 			case "frame":

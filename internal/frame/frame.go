@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -33,32 +34,53 @@ const (
 // A Failure is what travels of an error.
 type Failure struct {
 	Message string
-	Errno   int   `json:",omitempty"` // the first syscall.Errno in its chain
-	Is      []int `json:",omitempty"` // which of the wellKnown were in its chain
+	Errnos  []syscall.Errno `json:",omitempty"` // all that are in its chain
+	Is      []int           `json:",omitempty"` // which of the wellKnown were in its chain
 }
 
-// wellKnown are errors that are the same on both sides.
-var wellKnown = []error{context.DeadlineExceeded, context.Canceled, os.ErrClosed}
+// wellKnown are errors that are the same on both sides: those of packages context and os.
+var wellKnown = []error{
+	context.DeadlineExceeded, context.Canceled,
+	os.ErrInvalid, os.ErrPermission, os.ErrExist, os.ErrNotExist, os.ErrClosed, os.ErrNoDeadline, os.ErrDeadlineExceeded,
+}
 
 // NewFailure keeps of an error what is understood elsewhere.
 func NewFailure(what string, err error) Failure {
-	f := Failure{Message: what + err.Error()}
+	f := Failure{Message: what + err.Error(), Errnos: errnos(err)}
 	for i, known := range wellKnown {
-		if errors.Is(err, known) {
+		implied := func(errno syscall.Errno) bool { return errno.Is(known) }
+		if errors.Is(err, known) && !slices.ContainsFunc(f.Errnos, implied) {
 			f.Is = append(f.Is, i)
 		}
-	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		f.Errno = int(errno)
 	}
 	return f
 }
 
+// errnos returns all in the tree of an error, in the order in which errors.As looks for them.
+func errnos(err error) (all []syscall.Errno) {
+	if errno, ok := err.(syscall.Errno); ok {
+		return []syscall.Errno{errno}
+	}
+	switch wrapper := err.(type) {
+	case interface{ Unwrap() error }:
+		all = errnos(wrapper.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range wrapper.Unwrap() {
+			all = append(all, errnos(err)...)
+		}
+	}
+	if as, ok := err.(interface{ As(any) bool }); ok {
+		if errno := new(syscall.Errno); as.As(errno) {
+			all = append([]syscall.Errno{*errno}, all...)
+		}
+	}
+	return all
+}
+
 // Causes are what errors.Is finds.
 func (f Failure) Causes() (causes []error) {
-	if f.Errno != 0 {
-		causes = append(causes, syscall.Errno(f.Errno))
+	for _, errno := range f.Errnos {
+		causes = append(causes, errno)
 	}
 	for _, i := range f.Is {
 		if i >= 0 && i < len(wellKnown) { // a child may say anything

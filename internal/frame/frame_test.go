@@ -175,6 +175,19 @@ func withFiles(files int, names, value string) []byte {
 	return append(header, value...)
 }
 
+// An aliasOfErrno says by itself which errno it is.
+type aliasOfErrno struct{ error }
+
+func (aliasOfErrno) As(target any) bool {
+	errno, ok := target.(*syscall.Errno)
+	if ok {
+		*errno = syscall.EXDEV
+	}
+	return ok
+}
+
+func (e aliasOfErrno) Unwrap() error { return e.error }
+
 var _ = DescribeTable("what travels of an error", func(err error, failure Failure, causes ...error) {
 	f := read(mustEncode(Header{Kind: Failed}, NewFailure("what: ", err)))
 	var got Failure
@@ -185,12 +198,14 @@ var _ = DescribeTable("what travels of an error", func(err error, failure Failur
 },
 	Entry("its text", errors.New("no"), Failure{}),
 	Entry("an errno", &fs.PathError{Op: "open", Path: "/", Err: syscall.ENOENT},
-		Failure{Errno: int(syscall.ENOENT)}, syscall.ENOENT),
-	Entry("the first of two", errors.Join(syscall.EIO, syscall.EPERM), Failure{Errno: int(syscall.EIO)}, syscall.EIO),
+		Failure{Errnos: []syscall.Errno{syscall.ENOENT}}, syscall.ENOENT),
+	Entry("many", errors.Join(fmt.Errorf("%w", syscall.EIO), errors.New("no"), aliasOfErrno{errors.Join(syscall.EPERM)}),
+		Failure{Errnos: []syscall.Errno{syscall.EIO, syscall.EXDEV, syscall.EPERM}}, syscall.EIO, syscall.EXDEV, syscall.EPERM),
 	Entry("cancelled", fmt.Errorf("oh: %w", context.Canceled), Failure{Is: []int{1}}, context.Canceled),
 	Entry("too late", context.DeadlineExceeded, Failure{Is: []int{0}}, context.DeadlineExceeded),
-	Entry("closed", os.ErrClosed, Failure{Is: []int{2}}, os.ErrClosed),
+	Entry("closed", os.ErrClosed, Failure{Is: []int{6}}, os.ErrClosed),
+	Entry("not there, without an errno", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist}, Failure{Is: []int{5}}, fs.ErrNotExist),
 	Entry("everything", errors.Join(os.ErrClosed, context.Canceled, context.DeadlineExceeded, syscall.EINTR),
-		Failure{Errno: int(syscall.EINTR), Is: []int{0, 1, 2}},
+		Failure{Errnos: []syscall.Errno{syscall.EINTR}, Is: []int{0, 1, 6}},
 		syscall.EINTR, context.DeadlineExceeded, context.Canceled, os.ErrClosed),
 )

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -37,7 +38,7 @@ func FuzzAnswer(f *testing.F) {
 		Refusal:   "package gons: no",
 		Result:    "result",
 		Event:     []any{1, map[string]any{"File": struct{}{}}},
-		Failed:    Failure{Message: "m", Errno: 2, Is: []int{2, 99}},
+		Failed:    Failure{Message: "m", Errnos: []syscall.Errno{2}, Is: []int{2, 99}},
 		Panicked:  Panic{Value: "v", Stack: []byte("s")},
 		Bad:       "bad",
 		Withdrawn: nil,

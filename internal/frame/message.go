@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // A Message travels on the socket between a function and its caller, beside the
@@ -75,7 +77,7 @@ const (
 	withdrawMessage = 'W' // call, 0
 	cancelMessage   = 'C' // call, Err, Cause
 	filesMessage    = 'F' // call, number of files
-	maxCause        = 4096
+	maxCause        = 32 << 10
 )
 
 // bytes encodes a message but for its files.
@@ -89,7 +91,10 @@ func (m Message) bytes() []byte {
 	case m.Cancel:
 		b[0] = cancelMessage
 		b = append(b, m.Err)
-		return append(b, strings.ToValidUTF8(m.Cause[:min(len(m.Cause), maxCause)], "")...)
+		if len(m.Cause) > maxCause {
+			m.Cause = strings.ToValidUTF8(m.Cause[:maxCause], "") // not half a letter
+		}
+		return append(b, m.Cause...)
 	}
 	b[0] = filesMessage
 	return binary.BigEndian.AppendUint16(b, uint16(len(m.Files)))
@@ -145,16 +150,28 @@ func Duplicate(files []*os.File) (descriptors []int, err error) {
 	return descriptors, nil
 }
 
-// SendFiles sends the descriptors for a call, and closes them.
-func SendFiles(socket *os.File, call uint64, descriptors []int) error {
+// SendFiles sends the descriptors for a call, and closes them. As many files as a process may have open may be on their
+// way already (unix(7)). Then it tries again, for some seconds. A patient sender tries for ever, before the first of the
+// files: later it would keep others, that are in the same need, from going on.
+func SendFiles(socket *os.File, call uint64, descriptors []int, patient bool) error {
 	defer func() { CloseAll(descriptors) }()
 	for len(descriptors) > 0 {
 		n := min(len(descriptors), maxFiles)
-		if err := Send(socket, Message{Call: call, Files: descriptors[:n]}, true); err != nil {
+		err := Send(socket, Message{Call: call, Files: descriptors[:n]}, true)
+		begin, pause := time.Now(), time.Millisecond
+		for errors.Is(err, syscall.ETOOMANYREFS) && (patient || time.Since(begin) < patience) {
+			time.Sleep(pause)
+			pause = min(2*pause, 50*time.Millisecond)
+			err = Send(socket, Message{Call: call, Files: descriptors[:n]}, true)
+		}
+		if err != nil {
 			return err
 		}
 		CloseAll(descriptors[:n])
-		descriptors = descriptors[n:]
+		descriptors, patient = descriptors[n:], false
 	}
 	return nil
 }
+
+// patience is how long a sender that is not patient tries.
+var patience = 2 * time.Second

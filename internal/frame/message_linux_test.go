@@ -83,7 +83,7 @@ var _ = Describe("a message", func() {
 		a, b := pair()
 		g.Expect(Send(a, Withdrawal(1), false)).To(g.Succeed())
 		_, descriptors := nulls(2)
-		g.Expect(SendFiles(b, 2, descriptors)).To(g.Succeed())
+		g.Expect(SendFiles(b, 2, descriptors, false)).To(g.Succeed())
 		g.Expect(b.Close()).To(g.Succeed())
 		m, err := Receive(a)
 		g.Expect(err).NotTo(g.HaveOccurred())
@@ -143,6 +143,11 @@ var _ = Describe("a message", func() {
 			cancel(errors.New(strings.Repeat("x", maxCause+1)))
 			return ctx, func() {}
 		}, context.Canceled, errors.New(strings.Repeat("x", maxCause))),
+		Entry("with a cause that is no text", func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			cancel(errors.New("a\xffb\x00"))
+			return ctx, func() {}
+		}, context.Canceled, errors.New("a\xffb\x00")),
 		Entry("otherwise", func() (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancelCause(context.Background())
 			cancel(errors.New("a break"))
@@ -172,7 +177,7 @@ var _ = Describe("a message", func() {
 	DescribeTable("carries files", func(n, messages int) {
 		a, b := pair()
 		files, descriptors := nulls(n)
-		g.Expect(SendFiles(a, 5, descriptors)).To(g.Succeed())
+		g.Expect(SendFiles(a, 5, descriptors, false)).To(g.Succeed())
 		var got []int
 		for range messages {
 			m, err := Receive(b)
@@ -221,14 +226,14 @@ var _ = Describe("a message", func() {
 		a, b := pair()
 		g.Expect(b.Close()).To(g.Succeed())
 		_, descriptors := nulls(300)
-		g.Expect(SendFiles(a, 1, descriptors)).To(g.MatchError(syscall.EPIPE))
+		g.Expect(SendFiles(a, 1, descriptors, false)).To(g.MatchError(syscall.EPIPE))
 	})
 
 	It("that is given to no frame leaves no files", func() {
 		a, b := pair()
 		for range 3 {
 			_, descriptors := nulls(2)
-			g.Expect(SendFiles(a, 1, descriptors)).To(g.Succeed())
+			g.Expect(SendFiles(a, 1, descriptors, false)).To(g.Succeed())
 		}
 		f := read(withFiles(1, `["YQ=="]`, "{}"))
 		for _, value := range []any{new(string), new([]*os.File), new(explosive)} {
@@ -339,6 +344,7 @@ var _ = Describe("a message", func() {
 	},
 		Entry("some are lost, and the others closed", "few", "lost, and none left"),
 		Entry("too many on their way have to wait", "crowd", "all"),
+		Entry("too many on their way have to wait, however long that takes", "patient", "all"),
 		Entry("too many on their way are an error in the end", "stuck", "sendmsg: too many references: cannot splice"),
 	)
 
@@ -356,7 +362,7 @@ func init() {
 		for range 3 {
 			descriptors, err := Duplicate([]*os.File{null, null, null, null, null, null})
 			must(err)
-			must(SendFiles(a, 1, descriptors))
+			must(SendFiles(a, 1, descriptors, false))
 		}
 		before := openFiles()
 		limitFiles(before + 3)
@@ -377,7 +383,7 @@ func init() {
 			fmt.Println("lost, and none left")
 		}
 	}
-	crowd := func(receive func(socket *os.File)) {
+	crowd := func(receive func(socket *os.File), patient bool) {
 		a, b := sockets()
 		runtime.LockOSThread()
 		limitFiles(64)
@@ -392,22 +398,25 @@ func init() {
 			}
 			descriptors, err := Duplicate(files)
 			must(err)
-			if err := SendFiles(a, 1, descriptors); err != nil {
+			if err := SendFiles(a, 1, descriptors, patient); err != nil {
 				fmt.Println(err)
 				os.Exit(0)
 			}
 		}
 		fmt.Println("all")
 	}
-	specs.Roles["crowd"] = func([]string) {
-		crowd(func(socket *os.File) {
-			time.Sleep(20 * time.Millisecond)
-			must(Listen(socket, &sync.Mutex{}, func(m Message) { CloseAll(m.Files) }))
-		})
+	listen := func(socket *os.File) {
+		time.Sleep(20 * time.Millisecond)
+		must(Listen(socket, &sync.Mutex{}, func(m Message) { CloseAll(m.Files) }))
+	}
+	specs.Roles["crowd"] = func([]string) { crowd(listen, false) }
+	specs.Roles["patient"] = func([]string) {
+		patience = 0
+		crowd(listen, true)
 	}
 	specs.Roles["stuck"] = func([]string) {
-		maxPause = 4 * time.Millisecond
-		crowd(func(*os.File) {})
+		patience = 4 * time.Millisecond
+		crowd(func(*os.File) {}, false)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,21 +60,11 @@ func Send(socket *os.File, m Message, wait bool) error {
 		}
 		return os.NewSyscallError("sendmsg", err)
 	}
-	for pause := time.Millisecond; ; pause *= 2 {
-		writeErr := conn.Write(send)
-		switch {
-		case writeErr != nil:
-			return writeErr
-		case !errors.Is(err, unix.ETOOMANYREFS) || pause > maxPause:
-			return os.NewSyscallError("sendmsg", err)
-		}
-		// As many files as a process may have open are on their way already (unix(7)).
-		time.Sleep(pause)
+	if writeErr := conn.Write(send); writeErr != nil {
+		return writeErr
 	}
+	return os.NewSyscallError("sendmsg", err)
 }
-
-// maxPause is the longest time between two tries to send.
-var maxPause = time.Second
 
 // Receive receives a message that has been sent already, or else returns [ErrNone]. [io.EOF] says
 // that the other end is closed.
@@ -116,9 +105,14 @@ func Listen(socket *os.File, lock sync.Locker, handle func(Message)) error {
 	return errors.Join(readErr, err)
 }
 
+// buffers are for what is received, which is rarely as much.
+var buffers = sync.Pool{New: func() any { return new([16 + maxCause]byte) }}
+
 // receive receives a message, if there is one.
 func receive(fd int) (Message, error) {
-	buffer, rights := make([]byte, 16+maxCause), make([]byte, unix.CmsgSpace(4*maxFiles))
+	memory := buffers.Get().(*[16 + maxCause]byte)
+	defer buffers.Put(memory)
+	buffer, rights := memory[:], make([]byte, unix.CmsgSpace(4*maxFiles))
 	for reset, ended := false, false; ; {
 		n, rightsLen, _, _, err := unix.Recvmsg(fd, buffer, rights, closeOnExec|unix.MSG_DONTWAIT)
 		switch {

@@ -158,5 +158,5 @@ func (c *control) sendFiles(call uint64, descriptors []int) error {
 		frame.CloseAll(descriptors)
 		return errors.ErrUnsupported
 	}
-	return frame.SendFiles(c.socket, call, descriptors)
+	return frame.SendFiles(c.socket, call, descriptors, true) // its parent may be slow
 }

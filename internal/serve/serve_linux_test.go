@@ -120,7 +120,7 @@ func (c *caller) sendFiles(call uint64, files ...*os.File) {
 	GinkgoHelper()
 	descriptors, err := frame.Duplicate(files)
 	Expect(err).NotTo(HaveOccurred())
-	Expect(frame.SendFiles(c.socket, call, descriptors)).To(Succeed())
+	Expect(frame.SendFiles(c.socket, call, descriptors, false)).To(Succeed())
 }
 
 // cancel tells of the end of a context, for a reason.
@@ -228,7 +228,7 @@ var _ = Describe("a server", func() {
 	},
 		Entry("an error", func(context.Context, func(any) error, func(any) bool) (any, error) {
 			return 1, fmt.Errorf("no: %w", syscall.ENOENT)
-		}, frame.Failed, frame.Failure{Message: "no: no such file or directory", Errno: int(syscall.ENOENT)}),
+		}, frame.Failed, frame.Failure{Message: "no: no such file or directory", Errnos: []syscall.Errno{syscall.ENOENT}}),
 		Entry("a parameter of another type", echo[int](nil), frame.Bad,
 			frame.Failure{Message: "cannot decode parameter in child, reason: json: cannot unmarshal string into Go value of type int"}),
 		Entry("a result that cannot be encoded", func(context.Context, func(any) error, func(any) bool) (any, error) {
@@ -244,7 +244,7 @@ var _ = Describe("a server", func() {
 			f, _ := os.Open(os.DevNull)
 			_ = f.Close()
 			return f, nil
-		}, frame.Bad, frame.Failure{Message: "cannot send result in child, reason: cannot send file /dev/null: file already closed", Is: []int{2}}),
+		}, frame.Bad, frame.Failure{Message: "cannot send result in child, reason: cannot send file /dev/null: file already closed", Is: []int{6}}),
 	)
 
 	It("sends events, until they are not wanted any more", func() {
