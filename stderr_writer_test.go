@@ -98,6 +98,14 @@ var hangInContext = reexec.RegisterFuncContext("hang in context", func(ctx conte
 	return s, ctx.Err()
 })
 
+// clamour yields an event, says something, and does not return before its context ends.
+var clamour = reexec.RegisterStream("clamour", func(ctx context.Context, _ struct{}, yield func(int) bool) error {
+	yield(1)
+	fmt.Fprintln(os.Stderr, "noise")
+	<-ctx.Done()
+	return ctx.Err()
+})
+
 func init() {
 	reexec.Register("say, then hang", func() { fmt.Fprintln(os.Stderr, "hanging"); time.Sleep(time.Hour) })
 	reexec.Register("say much", func() {
@@ -132,6 +140,25 @@ var _ = Describe("a writer of stderr", func() {
 				begins()
 				_, err := say.Call(ctx, 1, options...)
 				return err
+			},
+			"a call that obeys its context": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+				begins()
+				_, err := hangInContext.Call(ctx, "hang", append(options, reexec.GracePeriod(time.Hour))...)
+				return err
+			},
+			"a stream": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) (err error) {
+				begins()
+				for _, err = range clamour.Call(ctx, struct{}{}, append(options, reexec.GracePeriod(time.Hour))...) {
+				}
+				return err
+			},
+			"a loop that is left": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+				begins()
+				for range clamour.Call(background, struct{}{}, append(options, reexec.GracePeriod(time.Hour))...) {
+					<-ctx.Done()
+					break
+				}
+				return context.Cause(ctx)
 			},
 			"a worker's call": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
 				w, err := hang.Start(background, options...)
@@ -179,6 +206,9 @@ var _ = Describe("a writer of stderr", func() {
 			Entry(nil, "an action that answers"),
 			Entry(nil, "a call"),
 			Entry(nil, "a call that answers"),
+			Entry(nil, "a call that obeys its context"),
+			Entry(nil, "a stream"),
+			Entry(nil, "a loop that is left"),
 			Entry(nil, "a worker's call"),
 			Entry(nil, "a worker's call, by the context of Start"),
 		)
@@ -193,6 +223,9 @@ var _ = Describe("a writer of stderr", func() {
 			},
 			Entry(nil, "a call"),
 			Entry(nil, "a call that answers"),
+			Entry(nil, "a call that obeys its context"),
+			Entry(nil, "a stream"),
+			Entry(nil, "a loop that is left"),
 			Entry(nil, "a worker's call"),
 			Entry(nil, "a worker's call, by the context of Start"),
 		)

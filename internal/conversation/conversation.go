@@ -36,6 +36,7 @@ type Conversation struct {
 	closing chan struct{} // closed by Close
 	close   func()
 	end     func() *End
+	ending  sync.WaitGroup // waits for the end of a child whose call was cancelled
 
 	mu     sync.Mutex  // guards what follows
 	last   uint64      // number of the last call
@@ -173,6 +174,7 @@ func (c *Conversation) tell(message frame.Message, cause error) {
 		return
 	}
 	c.p.AbortAfterGrace(cause)
+	c.ending.Go(func() { c.p.AbortAtEnd(cause) }) // a writer of stderr may block, or somebody else hold it open
 }
 
 // canCancel tells whether the child can be told of the end of a context.

@@ -103,6 +103,7 @@ func (c *Conversation) hangUp() *End {
 	}
 	c.wait(newCall(), func() bool { return false }) // until all has been read
 	e.Outcome = c.p.Wait()
+	c.ending.Wait()
 	c.p.Close()
 
 	c.mu.Lock()
