@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/frame"
 )
 
@@ -40,6 +41,10 @@ type JoinError struct {
 	Err  error  // why, usually a syscall.Errno
 
 	text string // what Error says
+}
+
+func newJoinError(e *birth.JoinError) *JoinError {
+	return &JoinError{Type: e.Kind, Path: e.Path, Err: e.Err, text: oneLine(e.Text)}
 }
 
 // Error says in the words of package gons what went wrong, and where the reason alone

@@ -151,7 +151,7 @@ func (f facts) joinFailure(join *birth.JoinError) error {
 	f.Stderr = text // as if the child itself had said so
 	var cause error = join
 	if join.Kind != "" {
-		cause = &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: text}
+		cause = newJoinError(join)
 	}
 	if !f.function {
 		text = fmt.Sprintf("child failed with stderr message %q", text)

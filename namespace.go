@@ -51,7 +51,7 @@ func namespacesOf(pid int, types []string) (namespaces []Namespace, err error) {
 		return nil, err
 	}
 	defer process.Close()
-	opened, err := process.Open()
+	opened, err := process.Open(0)
 	defer birth.Close(opened)
 	for _, ns := range opened {
 		namespaces = append(namespaces, Namespace{Type: ns.Type, Path: ns.Path})

@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
 // byFile refers to a neighbour's namespaces by files, which are closed at once.
@@ -190,6 +191,14 @@ var _ = Describe("namespaces by file", func() {
 		id := n.ID("net")
 		n.End()
 		Expect(visit(namespaces)).To(HaveKeyWithValue("net", id))
+	})
+
+	It("is joined from a process that is not dumpable", func() {
+		n := newNeighbour("user", "net")
+		namespaces := n.byFile("user", "net")
+		Expect(unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)).To(Succeed())
+		defer func() { Expect(unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)).To(Succeed()) }()
+		Expect(visit(namespaces)).To(HaveKeyWithValue("net", n.ID("net")))
 	})
 
 	It("is an error without an open file", func() {

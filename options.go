@@ -32,7 +32,8 @@ func Namespaces(namespaces []Namespace) ReexecActionOption {
 //
 // The order matters for "user": an ordinary user names it first, since it gives the
 // rights to join the others. See [NamespacesOf] for when it comes last. The types of
-// [Namespaces] are joined after those of Target.
+// [Namespaces] are joined after those of Target. A type that is named is left out only if the
+// child is in that namespace anyway, and so not if [Unshare] or [Cmd] give it a new one.
 //
 // It is the process that has this PID when Target is called. The option keeps hold of it,
 // so that no other process that gets the same PID is mistaken for it; the option may be

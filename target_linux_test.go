@@ -1,10 +1,14 @@
 package reexec_test
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"syscall"
 	"unsafe"
 
 	"example.com/gons/reexec"
@@ -135,11 +139,40 @@ var _ = Describe("a target", func() {
 			{reexec.Target(n.PID, "user", "time"), reexec.Namespaces(n.namespaces("!time"))},
 			{reexec.Target(n.PID), reexec.Target(n.PID)},
 			{reexec.Target(n.PID, "user", "user")},
+			// Those that would be left out count, too.
+			{reexec.Target(unix.Getpid(), "uts", "uts")},
+			{reexec.Target(unix.Getpid(), "net"), reexec.Namespaces(n.namespaces("net"))},
+			{reexec.Unshare("user", "net"), reexec.Unshare("net")},
 		} {
 			for _, way := range waysIn {
 				Expect(way.run(options...)).To(MatchError(ContainSubstring("cannot start child, reason: duplicate namespace order type")))
 			}
 		}
+		_, err := reexec.NamespacesOf(unix.Getpid(), "uts", "uts")
+		Expect(err).To(MatchError(ContainSubstring("duplicate")))
+	})
+
+	It("counts where the child gets new namespaces, but would have been left out otherwise", func() {
+		specs.NeedsNamespaces("user", "net")
+		self := reexec.Target(unix.Getpid(), "net")
+		for _, anew := range []reexec.ReexecActionOption{
+			reexec.Unshare("net"),
+			reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET} }),
+		} {
+			if specs.IsRoot() {
+				expectTarget(nil, nil, self, anew)
+			}
+		}
+		// From a user namespace below there is no way back.
+		_, err := whereami.Call(background, struct{}{}, reexec.Unshare("user", "net"), self)
+		var join *reexec.JoinError
+		Expect(errors.As(err, &join)).To(BeTrue())
+		Expect(join.Type).To(Equal("net"))
+		Expect(err).To(MatchError(unix.EPERM))
+
+		ids, err := whereami.Call(background, struct{}{}, reexec.Unshare("user", "net"), reexec.Target(unix.Getpid()))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(ids["net"]).NotTo(Equal(specs.NamespaceID("self", "net")), "without types none is asked for that one has")
 	})
 
 	It("must be there", func() {
@@ -151,7 +184,10 @@ var _ = Describe("a target", func() {
 				Expect(err).To(MatchError(fs.ErrNotExist))
 				Expect(err).To(MatchError(ContainSubstring("cannot start child, reason: cannot find net namespace of process %d: "+
 					"no such file or directory (the process has ended, or", pid)))
-				asActionError(err)
+				var join *reexec.JoinError
+				Expect(errors.As(asActionError(err), &join)).To(BeTrue())
+				Expect(join.Type).To(Equal("net"))
+				Expect(join.Path).To(Equal(fmt.Sprintf("/proc/%d/ns/net", pid)))
 			}
 		}
 	})

@@ -50,19 +50,25 @@ func CheckKind(kind string) error {
 // Check finds the mistakes that need no child to be seen. Package gons would
 // pass over some of them in silence, so that the child ran where nobody wants it.
 func Check(refs []Ref) error {
-	seen := map[string]bool{}
+	var types []string
 	for _, ref := range refs {
-		kind := ref.Kind()
-		if err := CheckKind(kind); err != nil {
+		if err := CheckKind(ref.Kind()); err != nil {
 			return err
 		}
 		if ref.Path == "" {
 			return fmt.Errorf("namespace of type %q and path %q: both need to be given", ref.Type, ref.Path)
 		}
-		if seen[kind] {
-			return fmt.Errorf("duplicate namespace order type %s: a child joins one namespace of each type", kind)
+		types = append(types, ref.Kind())
+	}
+	return CheckOnce(types)
+}
+
+// CheckOnce returns an error if a type of namespaces is there more than once.
+func CheckOnce(types []string) error {
+	for i, kind := range types {
+		if slices.Contains(types[:i], kind) {
+			return fmt.Errorf("duplicate namespace order type %s: a child is in one namespace of each type", kind)
 		}
-		seen[kind] = true
 	}
 	return nil
 }

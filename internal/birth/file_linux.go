@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +44,22 @@ func File(f *os.File) (ref Ref, err error) {
 		return ref, fmt.Errorf("%s: %w", f.Name(), os.ErrClosed)
 	}
 	return ref, err
+}
+
+// reopen opens a namespace whose path is that of an open file of this process, as those of File are; else it returns
+// nil. A child might not be allowed to, since the files of a process that is not dumpable are root's (proc_pid_fd(5)).
+func reopen(path string) *os.File {
+	if !strings.HasPrefix(path, "/proc/") || !strings.Contains(path, "/fd/") {
+		return nil
+	}
+	if self, err := self(); err != nil || !strings.HasPrefix(path, "/proc/"+self+"/fd/") {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // which the child will tell
+	}
+	return f
 }
 
 // kindOf asks the kernel for the type of a namespace.

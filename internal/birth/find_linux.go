@@ -60,6 +60,9 @@ func Hold(pid int, types []string) (*Process, error) {
 			return nil, err
 		}
 	}
+	if err := CheckOnce(types); err != nil {
+		return nil, err
+	}
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, notFound(pid, slices.Concat(types, kinds)[0], err)
@@ -69,7 +72,9 @@ func Hold(pid int, types []string) (*Process, error) {
 
 // notFound returns the error of a namespace that is out of reach.
 func notFound(pid int, kind string, err error) error {
-	return fmt.Errorf("cannot find %s namespace of process %d: %w%s", kind, pid, err, Hint(err, kind, path(pid, kind)))
+	e := &JoinError{Kind: kind, Path: path(pid, kind), Err: err}
+	e.Text = fmt.Sprintf("cannot find %s namespace of process %d: %v%s", kind, pid, err, Hint(err, kind, e.Path))
+	return e
 }
 
 // path is where the namespaces of processes are.
@@ -95,8 +100,8 @@ func (p *Process) open(kind string) (fd int, err error) {
 }
 
 // Open opens the namespaces that are wanted, but for those that the calling thread's
-// children are in anyway.
-func (p *Process) Open() (namespaces []Ref, err error) {
+// children are in anyway, since they get no fresh ones of that type. If all are wanted, fresh ones do not matter.
+func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 	runtime.LockOSThread() // the answer is about one thread
 	defer runtime.UnlockOSThread()
 	defer func() {
@@ -125,7 +130,8 @@ func (p *Process) Open() (namespaces []Ref, err error) {
 			return namespaces, err
 		}
 		// Where the own one is not known, the kernel has the last word.
-		if here, known := own.inode(kind); known && here == there {
+		here, known := own.inode(kind)
+		if stays := all || fresh&uintptr(flags[slices.Index(kinds, kind)]) == 0; stays && known && here == there {
 			_ = unix.Close(fd)
 			continue
 		}

@@ -34,6 +34,9 @@ func Hint(err error, kind, path string) string {
 // vanished is the hint where a process is not found.
 const vanished = " (the process has ended, or /proc belongs to another PID namespace and numbers it otherwise)"
 
+// NoProc is the hint where this program is not found by way of /proc.
+const NoProc = " (/proc is not mounted, or belongs to another PID namespace)"
+
 // inProcess tells whether a path is that of a process' namespace.
 func inProcess(path string) bool {
 	return strings.HasPrefix(path, "/proc/") && strings.Contains(path, "/ns/")

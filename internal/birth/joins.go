@@ -15,9 +15,9 @@ type Target struct {
 	Err     error // why there is no such process
 }
 
-// Open returns all references, checked. Those of the targets are held until release
-// is called, which must be done, also after an error.
-func (j Joins) Open() (refs []Ref, release func(), err error) {
+// Open returns all references, checked. What they refer to is held until release is called, which must be done,
+// also after an error. The child gets new namespaces, as the flags of clone(2) say.
+func (j Joins) Open(fresh uintptr) (refs []Ref, release func(), err error) {
 	var held []Ref
 	release = func() { Close(held) }
 	if len(j.Targets)+len(j.Refs) == 0 {
@@ -26,16 +26,32 @@ func (j Joins) Open() (refs []Ref, release func(), err error) {
 	if err := CannotJoin(); err != nil {
 		return nil, release, err
 	}
+	var named []string
 	for _, target := range j.Targets {
 		if target.Err != nil {
 			return nil, release, target.Err
 		}
-		namespaces, err := target.Process.Open()
+		named = append(named, target.Process.types...)
+	}
+	for _, ref := range j.Refs {
+		named = append(named, ref.Kind())
+	}
+	if err := CheckOnce(named); err != nil { // even if they will be left out
+		return nil, release, err
+	}
+	for _, target := range j.Targets {
+		namespaces, err := target.Process.Open(fresh)
 		held = append(held, namespaces...)
 		if err != nil {
 			return nil, release, err
 		}
 	}
-	refs = append(slices.Clone(held), j.Refs...)
+	refs = slices.Clone(held)
+	for _, ref := range j.Refs {
+		if ref.File = reopen(ref.Path); ref.File != nil {
+			held = append(held, ref)
+		}
+		refs = append(refs, ref)
+	}
 	return refs, release, Check(refs)
 }

@@ -8,19 +8,11 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Parent and child talk over a socket, in one direction:
-//
-//	child:   cloned PID SELF     its clone takes over; SELF is its own PID in its own view
-//	child:   joined              it, or the clone, is in all the namespaces
-//	child:   failed ERRNO TEXT   it is not, and ends
-//
-// The kernel tells the parent who has sent a report (SO_PASSCRED, unix(7)).
 const (
 	childVar  = "gons_reexec_child"  // package orders sets it
 	socketVar = "gons_reexec_socket" // FIRST-LAST: number of the socket, which open namespaces follow
@@ -103,159 +95,24 @@ func unsharesTime(cmd *exec.Cmd) bool {
 	return cmd.SysProcAttr != nil && cmd.SysProcAttr.Unshareflags&unix.CLONE_NEWTIME != 0
 }
 
-// lastWords is how long a clone may take to report after the first process was killed. Usually the
-// socket has its end much sooner; but whoever else has inherited it may keep it open.
-const lastWords = time.Second
-
 // socketPair returns both ends of a connection that keeps messages apart.
 func socketPair() (ours, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
-	err = unix.SetNonblock(fds[0], true) // lets the Go runtime wait for it
+	_ = unix.SetNonblock(fds[0], true) // lets the Go runtime wait for it
+	ours, theirs = os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket")
+	err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1))
 	if err == nil {
-		err = unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+		if err = ours.SetDeadline(time.Time{}); err != nil { // it would block, whatever a context says
+			err = fmt.Errorf("cannot poll a socket, is fs.epoll.max_user_watches exhausted? %w", err)
+		}
 	}
 	if err != nil {
-		_ = unix.Close(fds[0])
-		_ = unix.Close(fds[1])
-		return nil, nil, os.NewSyscallError("setsockopt", err)
+		_ = ours.Close()
+		_ = theirs.Close()
+		return nil, nil, err
 	}
-	return os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket"), nil
+	return ours, theirs, nil
 }
-
-// await reads the child's reports, and returns the process that goes on. A child that has not reported all by the
-// socket's deadline is killed; one that has may be running its function, and it is up to others how that ends.
-func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
-	clone, killed := 0, false
-	defer func() {
-		if killed {
-			err = ErrKilled // even if it reports all the same
-		}
-	}()
-	for {
-		text, sender, err := receive(socket)
-		if errors.Is(err, os.ErrDeadlineExceeded) && !killed {
-			killed = true
-			_ = first.Process.Kill()
-			_ = socket.SetReadDeadline(time.Now().Add(lastWords))
-			continue
-		}
-		if err != nil {
-			// A clone may have died before its report: the first process of its PID
-			// namespace had ended, and waits for the clone to be reaped.
-			if err != ErrNoReport {
-				err = fmt.Errorf("%w: %w", ErrNoReport, err)
-			}
-			if clone != 0 {
-				return adopt(first, clone, err)
-			}
-			return first, err
-		}
-		word, rest, _ := strings.Cut(text, " ")
-		switch {
-		case word == "joined" && sender == first.Process.Pid:
-			return first, nil
-		case word == "joined" && isChild(sender) != errNoChild:
-			return adopt(first, sender, nil)
-		case sender != first.Process.Pid:
-			// Nobody else has anything to say.
-		case word == "cloned":
-			// If this process is in another PID namespace itself, as the calling
-			// thread wanted its children to be, then its numbers are not the parent's.
-			var pid, self int
-			if n, _ := fmt.Sscan(rest, &pid, &self); n == 2 && self == sender {
-				clone = pid
-			}
-		case word == "failed":
-			return first, newJoinError(rest, refs)
-		}
-	}
-}
-
-// receive receives a report, and its sender's PID. Its error is that of a child that
-// has nothing more to say.
-func receive(socket *os.File) (text string, sender int, err error) {
-	conn, err := socket.SyscallConn()
-	if err != nil {
-		return "", 0, err
-	}
-	// A report has two paths at the most.
-	buffer, control := make([]byte, 4*unix.PathMax), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-	var n, oobn int
-	now := func(fd uintptr) (done bool) {
-		n, oobn, err = receiveNow(int(fd), buffer, control)
-		return err != unix.EAGAIN
-	}
-	readErr := conn.Read(now)
-	if errors.Is(readErr, os.ErrDeadlineExceeded) {
-		controlErr := conn.Control(func(fd uintptr) {
-			if now(fd) {
-				readErr = nil // what has come before counts
-			}
-		})
-		readErr = errors.Join(readErr, controlErr)
-	}
-	if readErr != nil || err != nil {
-		return "", 0, errors.Join(readErr, err)
-	}
-	if n == 0 {
-		return "", 0, ErrNoReport
-	}
-	messages, err := unix.ParseSocketControlMessage(control[:oobn])
-	if err != nil || len(messages) != 1 {
-		return "", 0, fmt.Errorf("report without credentials: %w", errors.Join(err, ErrNoReport))
-	}
-	credentials, err := unix.ParseUnixCredentials(&messages[0])
-	if err != nil {
-		return "", 0, err
-	}
-	return string(buffer[:n]), int(credentials.Pid), nil
-}
-
-// receiveNow receives what has been sent already. All of it is 0 at the end.
-func receiveNow(fd int, buffer, control []byte) (n, controlLen int, err error) {
-	for tries := 0; tries < 2; { // the kernel looks for reports, and then for the end: both may come in between
-		n, controlLen, _, _, err = unix.Recvmsg(fd, buffer, control, unix.MSG_CMSG_CLOEXEC)
-		if err == unix.EINTR {
-			continue
-		}
-		if controlLen > 0 || err != nil { // a report, which may be empty, comes with credentials
-			break
-		}
-		tries++
-	}
-	return n, controlLen, err
-}
-
-// newJoinError makes an error of a report of failure.
-func newJoinError(report string, refs []Ref) *JoinError {
-	number, text, _ := strings.Cut(report, " ")
-	e := &JoinError{Text: text}
-	if errno, err := strconv.Atoi(number); err == nil && errno > 0 {
-		e.Err = syscall.Errno(errno)
-	} else {
-		e.Err = errors.New(text)
-	}
-	_, named, _ := strings.Cut(text, " gons_")
-	e.Kind, _, _ = strings.Cut(named, " ")
-	for _, ref := range refs {
-		if ref.Kind() == e.Kind {
-			e.Path = ref.Path
-			if ref.sent != "" {
-				e.Text = strings.ReplaceAll(e.Text, strconv.Quote(ref.sent), strconv.Quote(ref.Path))
-			}
-		}
-	}
-	if e.Err == syscall.EPERM && setnsDenied() {
-		e.Text += " (a seccomp filter of this process denies setns(2))"
-	} else {
-		e.Text += Hint(e.Err, e.Kind, e.Path)
-	}
-	return e
-}
-
-// setnsDenied tells whether it is a filter that denies joining: the kernel itself would see first
-// that there is no such file.
-func setnsDenied() bool { return unix.Setns(-1, 0) == unix.EPERM }

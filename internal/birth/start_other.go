@@ -20,7 +20,7 @@ func Start(_ context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err e
 }
 
 // A Process has no namespaces.
-type Process struct{}
+type Process struct{ types []string }
 
 // Hold returns an error that wraps [errors.ErrUnsupported].
 func Hold(int, []string) (*Process, error) { return nil, CannotJoin() }
@@ -29,7 +29,10 @@ func Hold(int, []string) (*Process, error) { return nil, CannotJoin() }
 func (*Process) Close() {}
 
 // Open is never called.
-func (*Process) Open() ([]Ref, error) { return nil, CannotJoin() }
+func (*Process) Open(uintptr) ([]Ref, error) { return nil, CannotJoin() }
+
+// reopen is never called.
+func reopen(string) *os.File { return nil }
 
 // File returns an error that wraps [errors.ErrUnsupported].
 func File(*os.File) (Ref, error) { return Ref{}, CannotJoin() }

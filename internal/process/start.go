@@ -19,12 +19,12 @@ func (p *Process) launch(ctx context.Context, spec Spec) error {
 	if err := birth.CannotStart(); err != nil {
 		return err
 	}
-	refs, release, err := spec.Joins.Open()
-	defer release()
+	cmd, err := command(spec)
 	if err != nil {
 		return err
 	}
-	cmd, err := command(spec)
+	refs, release, err := spec.Joins.Open(newNamespaces(cmd))
+	defer release()
 	if err != nil {
 		return err
 	}

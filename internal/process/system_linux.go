@@ -1,9 +1,12 @@
 package process
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"strings"
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/orders"
@@ -41,10 +44,21 @@ func takeDeathSignal(cmd *exec.Cmd, order *orders.Orders) ([]*os.File, error) {
 	return []*os.File{parent}, err
 }
 
+// newNamespaces returns the flags of those that a child gets.
+func newNamespaces(cmd *exec.Cmd) (flags uintptr) {
+	if cmd.SysProcAttr != nil {
+		flags = cmd.SysProcAttr.Cloneflags | cmd.SysProcAttr.Unshareflags
+	}
+	return flags
+}
+
 // explainNew adds what to do about it to the error of a child that could not be
-// started because of new namespaces.
+// started because of new namespaces, or since /proc is of no use.
 func explainNew(cmd *exec.Cmd, err error) error {
-	if attr := cmd.SysProcAttr; attr != nil && attr.Cloneflags|attr.Unshareflags != 0 {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(cmd.Path, "/proc/self/"):
+		return fmt.Errorf("%w%s", err, birth.NoProc)
+	case newNamespaces(cmd) != 0:
 		return fmt.Errorf("%w%s", err, birth.HintNew(err))
 	}
 	return err

@@ -19,6 +19,9 @@ func executable() (string, error) { return os.Executable() }
 // the way.
 func takeDeathSignal(*exec.Cmd, *orders.Orders) ([]*os.File, error) { return nil, nil }
 
+// newNamespaces are none.
+func newNamespaces(*exec.Cmd) (flags uintptr) { return 0 }
+
 // explainNew has nothing to explain.
 func explainNew(_ *exec.Cmd, err error) error { return err }
 

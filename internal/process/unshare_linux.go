@@ -11,6 +11,9 @@ import (
 
 // unshare gives a child new namespaces of these types.
 func unshare(cmd *exec.Cmd, kinds []string) error {
+	if err := birth.CheckOnce(kinds); err != nil {
+		return err
+	}
 	attr := syscall.SysProcAttr{}
 	if cmd.SysProcAttr != nil {
 		attr = *cmd.SysProcAttr // it is the caller's

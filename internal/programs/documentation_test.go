@@ -92,6 +92,7 @@ var _ = Describe("documentation", func() {
 			birth.Hint(syscall.EINVAL, "net", ""),
 			birth.Hint(syscall.ENOMEM, "pid", ""),
 			birth.Hint(syscall.ENOENT, "net", "/proc/42/ns/net"),
+			birth.NoProc,
 			birth.HintNew(syscall.EPERM),
 			birth.HintNew(syscall.EINVAL),
 			birth.HintNew(syscall.ENOSPC),
