@@ -1,15 +1,24 @@
 package reexec_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 
+	"example.com/gons/reexec"
 	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
+
+func init() {
+	specs.Roles["impatient"] = func([]string) {
+		defer func() { fmt.Println(recover()) }()
+		_ = reexec.RunReexecAction("answer")
+	}
+}
 
 var _ = Describe("a child that is started by hand", func() {
 
@@ -66,6 +75,12 @@ var _ = Describe("a child that is started by hand", func() {
 		stdout, _, _ := byHand("gons_reexec_action=environment", "gons_anything=else")
 		Expect(stdout).To(ContainSubstring("PATH="))
 		Expect(stdout).NotTo(ContainSubstring("gons_"))
+	})
+
+	It("cannot run actions itself, not even before it is told to run one", func() {
+		child := specs.Child("impatient")
+		child.Env = append(child.Env, "gons_reexec_action=answer")
+		Expect(child.Output()).To(ContainSubstring("tried to re-execute in already re-executing child process"))
 	})
 
 	It("ends if it is to report to nobody", func() {

@@ -121,10 +121,13 @@ func findAction() (Action, error) {
 	return action, nil
 }
 
+// isChild tells whether this process is to run an action, also if it was started by hand and has not been told so yet.
+func isChild() bool { return order.Action != "" || !enabled.Load() && orders.ByHand() != "" }
+
 // mustBeAbleToRun panics where a call is a programming mistake.
 func (s shape) mustBeAbleToRun() {
 	switch _, ok := registered(s.name); {
-	case order.Action != "":
+	case isChild():
 		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called in a child: "+
 			"tried to re-execute in already re-executing child process", s.name))
 	case !enabled.Load():
@@ -138,7 +141,7 @@ func (s shape) mustBeAbleToRun() {
 // mustBeAbleToRun panics where a run is a programming mistake.
 func (a *ReexecAction) mustBeAbleToRun() {
 	const run = "gons/reexec: ReexecAction.Run: "
-	if order.Action != "" {
+	if isChild() {
 		panic(run + "tried to re-execute in already re-executing child process")
 	}
 	if !enabled.Load() {

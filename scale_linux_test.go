@@ -13,7 +13,6 @@ import (
 
 	. "github.com/onsi/gomega"
 	. "github.com/onsi/gomega/gleak"
-	. "github.com/thediveo/fdooze"
 )
 
 var scale = flag.Bool("scale", false, "run TestScale, which is skipped without")
@@ -73,11 +72,11 @@ func TestScale(t *testing.T) {
 	}
 
 	inParallel(atOnce, atOnce, visit) // so that all that lasts is there
-	goroutines, descriptors, memory := Goroutines(), Filedescriptors(), heap()
+	goroutines, expectNoMoreFiles, memory := Goroutines(), specs.NoMoreFiles(), heap()
 	took := inParallel(atOnce, visits, visit)
 	t.Logf("figures: %d calls into %d processes' namespaces, %d at a time: %d/s", visits, processes, atOnce, perSecond(visits, took))
 	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
-	Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(descriptors))
+	expectNoMoreFiles()
 	Expect(heap()).To(BeNumerically("<", memory+4<<20))
 	Expect(children()).To(HaveLen(processes))
 
@@ -109,7 +108,7 @@ func TestScale(t *testing.T) {
 		Expect(w.Close()).To(Succeed())
 	}
 	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
-	Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(descriptors))
+	expectNoMoreFiles()
 	Expect(children()).To(HaveLen(processes))
 }
 

@@ -22,7 +22,6 @@ import (
 
 	. "github.com/onsi/gomega"
 	. "github.com/onsi/gomega/gleak"
-	. "github.com/thediveo/fdooze"
 )
 
 var soakFor = flag.Duration("soak", 0, "how long TestSoak lasts; it is skipped without")
@@ -88,10 +87,10 @@ func TestSoak(t *testing.T) {
 	}
 
 	soak(*soakFor / 10) // so that all that lasts is there
-	goroutines, descriptors, memory := Goroutines(), Filedescriptors(), heap()
+	goroutines, expectNoMoreFiles, memory := Goroutines(), specs.NoMoreFiles(), heap()
 	t.Log(soak(*soakFor), "runs")
 	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
-	Eventually(Filedescriptors).ShouldNot(HaveLeakedFds(descriptors))
+	expectNoMoreFiles()
 	Expect(children()).To(HaveLen(len(neighbours)))
 	Eventually(strayThreads, "30s").Should(BeEmpty())
 	Expect(heap()).To(BeNumerically("<", memory+4<<20))

@@ -14,6 +14,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gleak"
 )
 
 // A blockingWriter takes nothing until the end of its spec.
@@ -57,11 +58,12 @@ func blockStderr() {
 	r, w, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
 	fill(w)
-	old := os.Stderr
+	old, goroutines := os.Stderr, gleak.Goroutines()
 	os.Stderr = w
 	DeferCleanup(func() {
-		os.Stderr = old
 		_, _ = r.Close(), w.Close()
+		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines)) // such as one that writes to stderr
+		os.Stderr = old
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -159,7 +158,7 @@ func SendFiles(socket *os.File, call uint64, descriptors []int, patient bool) er
 		n := min(len(descriptors), maxFiles)
 		err := Send(socket, Message{Call: call, Files: descriptors[:n]}, true)
 		begin, pause := time.Now(), time.Millisecond
-		for errors.Is(err, syscall.ETOOMANYREFS) && (patient || time.Since(begin) < patience) {
+		for tooMany(err) && (patient || time.Since(begin) < patience) {
 			time.Sleep(pause)
 			pause = min(2*pause, 50*time.Millisecond)
 			err = Send(socket, Message{Call: call, Files: descriptors[:n]}, true)

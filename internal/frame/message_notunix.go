@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !unix || aix
 
 package frame
 
@@ -18,6 +18,9 @@ func duplicate(f *os.File) (fd int, err error) {
 
 // Send is never called, since there is no socket.
 func Send(*os.File, Message, bool) error { return errors.ErrUnsupported }
+
+// tooMany is never called, as nothing is sent.
+func tooMany(error) bool { return false }
 
 // Receive is never called, since there is no socket.
 func Receive(*os.File) (Message, error) { return Message{}, errors.ErrUnsupported }

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !aix
 
 package frame
 
@@ -65,6 +65,9 @@ func Send(socket *os.File, m Message, wait bool) error {
 	}
 	return os.NewSyscallError("sendmsg", err)
 }
+
+// tooMany tells whether as many files are on their way already as may be.
+func tooMany(err error) bool { return errors.Is(err, unix.ETOOMANYREFS) }
 
 // Receive receives a message that has been sent already, or else returns [ErrNone]. [io.EOF] says
 // that the other end is closed.

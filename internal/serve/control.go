@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"example.com/gons/reexec/internal/frame"
@@ -68,8 +66,7 @@ func (c *control) orphaned() {
 		return
 	}
 	c.orphan = true
-	// Its stderr may have been a pipe to the parent. What a function says while it cleans up must not end it.
-	signal.Ignore(syscall.SIGPIPE)
+	outliveStderr() // which may have been a pipe to the parent: what a function says while it cleans up must not end it
 	for _, ctx := range c.running {
 		ctx.end(context.Canceled, errOrphan)
 	}

@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !unix || aix
 
 package serve
 
@@ -6,3 +6,6 @@ import "os"
 
 // socket is never called, since there is none.
 func socket(int) *os.File { return nil }
+
+// outliveStderr does nothing, since nobody is killed.
+func outliveStderr() {}

@@ -1,9 +1,10 @@
-//go:build unix
+//go:build unix && !aix
 
 package serve
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 )
 
@@ -12,3 +13,6 @@ func socket(fd int) *os.File {
 	_ = syscall.SetNonblock(fd, true) // so the runtime polls it, and no thread has to wait
 	return os.NewFile(uintptr(fd), "control")
 }
+
+// outliveStderr keeps who writes to a broken pipe from being killed.
+func outliveStderr() { signal.Ignore(syscall.SIGPIPE) }

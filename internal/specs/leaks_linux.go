@@ -1,3 +1,5 @@
+//go:build !arm
+
 package specs
 
 import (
@@ -9,10 +11,16 @@ import (
 // noMore remembers which files are open. What it returns expects no more to be open, and no
 // children.
 func noMore() (expect func()) {
-	before := fdooze.Filedescriptors()
+	expectNoMoreFiles := NoMoreFiles()
 	return func() {
-		gomega.Eventually(fdooze.Filedescriptors).ShouldNot(fdooze.HaveLeakedFds(before))
+		expectNoMoreFiles()
 		err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 		gomega.Expect(err).To(gomega.Equal(unix.ECHILD), "all children must have been reaped")
 	}
+}
+
+// NoMoreFiles remembers which files are open. What it returns expects no more to be open.
+func NoMoreFiles() (expect func()) {
+	before := fdooze.Filedescriptors()
+	return func() { gomega.Eventually(fdooze.Filedescriptors).ShouldNot(fdooze.HaveLeakedFds(before)) }
 }

@@ -34,7 +34,7 @@ func takeDirectory(number string) {
 	path, byNumber := os.Getenv(dirVar), fmt.Sprintf("/proc/self/fd/%d", fd)
 	directory = os.NewFile(uintptr(fd), path)
 	identity, err = directory.Stat()
-	if err != nil || !mayWrite() {
+	if err != nil || !mayWrite(fd, ".") {
 		directory = nil
 		_ = os.Unsetenv(dirVar)
 		return
@@ -58,11 +58,11 @@ func takeDirectory(number string) {
 	setDir(filepath.Join("..", filepath.Base(path)))
 }
 
-// mayWrite tells whether this child may leave its data at all. If it may not,
+// mayWrite tells whether this child may leave its data in a directory at all. If it may not,
 // since its parent, or its action, has dropped privileges, then that must not make
 // the action fail: the data is lost, and the runtime's warning says so.
-func mayWrite() bool {
-	return unix.Faccessat(int(directory.Fd()), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
+func mayWrite(at int, path string) bool {
+	return unix.Faccessat(at, path, unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }
 
 func leadsToDirectory(path string) bool {
@@ -94,18 +94,23 @@ func Return() error {
 
 // enterDirectory goes to the directory for coverage data, to which there may be
 // no other way: the child may be in another mount namespace, or may have changed
-// its root. If it cannot go there, GOCOVERDIR stays as it is.
+// its root. A child that cannot write there has no GOCOVERDIR.
 func enterDirectory() {
 	if directory == nil {
 		return
 	}
-	if here, err := directory.Stat(); err != nil || !os.SameFile(here, identity) || !mayWrite() {
+	here, err := directory.Stat()
+	held := err == nil && os.SameFile(here, identity)
+	path := os.Getenv(dirVar)
+	switch {
+	case held && mayWrite(int(directory.Fd()), "."):
+		runtime.LockOSThread() // it may have a working directory of its own (CLONE_FS)
+		if directory.Chdir() == nil {
+			setDir(".")
+		}
+	case !held && leadsToDirectory(path) && mayWrite(unix.AT_FDCWD, path): // the action has just closed what it has found
+	default:
 		_ = os.Unsetenv(dirVar)
-		return
-	}
-	runtime.LockOSThread() // it may have a working directory of its own (CLONE_FS)
-	if directory.Chdir() == nil {
-		setDir(".")
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -48,15 +49,24 @@ var Instrumented = sync.OnceValue(func() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-cover", Value: "true"})
 })
 
-// warnings are what the runtime of an instrumented program writes to stderr when nobody
+// coverWarnings are what the runtime of an instrumented program writes to stderr when nobody
 // wants its coverage data.
-var warnings = [][]byte{
-	[]byte("warning: GOCOVERDIR not set, no coverage data emitted\n"),
-	[]byte("program not built with -cover\n"),
+var coverWarnings = []string{
+	"warning: GOCOVERDIR not set, no coverage data emitted\n",
+	"program not built with -cover\n",
 }
 
-// Warnings takes these lines out of what an instrumented child writes to stderr. All else,
-// and everything in a program that is not instrumented, stays as it is.
+// warnings are what runtimes of children of this program write to stderr, which is no business of who has started them.
+// Numbers in them are 0.
+var warnings = func() []string {
+	if Instrumented() {
+		return slices.Concat(coverWarnings, raceWarnings)
+	}
+	return raceWarnings
+}
+
+// Warnings takes these lines out of what a child writes to stderr. All else,
+// and everything in a program that writes no such lines, stays as it is.
 type Warnings struct {
 	held   []byte // the beginning of a line that may become a warning
 	inLine bool   // the rest of the line is none
@@ -64,7 +74,8 @@ type Warnings struct {
 
 // Strip returns what is left of the next part of stderr.
 func (w *Warnings) Strip(b []byte) []byte {
-	if len(b) == 0 || !Instrumented() {
+	warnings := warnings()
+	if len(b) == 0 || len(warnings) == 0 {
 		return b
 	}
 	var rest []byte
@@ -72,10 +83,11 @@ func (w *Warnings) Strip(b []byte) []byte {
 		ends := line[len(line)-1] == '\n'
 		if !w.inLine {
 			w.held = append(w.held, line...)
-			if !ends && slices.ContainsFunc(warnings, w.isPrefix) {
+			said := withoutNumbers(w.held)
+			if !ends && slices.ContainsFunc(warnings, func(warning string) bool { return strings.HasPrefix(warning, said) }) {
 				continue
 			}
-			if !slices.ContainsFunc(warnings, func(warning []byte) bool { return bytes.Equal(warning, w.held) }) {
+			if !slices.Contains(warnings, said) {
 				rest = append(rest, w.held...)
 			}
 			w.held = nil
@@ -87,7 +99,20 @@ func (w *Warnings) Strip(b []byte) []byte {
 	return rest
 }
 
-func (w *Warnings) isPrefix(warning []byte) bool { return bytes.HasPrefix(warning, w.held) }
+// withoutNumbers returns a text in which each number is 0.
+func withoutNumbers(text []byte) string {
+	isDigit := func(b byte) bool { return '0' <= b && b <= '9' }
+	var out []byte
+	for i, b := range text {
+		switch {
+		case !isDigit(b):
+			out = append(out, b)
+		case i == 0 || !isDigit(text[i-1]):
+			out = append(out, '0')
+		}
+	}
+	return string(out)
+}
 
 // Rest returns what is left at the end of stderr.
 func (w *Warnings) Rest() []byte { return w.held }

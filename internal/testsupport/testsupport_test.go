@@ -8,7 +8,7 @@ import (
 )
 
 var _ = DescribeTable("warnings of the runtime", func(stderr, rest string) {
-	defer func(before func() bool) { Instrumented = before }(Instrumented)
+	defer func(before func() []string) { warnings = before }(warnings)
 	strip := func(size int) (out string) {
 		var warnings Warnings
 		for part := range slices.Chunk([]byte(stderr), size) {
@@ -17,10 +17,10 @@ var _ = DescribeTable("warnings of the runtime", func(stderr, rest string) {
 		return out + string(warnings.Rest())
 	}
 	for _, size := range []int{1, 2, 7, 1000} {
-		Instrumented = func() bool { return true }
+		warnings = func() []string { return append(coverWarnings, "==0==WARNING: no luck, errno 0\n") }
 		Expect(strip(size)).To(Equal(rest), "in parts of %d bytes", size)
-		Instrumented = func() bool { return false }
-		Expect(strip(size)).To(Equal(stderr), "in parts of %d bytes, not instrumented", size)
+		warnings = func() []string { return nil }
+		Expect(strip(size)).To(Equal(stderr), "in parts of %d bytes, where there are no warnings", size)
 	}
 },
 	Entry("nothing", "", ""),
@@ -34,6 +34,10 @@ var _ = DescribeTable("warnings of the runtime", func(stderr, rest string) {
 	Entry("failures around",
 		"no\nprogram not built with -cover\n\nnot\nwarning: GOCOVERDIR not set, no coverage data emitted\nat all\n",
 		"no\n\nnot\nat all\n"),
+	Entry("with numbers", "==42==WARNING: no luck, errno 2\n==7==WARNING: no luck, errno 13\n", ""),
+	Entry("with numbers, in parts", "==42==WARNING: no luck, errno 2", "==42==WARNING: no luck, errno 2"),
+	Entry("with numbers in the wrong place", "==42==WARNING: no 1 luck, errno 2\n==WARNING: no luck, errno 2\n",
+		"==42==WARNING: no 1 luck, errno 2\n==WARNING: no luck, errno 2\n"),
 	Entry("a lone newline", "\n", "\n"),
 	Entry("an empty line after a warning", "program not built with -cover\n\n", "\n"),
 	Entry("white space", " \t\r\n ", " \t\r\n "),
