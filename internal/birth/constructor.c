@@ -3,10 +3,9 @@
 /*
  * Joins the namespaces of a child, before the Go runtime starts.
  *
- * The kernel lets only a process with a single thread join a user, mount or
- * time namespace (setns(2)), and the Go runtime has several from the beginning.
- * A constructor runs ahead of it, step by step, in an order that matters. Its Go
- * side, with the protocol, is start_linux.go.
+ * The kernel lets only a process with a single thread join a user, mount or time namespace
+ * (setns(2)), and the Go runtime has several from the beginning. A constructor runs ahead of it,
+ * step by step, in an order that matters. Its Go side, with the protocol, is start_linux.go.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,7 +31,8 @@
 #endif
 
 /* What a parent tells this file in the environment; see start_linux.go and package orders. */
-#define CHILD_VAR "gons_reexec_child"   /* set in each child of this package */
+#define CHILD_VAR "gons_reexec_child"   /* in each child of this package: '=', here made '+', then the action's name */
+#define ACTION_VAR "gons_reexec_action" /* the action's name, also in children of the package that this one succeeds */
 #define SOCKET_VAR "gons_reexec_socket" /* FIRST-LAST: where to report, and more files; only if there are namespaces to be joined */
 #define TIME_VAR "gons_reexec_time"     /* '!' or '=', then the time namespace's reference */
 #define DEATH_VAR "gons_reexec_pdeath"  /* number of a signal, see package orders */
@@ -102,10 +102,9 @@ static void join_time(int fd, const char *path)
 }
 
 /*
- * enter_time_for_children joins the time namespace that the parent has made for
- * its children, with unshare(2). Executing a program should have entered it, but
- * does not on Linux 6.1. As long as both differ, the kernel refuses new threads
- * (clone(2): CLONE_VM), and Go could not start.
+ * enter_time_for_children joins the time namespace that the parent has made for its children, with
+ * unshare(2). Executing a program should have entered it, but does not on Linux 6.1. As long as
+ * both differ, the kernel refuses new threads (clone(2): CLONE_VM), and Go could not start.
  */
 static void enter_time_for_children(void)
 {
@@ -134,10 +133,9 @@ static void blank(int ours)
 }
 
 /*
- * undumpable keeps all but the superuser of this process' own user namespace's parents
- * from tracing it, and from what /proc shows of it (ptrace(2), CVE-2019-5736). Executing a
- * program ends that. The race detector reads its options from /proc/self/environ, and
- * an ordinary user could not; so with it the Go side does this, later.
+ * undumpable keeps all but the superuser of this process' own user namespace's parents from tracing it, and
+ * from what /proc shows of it (ptrace(2), CVE-2019-5736). Executing a program ends that. The race detector reads
+ * its options from /proc/self/environ, and an ordinary user could not; so with it the Go side does this, later.
  */
 static void undumpable(void)
 {
@@ -213,13 +211,13 @@ static void join(void)
 }
 
 /*
- * Priority 101 is the first that is not the C library's own: it comes before the
- * constructor of gons, which has none, and before that which starts the Go runtime
- * in a C archive.
+ * Priority 101 is the first that is not the C library's own: it comes before the constructor of gons,
+ * which has none, and before that which starts the Go runtime in a C archive.
  */
 __attribute__((constructor(101))) static void birth_constructor(void)
 {
-	const char *socket = getenv(SOCKET_VAR), *child = getenv(CHILD_VAR);
+	const char *socket = getenv(SOCKET_VAR);
+	char *child = getenv(CHILD_VAR), *action = getenv(ACTION_VAR);
 
 	birth_state = BIRTH_SEEN;
 	if (&__ehdr_start && getauxval(AT_PHDR) != (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff)
@@ -227,20 +225,22 @@ __attribute__((constructor(101))) static void birth_constructor(void)
 
 	/* Whoever runs a set-user-ID program (getauxval(3): AT_SECURE) gives it no orders. */
 	if (getauxval(AT_SECURE)) {
-		static const char refusal[] = "gons/reexec: a set-user-ID program does not act as a child";
-
 		birth_state = BIRTH_SECURE;
-		if (child && *child) {
-			/* As if it were no child, it would run main, and start children of its own. */
-			if (write(STDERR_FILENO, refusal, sizeof(refusal) - 1) < 0)
-				_exit(2);
-			_exit(1);
-		}
+		if (child && *child) /* as if it were no child, it would run main, and start children of its own */
+			fail(EPERM, "gons/reexec: a set-user-ID program does not act as a child");
 		blank(1);
 		return;
 	}
-	if (!child || !*child)
+
+	/*
+	 * An initialiser may call the package that this one succeeds, which would take any action that it finds for
+	 * its own; and may start children of that package, which inherit this mark, but are none of ours.
+	 */
+	if (!child || *child != '=')
 		return;
+	*child = '+';
+	if (action)
+		*action = '\0';
 	if (socket && *socket) {
 		if (sscanf(socket, "%d-%d", &parent, &last) != 2)
 			_exit(1);

@@ -16,7 +16,7 @@ import (
 const prefix = "gons_"
 
 const (
-	childVar       = prefix + "reexec_child"       // 1 in a child of this package, and of no other; see internal/birth/constructor.c
+	childVar       = prefix + "reexec_child"       // in a child of this package, and of no other: a mark, and the name of the action
 	actionVar      = prefix + "reexec_action"      // name of the action
 	answersVar     = prefix + "reexec_answers"     // number of the file for the answers of a function
 	readyVar       = prefix + "reexec_ready"       // 1 if a function is to tell that it is ready
@@ -27,6 +27,12 @@ const (
 	deathVar       = prefix + "reexec_pdeath"      // number of the signal at the parent's death
 	parentVar      = prefix + "reexec_parent"      // number of the parent's pidfd, for the same purpose
 )
+
+// The parent marks a child with given. The constructor (internal/birth/constructor.c), where it runs, makes that
+// seen, and empties the action's variable. For an initialiser that comes before Take may call the package that this
+// one succeeds, which would take any action that it sees for its own; and it may start children of that package,
+// which inherit the mark.
+const given, seen = "=", "+"
 
 // Orders are what a child is to do. They are zero in a process that is no child.
 type Orders struct {
@@ -43,7 +49,7 @@ type Orders struct {
 
 // Vars returns the variables that tell these orders.
 func (o Orders) Vars() []string {
-	vars := []string{childVar + "=1", actionVar + "=" + o.Action}
+	vars := []string{childVar + "=" + given + o.Action, actionVar + "=" + o.Action}
 	for _, v := range []struct {
 		name   string
 		number int
@@ -73,7 +79,8 @@ func (o Orders) Vars() []string {
 // A process that is no child of this package has its environment left
 // alone, as it may be a child of the package that this one succeeds.
 func Take() (o Orders) {
-	if os.Getenv(childVar) == "" {
+	action, ok := marked()
+	if !ok {
 		return o
 	}
 	number := func(name string) int {
@@ -82,7 +89,7 @@ func Take() (o Orders) {
 	}
 	grace, _ := time.ParseDuration(os.Getenv(graceVar)) // 0 without
 	o = Orders{
-		Action:      os.Getenv(actionVar),
+		Action:      action,
 		Answers:     number(answersVar),
 		Control:     number(controlVar),
 		Concurrency: number(concurrencyVar),
@@ -104,6 +111,18 @@ func Take() (o Orders) {
 		}
 	}
 	return o
+}
+
+// marked returns the name of the action of a child of this package, and tells whether this is one.
+func marked() (action string, ok bool) {
+	mark := os.Getenv(childVar)
+	if action, ok = strings.CutPrefix(mark, given); ok {
+		return action, true
+	}
+	if action, ok = strings.CutPrefix(mark, seen); ok && os.Getenv(actionVar) == "" {
+		return action, true
+	}
+	return "", false
 }
 
 // ByHand returns the name of the action of a process that was started by hand, or by

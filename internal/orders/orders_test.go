@@ -33,7 +33,7 @@ var _ = Describe("orders", func() {
 			Skip("needs extra files")
 		}
 		given := Orders{
-			Action:      `=a "strange" name`,
+			Action:      "=a \"strange\"\nname ",
 			Answers:     3,
 			Control:     4,
 			Concurrency: 1 << 30,
@@ -71,7 +71,23 @@ var _ = Describe("orders", func() {
 	})
 
 	It("are none by themselves", func() {
-		Expect(Orders{}.Vars()).To(Equal([]string{"gons_reexec_child=1", "gons_reexec_action="}))
+		Expect(Orders{}.Vars()).To(Equal([]string{"gons_reexec_child==", "gons_reexec_action="}))
+	})
+
+	It("are taken where the constructor has seen them", func() {
+		cmd := specs.Child("take")
+		cmd.Env = append(cmd.Env, "gons_reexec_child=+=foo\n+", "gons_reexec_action=", "gons_reexec_concurrency=2")
+		told := tell(cmd)
+		Expect(told.Orders).To(Equal(Orders{Action: "=foo\n+", Concurrency: 2}))
+		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
+	})
+
+	It("of others are left alone, with a mark that they have inherited", func() {
+		cmd := specs.Child("take")
+		cmd.Env = append(cmd.Env, "gons_reexec_child=+foo", "gons_reexec_action=foo", "gons_net=")
+		told := tell(cmd)
+		Expect(told.Orders).To(Equal(Orders{}))
+		Expect(told.Env).To(ContainElement("gons_reexec_action=foo"))
 	})
 
 	It("of others are left alone", func() {

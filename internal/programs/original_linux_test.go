@@ -1,7 +1,9 @@
 package programs
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 
 	"example.com/gons/reexec/internal/specs"
 	. "github.com/onsi/ginkgo/v2"
@@ -73,6 +75,96 @@ func main() {
 }
 `
 
+// earlyPackage is a dependency that has not moved, and whose init function comes ahead of those of this package.
+// There it calls the original's CheckAction, and then runs an action that has the name of one of ours. The children
+// of that, if taken for ours, would start children again, and so on without end: hence the limit.
+const earlyPackage = `package early
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	original "github.com/thediveo/gons/reexec"
+)
+
+// Found is the action's answer.
+var Found string
+
+// First tells that this is a child of ours, which has not taken its orders yet.
+var First bool
+
+func init() {
+	original.Register("who", func() { fmt.Print("\"found\"") })
+	original.CheckAction()
+	_, First = os.LookupEnv("gons_reexec_child")
+
+	depth, _ := strconv.Atoi(os.Getenv("DEPTH"))
+	if depth > 2 {
+		panic("a child of the original does not know what it is")
+	}
+	os.Setenv("DEPTH", strconv.Itoa(depth+1))
+	if err := original.RunReexecAction("who", original.Result(&Found)); err != nil {
+		panic(err)
+	}
+	os.Unsetenv("DEPTH")
+}
+
+// Find runs the action once more.
+func Find() (found string, err error) {
+	err = original.RunReexecAction("who", original.Result(&found))
+	return found, err
+}
+`
+
+// lateProgram has that dependency, and actions with strange names.
+const lateProgram = `package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"an.example/consumer/early"
+	"example.com/gons/reexec"
+)
+
+const odd = "=a strange\n\xffname "
+
+func tell() string {
+	network, _ := os.Readlink("/proc/self/ns/net")
+	return fmt.Sprint("ours ", early.First, " ", early.Found, " ", network)
+}
+
+func init() {
+	for _, name := range []string{"who", odd} {
+		reexec.Register(name, func() { json.NewEncoder(os.Stdout).Encode(tell()) })
+	}
+}
+
+var function = reexec.RegisterFunc(odd+"function", func(struct{}) (string, error) { return tell(), nil })
+
+func main() {
+	reexec.CheckAction()
+	fmt.Println("main", early.First, early.Found) // must not come from any child
+	fmt.Println(early.Find())
+
+	var namespaces []reexec.Namespace
+	for _, ns := range strings.Fields(os.Getenv("VISIT")) {
+		typ, path, _ := strings.Cut(ns, "=")
+		namespaces = append(namespaces, reexec.Namespace{Type: typ, Path: path})
+	}
+	for _, name := range []string{"who", odd} {
+		var who string
+		err := reexec.RunReexecAction(name, reexec.Namespaces(namespaces), reexec.Result(&who))
+		fmt.Println(who, err)
+	}
+	fmt.Println(function.Call(context.Background(), struct{}{}, reexec.Namespaces(namespaces)))
+}
+`
+
 var _ = Describe("a program that uses the original, too", func() {
 
 	It("has children of both, each with its own actions", func() {
@@ -91,6 +183,33 @@ var _ = Describe("a program that uses the original, too", func() {
 		run("", specs.NamespaceID("self", "net"))
 		n := specs.NewNeighbour("user", "net")
 		run("!user="+n.Path("user")+" !net="+n.Path("net"), n.ID("net"))
+	})
+
+	It("may have a dependency that looks for an action of the original's before this package is initialised", func() {
+		program := newConsumer(map[string]string{"main.go": lateProgram})
+		Expect(os.Mkdir(filepath.Join(program.dir, "early"), 0o755)).To(Succeed())
+		program.write("early/early.go", earlyPackage)
+		program.run(nil, "go", "mod", "edit", "-module=an.example/consumer", "-require=github.com/thediveo/gons@v0.9.9")
+		program.settle()
+
+		n := specs.NewNeighbour("user", "net", "pid")
+		visit := "!user=" + n.Path("user") + " !net=" + n.Path("net") + " !pid=" + n.Path("pid")
+		try := func(name string) {
+			GinkgoHelper()
+			for visit, id := range map[string]string{"": specs.NamespaceID("self", "net"), visit: n.ID("net")} {
+				Expect(program.run([]string{"VISIT=" + visit}, filepath.Join(program.dir, name))).To(Equal(
+					"main false found\nfound <nil>\n"+strings.Repeat("ours true found "+id+" <nil>\n", 3)), "%q", visit)
+			}
+		}
+		program.run([]string{"CGO_ENABLED=1"}, "go", "build", "-o", "program")
+		try("program")
+		race := program.command([]string{"CGO_ENABLED=1"}, "go", "build", "-race", "-o", "race")
+		if out, err := race.CombinedOutput(); strings.Contains(string(out), "-race is not supported") {
+			Skip(string(out))
+		} else {
+			Expect(err).NotTo(HaveOccurred(), string(out))
+		}
+		try("race")
 	})
 
 })

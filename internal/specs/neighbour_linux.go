@@ -93,7 +93,7 @@ func StartNeighbour(hall string, kinds ...string) (*Neighbour, error) {
 	cmd.SysProcAttr = attributes(kinds)
 	if slices.Contains(kinds, "time") {
 		// Before Linux 6.3 a process enters its new time namespace only if told so, as our children are.
-		cmd.Env = append(cmd.Env, "gons_reexec_child=1")
+		cmd.Env = append(cmd.Env, "gons_reexec_child==")
 	}
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
