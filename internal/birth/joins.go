@@ -15,30 +15,35 @@ type Target struct {
 	Err     error // why there is no such process
 }
 
-// Open returns all references, checked. What they refer to is held until release is called, which must be done,
-// also after an error. The child gets new namespaces, as the flags of clone(2) say.
-func (j Joins) Open(fresh uintptr) (refs []Ref, release func(), err error) {
-	var held []Ref
-	release = func() { Close(held) }
+// Check finds the mistakes that can be seen before a child is thought of.
+func (j Joins) Check() error {
 	if len(j.Targets)+len(j.Refs) == 0 {
-		return nil, release, nil
+		return nil
 	}
 	if err := CannotJoin(); err != nil {
-		return nil, release, err
+		return err
 	}
-	var named []string
+	if err := Check(j.Refs); err != nil {
+		return err
+	}
+	var named []string // even those that will be left out
 	for _, target := range j.Targets {
 		if target.Err != nil {
-			return nil, release, target.Err
+			return target.Err
 		}
 		named = append(named, target.Process.types...)
 	}
 	for _, ref := range j.Refs {
 		named = append(named, ref.Kind())
 	}
-	if err := CheckOnce(named); err != nil { // even if they will be left out
-		return nil, release, err
-	}
+	return CheckOnce(named)
+}
+
+// Open returns all references, which have been checked. What they refer to is held until release is called, which must
+// be done, also after an error. The child gets fresh namespaces, as the flags of clone(2) say.
+func (j Joins) Open(fresh uintptr) (refs []Ref, release func(), err error) {
+	var held []Ref
+	release = func() { Close(held) }
 	for _, target := range j.Targets {
 		namespaces, err := target.Process.Open(fresh)
 		held = append(held, namespaces...)

@@ -19,6 +19,9 @@ func (p *Process) launch(ctx context.Context, spec Spec) error {
 	if err := birth.CannotStart(); err != nil {
 		return err
 	}
+	if err := spec.Joins.Check(); err != nil {
+		return err
+	}
 	cmd, err := command(spec)
 	if err != nil {
 		return err
