@@ -21,9 +21,8 @@ func TestMain(m *testing.M) {
 
 func TestReexec(t *testing.T) { specs.Run(t, "reexec") }
 
-var _ = BeforeEach(func() {
-	DeferCleanup(func() {
-		Expect(strayThreads()).To(BeEmpty(), "no thread must be left in another namespace")
-	})
-	specs.LeaveNothing()
+var _ = BeforeEach(specs.LeaveNothing)
+
+var _ = AfterSuite(func() {
+	Expect(strayThreads()).To(BeEmpty(), "no thread must be left in another namespace")
 })

@@ -1,7 +1,7 @@
 // Package birth has processes be born in namespaces.
 //
 // A child joins its namespaces in a constructor in C (constructor.c), before its
-// Go runtime starts, and reports to its parent (start_linux.go). This report is the
+// Go runtime starts, and reports to its parent (report_linux.go). This report is the
 // only proof: without it no child counts as being where it should be. No thread of
 // the parent ever moves.
 //

@@ -5,7 +5,7 @@
  *
  * The kernel lets only a process with a single thread join a user, mount or time namespace
  * (setns(2)), and the Go runtime has several from the beginning. A constructor runs ahead of it,
- * step by step, in an order that matters. Its Go side, with the protocol, is start_linux.go.
+ * step by step, in an order that matters. Its Go side is start_linux.go, and the protocol stands in report_linux.go.
  */
 #define _GNU_SOURCE
 #include <errno.h>
