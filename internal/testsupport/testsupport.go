@@ -72,37 +72,46 @@ type Warnings struct {
 	inLine bool   // the rest of the line is none
 }
 
-// Strip returns what is left of the next part of stderr.
+// Strip returns what is left of the next part of stderr, which it may overwrite.
 func (w *Warnings) Strip(b []byte) []byte {
 	warnings := warnings()
 	if len(b) == 0 || len(warnings) == 0 {
 		return b
 	}
-	var rest []byte
+	rest := b[:0] // it takes no more room than b, but for what was held
+	if len(w.held) > 0 {
+		rest = nil
+	}
 	for line := range bytes.Lines(b) {
 		ends := line[len(line)-1] == '\n'
 		if !w.inLine {
-			w.held = append(w.held, line...)
-			said := withoutNumbers(w.held)
-			if !ends && slices.ContainsFunc(warnings, func(warning string) bool { return strings.HasPrefix(warning, said) }) {
+			if len(w.held) > 0 {
+				line = append(w.held, line...)
+				w.held = nil
+			}
+			said := withoutNumbers(line[:min(len(line), maxWarning)])
+			switch {
+			case slices.Contains(warnings, said):
+				continue
+			case !ends && len(line) < maxWarning &&
+				slices.ContainsFunc(warnings, func(warning string) bool { return strings.HasPrefix(warning, said) }):
+				w.held = slices.Clone(line)
 				continue
 			}
-			if !slices.Contains(warnings, said) {
-				rest = append(rest, w.held...)
-			}
-			w.held = nil
-		} else {
-			rest = append(rest, line...)
 		}
+		rest = append(rest, line...)
 		w.inLine = !ends
 	}
 	return rest
 }
 
+// maxWarning is more than any warning has bytes.
+const maxWarning = 200
+
 // withoutNumbers returns a text in which each number is 0.
 func withoutNumbers(text []byte) string {
 	isDigit := func(b byte) bool { return '0' <= b && b <= '9' }
-	var out []byte
+	out := make([]byte, 0, maxWarning)
 	for i, b := range text {
 		switch {
 		case !isDigit(b):
