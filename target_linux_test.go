@@ -153,17 +153,19 @@ var _ = Describe("a target", func() {
 
 	It("counts where the child gets new namespaces, but would have been left out otherwise", func() {
 		specs.NeedsNamespaces("user", "net")
-		self := reexec.Target(unix.Getpid(), "net")
-		for _, anew := range []reexec.ReexecActionOption{
-			reexec.Unshare("net"),
-			reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET} }),
-		} {
-			if specs.IsRoot() {
-				expectTarget(nil, nil, self, anew)
-			}
+		if specs.IsRoot() {
+			inNewNamespaces(unix.CLONE_NEWNET, func() {
+				for _, anew := range []reexec.ReexecActionOption{
+					reexec.Unshare("net"),
+					reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET} }),
+				} {
+					Expect(whereami.Call(background, struct{}{}, reexec.Target(unix.Gettid(), "net"), anew)).To(
+						HaveKeyWithValue("net", specs.NamespaceID("thread-self", "net")))
+				}
+			})
 		}
 		// From a user namespace below there is no way back.
-		_, err := whereami.Call(background, struct{}{}, reexec.Unshare("user", "net"), self)
+		_, err := whereami.Call(background, struct{}{}, reexec.Unshare("user", "net"), reexec.Target(unix.Getpid(), "net"))
 		var join *reexec.JoinError
 		Expect(errors.As(err, &join)).To(BeTrue())
 		Expect(join.Type).To(Equal("net"))
