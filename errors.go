@@ -1,6 +1,7 @@
 package reexec
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 
@@ -45,6 +46,15 @@ type JoinError struct {
 
 func newJoinError(e *birth.JoinError) *JoinError {
 	return &JoinError{Type: e.Kind, Path: e.Path, Err: e.Err, text: oneLine(e.Text)}
+}
+
+// public returns the JoinError of this package for that of package birth, and all other errors as they are.
+func public(err error) error {
+	var join *birth.JoinError
+	if errors.As(err, &join) {
+		return newJoinError(join)
+	}
+	return err
 }
 
 // Error says in the words of package gons what went wrong, and where the reason alone

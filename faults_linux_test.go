@@ -84,7 +84,12 @@ var _ = Describe("faults", func() {
 
 	It("says that /proc is not mounted", func() {
 		Expect(suffer("no /proc", inNewMountNamespace())).To(ContainSubstring("error: gons/reexec: ReexecAction.Run: " +
-			"cannot start child, reason: fork/exec /proc/self/exe: no such file or directory"))
+			"cannot start child, reason: fork/exec /proc/self/exe: no such file or directory (/proc is not mounted, or"))
+	})
+
+	It("does not blame /proc for another file that is missing", func() {
+		err := reexec.RunReexecAction("silent", reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = "/does/not/exist" }))
+		Expect(err).To(MatchError(HaveSuffix("no such file or directory")))
 	})
 
 	It("says that there can be no more processes", func() {

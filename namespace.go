@@ -48,7 +48,7 @@ func NamespacesOf(pid int, types ...string) ([]Namespace, error) {
 func namespacesOf(pid int, types []string) (namespaces []Namespace, err error) {
 	process, err := birth.Hold(pid, types)
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	defer process.Close()
 	opened, err := process.Open(0)
@@ -56,7 +56,7 @@ func namespacesOf(pid int, types []string) (namespaces []Namespace, err error) {
 	for _, ns := range opened {
 		namespaces = append(namespaces, Namespace{Type: ns.Type, Path: ns.Path})
 	}
-	return namespaces, err
+	return namespaces, public(err)
 }
 
 // NamespaceFile refers to a namespace by an open file, such as /proc/42/ns/net or a bind

@@ -1,11 +1,14 @@
 package reexec_test
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"example.com/gons/reexec"
 	"example.com/gons/reexec/internal/specs"
@@ -199,6 +202,20 @@ var _ = Describe("namespaces by file", func() {
 		Expect(unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)).To(Succeed())
 		defer func() { Expect(unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)).To(Succeed()) }()
 		Expect(visit(namespaces)).To(HaveKeyWithValue("net", n.ID("net")))
+	})
+
+	It("does not keep a run waiting if somebody has made up its path, and that is a FIFO's", func() {
+		fifo := filepath.Join(GinkgoT().TempDir(), "fifo")
+		Expect(unix.Mkfifo(fifo, 0o600)).To(Succeed())
+		fd, err := unix.Open(fifo, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		defer unix.Close(fd)
+		ref := reexec.Namespace{Type: "!net", Path: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)}
+		ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
+		defer cancel()
+		Expect(inTime(func() error {
+			return reexec.RunReexecActionContext(ctx, "silent", reexec.Namespaces([]reexec.Namespace{ref}))
+		})).To(MatchError(context.DeadlineExceeded))
 	})
 
 	It("is an error without an open file", func() {

@@ -1,15 +1,12 @@
 package reexec
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"example.com/gons/reexec/internal/birth"
 )
 
 // notStarted is the error of a context that is done before there is a child.
@@ -24,12 +21,7 @@ func (f facts) unsent(cause error) error {
 
 // cannotStart is the error of a child that cannot be started.
 func (f facts) cannotStart(cause error) error {
-	text := "cannot start child, reason: " + cause.Error()
-	var join *birth.JoinError
-	if errors.As(cause, &join) {
-		return f.failure(text, newJoinError(join))
-	}
-	return f.failure(text, cause)
+	return f.failure("cannot start child, reason: "+cause.Error(), public(cause))
 }
 
 // failure returns an ActionError: what happened, and the causes.

@@ -67,6 +67,30 @@ var _ = DescribeTable("hints about new namespaces", func(err error, hint string)
 	Entry(nil, syscall.ENOENT, ""),
 )
 
+var _ = Describe("a path of an open file of this process", func() {
+
+	It("is opened in the parent if it bears a bang", func() {
+		f, err := os.Open("/proc/self/ns/net")
+		Expect(err).NotTo(HaveOccurred())
+		defer f.Close()
+		path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd())
+		refs, release, err := Joins{Refs: []Ref{{Type: "!net", Path: path}, {Type: "uts", Path: path}, {Type: "!ipc", Path: "/proc/self/ns/ipc"}}}.Open(0)
+		defer release()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.SameFile(stat(refs[0].File), stat(f))).To(BeTrue())
+		Expect(refs[1].File).To(BeNil(), "it is looked up where the child is by then")
+		Expect(refs[2].File).To(BeNil(), "which is no open file")
+	})
+
+})
+
+func stat(f *os.File) os.FileInfo {
+	GinkgoHelper()
+	info, err := f.Stat()
+	Expect(err).NotTo(HaveOccurred())
+	return info
+}
+
 var _ = Describe("a path that holds a descriptor", func() {
 
 	It("closes it when nothing needs its memory any more", func() {

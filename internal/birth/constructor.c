@@ -68,7 +68,7 @@ static void tell(const char *format, ...)
 static void fail(int cause, const char *message)
 {
 	if (parent < 0)
-		dprintf(STDERR_FILENO, "%s", message); /* a child that joins nothing reports nothing else */
+		dprintf(STDERR_FILENO, "%s", message); /* there is no socket, or, of a set-user-ID program, none to be trusted */
 	else
 		tell("failed %d %s", cause, message);
 	_exit(1);

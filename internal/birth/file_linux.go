@@ -55,11 +55,11 @@ func reopen(path string) *os.File {
 	if self, err := self(); err != nil || !strings.HasPrefix(path, "/proc/"+self+"/fd/") {
 		return nil
 	}
-	f, err := os.Open(path)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // it may be a FIFO
 	if err != nil {
 		return nil // which the child will tell
 	}
-	return f
+	return os.NewFile(uintptr(fd), path)
 }
 
 // kindOf asks the kernel for the type of a namespace.

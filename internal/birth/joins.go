@@ -53,10 +53,17 @@ func (j Joins) Open(fresh uintptr) (refs []Ref, release func(), err error) {
 	}
 	refs = slices.Clone(held)
 	for _, ref := range j.Refs {
-		if ref.File = reopen(ref.Path); ref.File != nil {
+		if ref.Type != ref.Kind() { // with a bang; others are looked up in the child's namespaces
+			ref.File = reopen(ref.Path)
+		}
+		if ref.File != nil {
 			held = append(held, ref)
 		}
 		refs = append(refs, ref)
 	}
-	return refs, release, Check(refs)
+	var kinds []string // again, as targets without types may have brought more
+	for _, ref := range refs {
+		kinds = append(kinds, ref.Kind())
+	}
+	return refs, release, CheckOnce(kinds)
 }

@@ -200,7 +200,7 @@ func (c *Conversation) cancel(ctx context.Context, call *Call) {
 	case c.canCancel():
 		c.stop(ctx, call, 0) // it will begin, in a context that has ended
 	default:
-		go c.withdrawLater(call, never.Cause)
+		go c.withdrawLater(call)
 	}
 }
 
@@ -223,12 +223,13 @@ func (c *Conversation) stop(ctx context.Context, call *Call, patience time.Durat
 	go func() {
 		timer := time.AfterFunc(patience, func() { c.p.Abort(cause) })
 		defer timer.Stop()
-		if c.canCancel() && frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), true) != nil {
-			c.p.Abort(cause)
+		if c.canCancel() {
+			_ = frame.Send(c.p.Control, frame.Cancellation(call.number, ctx), true) // a child that cannot be told has ended, or will be killed
 		}
 		c.wait(overseer, func() bool { over = call.over; return over })
-		if !over { // the child says nothing more, but may still be waited for
-			c.p.Abort(cause)
+		if !over { // the child says nothing more
+			<-c.p.Exited()
+			c.p.Abort(cause) // what it has left behind may still be waited for
 		}
 	}()
 }

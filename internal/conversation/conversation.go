@@ -169,10 +169,11 @@ func (c *Conversation) cancelAlone(ctx context.Context, call *Call) {
 func (c *Conversation) Cancel(call *Call) { c.tell(frame.Unwanted(call.number), context.Canceled) }
 
 func (c *Conversation) tell(message frame.Message, cause error) {
-	if !c.canCancel() || frame.Send(c.p.Control, message, false) != nil {
+	if !c.canCancel() {
 		c.p.Abort(cause)
 		return
 	}
+	_ = frame.Send(c.p.Control, message, false) // a child that cannot be told has ended, or will be killed
 	c.p.AbortAfterGrace(cause)
 	c.ending.Go(func() { c.p.AbortAtEnd(cause) }) // a writer of stderr may block, or somebody else hold it open
 }

@@ -377,7 +377,7 @@ var _ = Describe("a worker", func() {
 		c.locked(func() {
 			first, call := queued(c, 10), queued(c, 11)
 			Expect(c.withdraw(call, &doubt{errEnough, func() {}})).To(BeFalse())
-			go c.withdrawLater(call, errEnough)
+			go c.withdrawLater(call)
 			c.deliver(&frame.Frame{Header: frame.Header{Kind: frame.Withdrawn, Call: 11}}, nil)
 			Expect(call.err).To(Equal(errEnough))
 			c.finish(first)

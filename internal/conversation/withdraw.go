@@ -22,10 +22,9 @@ func (c *Conversation) withdraw(call *Call, d *doubt) bool {
 }
 
 // withdrawLater does so as soon as there is room.
-func (c *Conversation) withdrawLater(call *Call, why error) {
+func (c *Conversation) withdrawLater(call *Call) {
 	if frame.Send(c.p.Control, frame.Withdrawal(call.number), true) != nil {
-		c.p.Abort(why)
-		return
+		return // the child has ended, or nobody waits for it any more
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,7 +35,7 @@ func (c *Conversation) withdrawLater(call *Call, why error) {
 func (c *Conversation) withdrawAll() {
 	for _, call := range c.calls {
 		if !c.begins(call) && call.err == nil && call.doubt == nil && !c.withdraw(call, &doubt{ErrClosed, func() {}}) {
-			go c.withdrawLater(call, ErrClosed)
+			go c.withdrawLater(call)
 		}
 	}
 	if c.writer != nil {

@@ -38,15 +38,15 @@ type Failure struct {
 	Is      []int           `json:",omitempty"` // which of the wellKnown were in its chain
 }
 
-// wellKnown are errors that are the same on both sides: those of packages context and os.
+// wellKnown are errors that are the same on both sides: those of packages context and os, as of Go 1.25.
 var wellKnown = []error{
 	context.DeadlineExceeded, context.Canceled,
-	os.ErrInvalid, os.ErrPermission, os.ErrExist, os.ErrNotExist, os.ErrClosed, os.ErrNoDeadline, os.ErrDeadlineExceeded,
+	os.ErrInvalid, os.ErrPermission, os.ErrExist, os.ErrNotExist, os.ErrClosed, os.ErrNoDeadline, os.ErrDeadlineExceeded, os.ErrProcessDone,
 }
 
 // NewFailure keeps of an error what is understood elsewhere.
 func NewFailure(what string, err error) Failure {
-	f := Failure{Message: what + err.Error(), Errnos: errnos(err)}
+	f := Failure{Message: what + err.Error(), Errnos: errnos(err, nil)}
 	for i, known := range wellKnown {
 		implied := func(errno syscall.Errno) bool { return errno.Is(known) }
 		if errors.Is(err, known) && !slices.ContainsFunc(f.Errnos, implied) {
@@ -56,25 +56,25 @@ func NewFailure(what string, err error) Failure {
 	return f
 }
 
-// errnos returns all in the tree of an error, in the order in which errors.As looks for them.
-func errnos(err error) (all []syscall.Errno) {
-	if errno, ok := err.(syscall.Errno); ok {
-		return []syscall.Errno{errno}
+// errnos returns each one in the tree of an error once, in the order in which errors.As finds them, after those that are
+// known.
+func errnos(err error, known []syscall.Errno) []syscall.Errno {
+	errno, found := err.(syscall.Errno)
+	if as, ok := err.(interface{ As(any) bool }); ok && !found {
+		found = as.As(&errno)
+	}
+	if found && !slices.Contains(known, errno) {
+		known = append(known, errno)
 	}
 	switch wrapper := err.(type) {
 	case interface{ Unwrap() error }:
-		all = errnos(wrapper.Unwrap())
+		known = errnos(wrapper.Unwrap(), known)
 	case interface{ Unwrap() []error }:
 		for _, err := range wrapper.Unwrap() {
-			all = append(all, errnos(err)...)
+			known = errnos(err, known)
 		}
 	}
-	if as, ok := err.(interface{ As(any) bool }); ok {
-		if errno := new(syscall.Errno); as.As(errno) {
-			all = append([]syscall.Errno{*errno}, all...)
-		}
-	}
-	return all
+	return known
 }
 
 // Causes are what errors.Is finds.

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A Message travels on the socket between a function and its caller, beside the
@@ -76,7 +76,6 @@ const (
 	withdrawMessage = 'W' // call, 0
 	cancelMessage   = 'C' // call, Err, Cause
 	filesMessage    = 'F' // call, number of files
-	maxCause        = 32 << 10
 )
 
 // bytes encodes a message but for its files.
@@ -90,10 +89,11 @@ func (m Message) bytes() []byte {
 	case m.Cancel:
 		b[0] = cancelMessage
 		b = append(b, m.Err)
-		if len(m.Cause) > maxCause {
-			m.Cause = strings.ToValidUTF8(m.Cause[:maxCause], "") // not half a letter
+		end := min(len(m.Cause), maxCause)
+		for i := 0; end < len(m.Cause) && i < utf8.UTFMax && !utf8.RuneStart(m.Cause[end]); i++ {
+			end-- // not half a letter
 		}
-		return append(b, m.Cause...)
+		return append(b, m.Cause[:end]...)
 	}
 	b[0] = filesMessage
 	return binary.BigEndian.AppendUint16(b, uint16(len(m.Files)))
@@ -150,15 +150,15 @@ func Duplicate(files []*os.File) (descriptors []int, err error) {
 }
 
 // SendFiles sends the descriptors for a call, and closes them. As many files as a process may have open may be on their
-// way already (unix(7)). Then it tries again, for some seconds. A patient sender tries for ever, before the first of the
-// files: later it would keep others, that are in the same need, from going on.
+// way already (unix(7)), of all processes of its user. Then it tries again, for a while. A patient sender does so as long as
+// its receiver has not received what it has sent for other calls or events.
 func SendFiles(socket *os.File, call uint64, descriptors []int, patient bool) error {
 	defer func() { CloseAll(descriptors) }()
 	for len(descriptors) > 0 {
 		n := min(len(descriptors), maxFiles)
 		err := Send(socket, Message{Call: call, Files: descriptors[:n]}, true)
 		begin, pause := time.Now(), time.Millisecond
-		for tooMany(err) && (patient || time.Since(begin) < patience) {
+		for tooMany(err) && (patient && isUnread(socket) || time.Since(begin) < patience) {
 			time.Sleep(pause)
 			pause = min(2*pause, 50*time.Millisecond)
 			err = Send(socket, Message{Call: call, Files: descriptors[:n]}, true)
@@ -167,10 +167,10 @@ func SendFiles(socket *os.File, call uint64, descriptors []int, patient bool) er
 			return err
 		}
 		CloseAll(descriptors[:n])
-		descriptors, patient = descriptors[n:], false
+		descriptors, patient = descriptors[n:], false // what is unread then is of these files, too
 	}
 	return nil
 }
 
-// patience is how long a sender that is not patient tries.
+// patience is how long a sender tries at least.
 var patience = 2 * time.Second

@@ -343,9 +343,10 @@ var _ = Describe("a message", func() {
 		g.Expect(strings.TrimSpace(string(out))).To(g.HavePrefix(told))
 	},
 		Entry("some are lost, and the others closed", "few", "lost, and none left"),
-		Entry("too many on their way have to wait", "crowd", "all"),
-		Entry("too many on their way have to wait, however long that takes", "patient", "all"),
+		Entry("too many on their way have to wait", "crowd", "<nil>"),
+		Entry("too many on their way have to wait, however long that takes", "patient", "<nil>"),
 		Entry("too many on their way are an error in the end", "stuck", "sendmsg: too many references: cannot splice"),
+		Entry("too many of others are so for a patient sender, too", "crowded out", "sendmsg: too many references: cannot splice"),
 	)
 
 })
@@ -383,7 +384,7 @@ func init() {
 			fmt.Println("lost, and none left")
 		}
 	}
-	crowd := func(receive func(socket *os.File), patient bool) {
+	crowd := func(receive func(socket *os.File), patient bool) error {
 		a, b := sockets()
 		runtime.LockOSThread()
 		limitFiles(64)
@@ -399,24 +400,29 @@ func init() {
 			descriptors, err := Duplicate(files)
 			must(err)
 			if err := SendFiles(a, 1, descriptors, patient); err != nil {
-				fmt.Println(err)
-				os.Exit(0)
+				return err
 			}
 		}
-		fmt.Println("all")
+		return nil
 	}
 	listen := func(socket *os.File) {
 		time.Sleep(20 * time.Millisecond)
 		must(Listen(socket, &sync.Mutex{}, func(m Message) { CloseAll(m.Files) }))
 	}
-	specs.Roles["crowd"] = func([]string) { crowd(listen, false) }
+	deaf := func(*os.File) {}
+	specs.Roles["crowd"] = func([]string) { fmt.Println(crowd(listen, false)) }
 	specs.Roles["patient"] = func([]string) {
 		patience = 0
-		crowd(listen, true)
+		fmt.Println(crowd(listen, true))
 	}
 	specs.Roles["stuck"] = func([]string) {
 		patience = 4 * time.Millisecond
-		crowd(func(*os.File) {}, false)
+		fmt.Println(crowd(deaf, false))
+	}
+	specs.Roles["crowded out"] = func([]string) {
+		patience = 4 * time.Millisecond
+		_ = crowd(deaf, false) // by others
+		fmt.Println(crowd(deaf, true))
 	}
 }
 

@@ -19,6 +19,11 @@ func duplicate(f *os.File) (fd int, err error) {
 // Send is never called, since there is no socket.
 func Send(*os.File, Message, bool) error { return errors.ErrUnsupported }
 
+const maxCause = 1 << 10 // of a cause that is never sent
+
+// isUnread is never called.
+func isUnread(*os.File) bool { return false }
+
 // tooMany is never called, as nothing is sent.
 func tooMany(error) bool { return false }
 

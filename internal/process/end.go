@@ -43,7 +43,7 @@ func (p *Process) Kill(why error) {
 	select {
 	case <-p.exited:
 	default:
-		// It fails only if the child has just ended by itself.
+		// Until it is reaped this succeeds even if the child has just ended by itself.
 		if p.cmd.Process != nil && p.cmd.Process.Kill() == nil && p.killed == nil {
 			p.killed = why
 		}
@@ -63,11 +63,24 @@ func (p *Process) Abort(why error) {
 	p.limit(time.Now())
 }
 
-// AbortAtEnd waits for the end of the child, and aborts as soon as its stderr has been passed on, or a moment later.
+// AbortAtEnd waits for the end of the child, and aborts as soon as its stderr has been passed on, or that has not got on
+// for a moment.
 func (p *Process) AbortAtEnd(why error) {
 	<-p.exited
-	p.hush()
+	for before, now := int64(-1), p.stderr.progress(); now > before && !p.isAborted(); {
+		p.hush()
+		before, now = now, p.stderr.progress()
+	}
 	p.Abort(why)
+}
+
+func (p *Process) isAborted() bool {
+	select {
+	case <-p.aborted:
+		return true
+	default:
+		return false
+	}
 }
 
 // hush waits until stderr has been passed on, but only for a moment.

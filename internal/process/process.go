@@ -84,7 +84,7 @@ const (
 // namespaces. Its error is that of a child that was not started, or, with an outcome,
 // of one that has ended already without being where it should be.
 //
-// The end of ctx kills the child until Start returns; then it is up to OnEnd. Wait and then Close, or just
+// The end of ctx kills a child that is not in its namespaces by then; otherwise it is up to OnEnd. Wait and then Close, or just
 // Close, must be called, and if the child does not roam, by the goroutine that has called Start.
 func Start(ctx context.Context, spec Spec) (p *Process, outcome *Outcome, err error) {
 	p = &Process{

@@ -105,6 +105,13 @@ func (l *listener) wake() {
 	}
 }
 
+// progress is how many bytes have been passed on.
+func (l *listener) progress() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.passed
+}
+
 // heard returns an excerpt of stderr, and why it was not passed on. Then nothing more is.
 func (l *listener) heard() (excerpt string, relay error) {
 	l.mu.Lock()
