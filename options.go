@@ -99,7 +99,8 @@ func GracePeriod(d time.Duration) ReexecActionOption {
 // failure of an action any more. If w is nil, it is one again. Without this option stderr
 // of a function goes to the parent's.
 //
-// Each run calls w.Write from one goroutine, and waits until it returns. A w that serves
+// Each run calls w.Write from one goroutine, and waits until it returns; only after the end of a
+// context, after [Worker.Close], and after a loop is left, a Write that blocks is left behind. A w that serves
 // several runs at a time must be safe for concurrent use. If w fails, the rest of stderr
 // is dropped, and the run returns the error of w, unless a worse one happened.
 func Stderr(w io.Writer) ReexecActionOption {

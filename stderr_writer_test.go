@@ -108,6 +108,14 @@ var clamour = reexec.RegisterStream("clamour", func(ctx context.Context, _ struc
 	return ctx.Err()
 })
 
+// chatter yields until nobody wants that, and then writes so many bytes to stderr.
+var chatter = reexec.RegisterStream("chatter", func(ctx context.Context, bytes int, yield func(int) bool) error {
+	for yield(1) {
+	}
+	_, err := os.Stderr.Write(make([]byte, bytes))
+	return err
+})
+
 func init() {
 	reexec.Register("say, then hang", func() { fmt.Fprintln(os.Stderr, "hanging"); time.Sleep(time.Hour) })
 	reexec.Register("say much", func() {
@@ -346,6 +354,19 @@ var _ = Describe("a writer of stderr", func() {
 			Expect(children()).To(BeEmpty())
 		})
 
+	})
+
+	It("that is slow has all of it, also of what is said after a loop was left", func() {
+		said := 0
+		slow := writerFunc(func(b []byte) (int, error) {
+			time.Sleep(20 * time.Millisecond)
+			said += len(b)
+			return len(b), nil
+		})
+		for range chatter.Call(background, 60<<10, reexec.Stderr(slow), reexec.GracePeriod(time.Minute)) {
+			break
+		}
+		Expect(said).To(Equal(60 << 10))
 	})
 
 	Context("that ends its goroutine, as a failed assertion does", func() {

@@ -59,6 +59,7 @@ func Serve(o orders.Orders, function Function) {
 	s.control = newControl(o, function.Context)
 	if o.Ready {
 		s.outlastInterrupts()
+		outliveStderr()
 		s.tell(frame.Header{Kind: frame.Ready}, nil)
 	}
 	s.loop()
