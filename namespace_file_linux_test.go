@@ -205,6 +205,7 @@ var _ = Describe("namespaces by file", func() {
 	})
 
 	It("does not keep a run waiting if somebody has made up its path, and that is a FIFO's", func() {
+		specs.NeedsCgo()
 		fifo := filepath.Join(GinkgoT().TempDir(), "fifo")
 		Expect(unix.Mkfifo(fifo, 0o600)).To(Succeed())
 		fd, err := unix.Open(fifo, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
