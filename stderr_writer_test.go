@@ -357,6 +357,9 @@ var _ = Describe("a writer of stderr", func() {
 	})
 
 	It("that is slow has all of it, also of what is said after a loop was left", func() {
+		if runtime.GOOS == "windows" {
+			Skip("needs a socket, since without one the child is killed when the loop is left")
+		}
 		said := 0
 		slow := writerFunc(func(b []byte) (int, error) {
 			time.Sleep(20 * time.Millisecond)
