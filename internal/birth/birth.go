@@ -50,7 +50,6 @@ func CheckKind(kind string) error {
 // Check finds the mistakes that need no child to be seen. Package gons would
 // pass over some of them in silence, so that the child ran where nobody wants it.
 func Check(refs []Ref) error {
-	var types []string
 	for _, ref := range refs {
 		if err := CheckKind(ref.Kind()); err != nil {
 			return err
@@ -58,9 +57,16 @@ func Check(refs []Ref) error {
 		if ref.Path == "" {
 			return fmt.Errorf("namespace of type %q and path %q: both need to be given", ref.Type, ref.Path)
 		}
+	}
+	return CheckOnce(kindsOf(refs))
+}
+
+// kindsOf returns the types of references, without bangs.
+func kindsOf(refs []Ref) (types []string) {
+	for _, ref := range refs {
 		types = append(types, ref.Kind())
 	}
-	return CheckOnce(types)
+	return types
 }
 
 // CheckOnce returns an error if a type of namespaces is there more than once.

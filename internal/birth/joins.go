@@ -33,10 +33,7 @@ func (j Joins) Check() error {
 		}
 		named = append(named, target.Process.types...)
 	}
-	for _, ref := range j.Refs {
-		named = append(named, ref.Kind())
-	}
-	return CheckOnce(named)
+	return CheckOnce(append(named, kindsOf(j.Refs)...))
 }
 
 // Open returns all references, which have been checked. What they refer to is held until release is called, which must
@@ -61,9 +58,5 @@ func (j Joins) Open(fresh uintptr) (refs []Ref, release func(), err error) {
 		}
 		refs = append(refs, ref)
 	}
-	var kinds []string // again, as targets without types may have brought more
-	for _, ref := range refs {
-		kinds = append(kinds, ref.Kind())
-	}
-	return refs, release, CheckOnce(kinds)
+	return refs, release, CheckOnce(kindsOf(refs)) // again, as targets without types may have brought more
 }
