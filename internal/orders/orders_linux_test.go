@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -24,6 +25,21 @@ func inherited(numbers []string) (found []string) {
 	}
 	return found
 }
+
+var _ = Describe("orders on Linux", func() {
+
+	It("may be thousands", func() {
+		cmd := specs.Child("take")
+		for i := range 5000 {
+			cmd.Env = append(cmd.Env, fmt.Sprintf("gons_%d=%s", i, strings.Repeat("x", i%100)))
+		}
+		cmd.Env = append(cmd.Env, Orders{Action: "a", Concurrency: 2}.Vars()...)
+		told := tell(cmd)
+		Expect(told.Orders).To(Equal(Orders{Action: "a", Concurrency: 2}))
+		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
+	})
+
+})
 
 var _ = Describe("a child that watches its parent", func() {
 

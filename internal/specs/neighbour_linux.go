@@ -52,6 +52,10 @@ func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
 // NewNeighbour starts a process with new namespaces of these types, and skips a spec where
 // that cannot be. Ordinary users need "user" among them. With "no /dev", or "no /proc", after "mnt", that is
 // an empty tmpfs.
+//
+// In a user namespace the caller's IDs are root's. With "unmapped" there are none in there. With "mapped", for
+// which one must be root, the neighbour has 65536 IDs from [FirstMapped] on, as a container has; with "mapped to 1"
+// these start at 1, so that there is no root, and "without group 0" there is no root's group.
 func NewNeighbour(kinds ...string) *Neighbour {
 	ginkgo.GinkgoHelper()
 	NeedsNamespaces(kinds...)
@@ -73,8 +77,25 @@ func attributes(kinds []string) *syscall.SysProcAttr {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
+	for word, first := range map[string]int{"mapped": 0, "mapped to 1": 1} {
+		if slices.Contains(kinds, word) {
+			attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: first, HostID: FirstMapped, Size: 1 << 16}}
+			attr.GidMappings = attr.UidMappings
+			attr.GidMappingsEnableSetgroups = true
+			attr.Credential = &syscall.Credential{Uid: uint32(first), Gid: uint32(first)}
+		}
+	}
+	if slices.Contains(kinds, "without group 0") {
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 1, HostID: os.Getegid(), Size: 1}}
+	}
+	if slices.Contains(kinds, "unmapped") {
+		attr.UidMappings, attr.GidMappings = nil, nil
+	}
 	return attr
 }
+
+// FirstMapped is the first of 65536 IDs that belong to nobody on this machine.
+const FirstMapped = 100000
 
 // StartNeighbour starts a neighbour that lasts until its End is called. If it cannot be
 // started, nothing is left of it.
@@ -93,7 +114,7 @@ func StartNeighbour(hall string, kinds ...string) (*Neighbour, error) {
 	cmd.SysProcAttr = attributes(kinds)
 	if slices.Contains(kinds, "time") {
 		// Before Linux 6.3 a process enters its new time namespace only if told so, as our children are.
-		cmd.Env = append(cmd.Env, "gons_reexec_child==")
+		cmd.Env = append(cmd.Env, "gons_reexec_child=1")
 	}
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
