@@ -9,12 +9,12 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "constructor.h"
 
-/* Weak, since musl has no name services, and not every static program does. nss.h and gnu/libc-version.h are glibc's own. */
+/* Weak, since musl has no name services, and not every static program does. nss.h is glibc's own. */
 extern int __nss_configure_lookup(const char *database, const char *services) __attribute__((weak));
-extern const char *gnu_get_libc_version(void) __attribute__((weak));
 extern void *dlopen(const char *file, int mode) __attribute__((weak));
 
 /* fail says that a child must not join a mount namespace. */
@@ -33,6 +33,7 @@ void birth_pin_name_services(const char *reference)
 		"aliases", "ethers", "group", "gshadow", "hosts", "initgroups", "netgroup",
 		"networks", "passwd", "protocols", "publickey", "rpc", "services", "shadow",
 	};
+	char version[64] = "";
 
 	if (!__nss_configure_lookup)
 		return;
@@ -44,7 +45,8 @@ void birth_pin_name_services(const char *reference)
 			fail(errno, reference);
 	}
 	/* Before glibc 2.34 these are modules as well, which would be loaded on first use. */
-	if (strverscmp(gnu_get_libc_version(), "2.34") < 0 &&
+	confstr(_CS_GNU_LIBC_VERSION, version, sizeof(version));
+	if (strverscmp(version, "glibc 2.34") < 0 &&
 	    (!dlopen || !dlopen("libnss_files.so.2", RTLD_NOW) || !dlopen("libnss_dns.so.2", RTLD_NOW)))
 		fail(ELIBACC, reference);
 }

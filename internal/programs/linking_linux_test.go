@@ -147,6 +147,72 @@ func main() {
 }
 `
 
+// mutexProgram has a child in a PID namespace end while its main thread holds a mutex that it shares with its parent.
+const mutexProgram = `package main
+
+/*
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+static pthread_mutex_t *mutex;
+
+static int map_(int fd)
+{
+	mutex = mmap(NULL, sizeof(*mutex), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return mutex == MAP_FAILED ? errno : 0;
+}
+
+static int make_(void)
+{
+	pthread_mutexattr_t attr;
+
+	return pthread_mutexattr_init(&attr) || pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) ||
+	       pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) || pthread_mutex_init(mutex, &attr);
+}
+
+static int lock(void) { return pthread_mutex_trylock(mutex); }
+*/
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"example.com/gons/reexec"
+)
+
+func init() {
+	runtime.LockOSThread() // main, and so CheckAction, are on the main thread
+	reexec.Register("lock", func() { fmt.Println(C.map_(3), C.lock()) })
+}
+
+func main() {
+	reexec.CheckAction()
+	f, err := os.CreateTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	os.Remove(f.Name())
+	if err := f.Truncate(4096); err != nil || C.map_(C.int(f.Fd())) != 0 || C.make_() != 0 {
+		panic("no mutex")
+	}
+	options := []reexec.ReexecActionOption{reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{f} })}
+	if len(os.Args) > 1 {
+		options = append(options, reexec.Namespaces([]reexec.Namespace{
+			{Type: "!user", Path: os.Args[1] + "/user"}, {Type: "!pid", Path: os.Args[1] + "/pid"},
+		}))
+	}
+	if err := reexec.RunReexecAction("lock", options...); err != nil {
+		panic(err)
+	}
+	fmt.Println(syscall.Errno(C.lock()))
+}
+`
+
 const loadingProgram = `#include <dlfcn.h>
 #include <stdio.h>
 
@@ -286,19 +352,41 @@ var _ = Describe("a program that is linked", func() {
 		Entry("without symbols", "gcc", "-ldflags=-s -w"),
 	)
 
-	DescribeTable("in any way has a C library in its children that knows their threads",
+	DescribeTable("in any way has a C library in its children that knows their threads, and frees their mutexes at their end",
 		func(cc string, args ...string) {
 			if _, err := exec.LookPath(cc); err != nil {
 				Skip("needs " + cc)
 			}
-			c := newConsumer(map[string]string{"main.go": threadProgram})
-			build(c, append(cgo, "CC="+cc), append([]string{"go", "build", "-o", "program"}, args...)...)
 			n := specs.NewNeighbour("user", "pid")
-			Expect(c.run(nil, filepath.Join(c.dir, "program"), filepath.Dir(n.Path("pid")))).To(Equal("0 <nil>\n"))
+			for source, want := range map[string]string{threadProgram: "0 <nil>\n", mutexProgram: syscall.EOWNERDEAD.Error() + "\n"} {
+				c := newConsumer(map[string]string{"main.go": source})
+				build(c, append(cgo, "CC="+cc), append([]string{"go", "build", "-o", "program"}, args...)...)
+				Expect(c.run(nil, filepath.Join(c.dir, "program"), filepath.Dir(n.Path("pid")))).To(Equal(want))
+			}
 		},
 		Entry("glibc", "gcc"),
 		Entry("glibc, linked statically", "gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
 		Entry("musl, linked statically", "musl-gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
+	)
+
+	DescribeTable("and rewritten works as well",
+		func(args ...string) {
+			if _, err := exec.LookPath("patchelf"); err != nil {
+				Skip("needs patchelf")
+			}
+			c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": linkedMain})
+			build(c, cgo, "go", "build", "-o", "program")
+			interpreter := filepath.Join(c.dir, "a-longer-path-to-its-own-interpreter")
+			Expect(os.Symlink(strings.TrimSpace(c.run(nil, "patchelf", "--print-interpreter", "program")), interpreter)).To(Succeed())
+			for _, arg := range args {
+				c.run(nil, "patchelf", append(strings.Fields(strings.ReplaceAll(arg, "INTERPRETER", interpreter)), "program")...)
+			}
+			c.expectToWork("program")
+		},
+		Entry("with another interpreter", "--set-interpreter INTERPRETER"),
+		Entry("with a path to libraries", "--set-rpath /a/path/to/libraries/where/there/was/none"),
+		Entry("with another library", "--add-needed libm.so.6"),
+		Entry("in all these ways", "--set-interpreter INTERPRETER", "--set-rpath /nowhere", "--add-needed libm.so.6"),
 	)
 
 	It("as a C archive does not lie", func() {
