@@ -12,7 +12,6 @@ import (
 	"example.com/gons/reexec/internal/specs"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 )
 
 // linkedProgram runs an action and functions here and in the namespaces that its environment
@@ -415,61 +414,6 @@ var _ = Describe("a program that is linked", func() {
 		c.write("loader/main.go", pluginProgram)
 		build(c, cgo, "go", "build", "-o", "program", "./loader")
 		c.expectNoLie("program")
-	})
-
-})
-
-var _ = Describe("a set-user-ID program", func() {
-
-	It("starts no children, and is none", func() {
-		specs.NeedsRoot()
-		c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": linkedMain})
-		var fs unix.Statfs_t
-		Expect(unix.Statfs(c.dir, &fs)).To(Succeed())
-		if fs.Flags&unix.ST_NOSUID != 0 {
-			Skip("needs a file system that is not mounted nosuid")
-		}
-		c.run([]string{"CGO_ENABLED=1"}, "go", "build", "-o", "program")
-		path := filepath.Join(c.dir, "program")
-		for dir := c.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-			Expect(os.Chmod(dir, 0o755)).To(Succeed())
-		}
-		Expect(os.Chmod(path, 0o755|os.ModeSetuid)).To(Succeed())
-
-		asUser := func(env ...string) (stdout, stderr string, status int) {
-			GinkgoHelper()
-			program := exec.Command(path)
-			program.Dir = "/"
-			program.Env = append([]string{"PATH=/bin:/usr/bin"}, env...)
-			program.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-			var out, err strings.Builder
-			program.Stdout, program.Stderr = &out, &err
-			if failed := program.Run(); failed != nil {
-				Expect(failed).To(BeAssignableToTypeOf(&exec.ExitError{}))
-			}
-			return out.String(), err.String(), program.ProcessState.ExitCode()
-		}
-
-		refuses := func(env ...string) {
-			GinkgoHelper()
-			stdout, stderr, status := asUser(env...)
-			Expect(stderr).To(BeEmpty())
-			Expect(status).To(BeZero())
-			var o linkedOutcome
-			Expect(json.Unmarshal([]byte(stdout), &o)).To(Succeed(), stdout)
-			Expect(append(o.HereErrs, o.ThereErrs...)).To(HaveEach(
-				ContainSubstring("cannot start child, reason: a set-user-ID program")))
-		}
-		refuses()
-		// Orders are nothing to it.
-		refuses("gons_reexec_action=where")
-		refuses("gons_malformed")
-		refuses("gons_reexec_action=where", "gons_net=/nowhere", "gons_order=!net")
-
-		stdout, stderr, status := asUser("gons_reexec_child=1", "gons_reexec_action=where")
-		Expect(stdout).To(BeEmpty())
-		Expect(stderr).To(Equal("gons/reexec: a set-user-ID program does not act as a child"))
-		Expect(status).To(Equal(1))
 	})
 
 })
