@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -190,6 +192,57 @@ func init() {
 		}
 		return told
 	}
+}
+
+var _ = Describe("a child with the credentials of another user", func() {
+
+	It("can open the references of Target, and is told what joining takes", func() {
+		specs.NeedsRoot()
+		specs.NeedsNobody()
+		n := newNeighbour("net")
+		expectJoinError(n.namespace("net"), syscall.EPERM, fmt.Sprintf("cannot join gons_net using reference %q: Operation not permitted "+
+			"(this takes CAP_SYS_ADMIN in the user namespace that owns it: be root, or join that user namespace first)", n.Path("net")),
+			reexec.Target(n.PID, "net"), reexec.Cmd(func(cmd *exec.Cmd) {
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: specs.Nobody}
+			}))
+	})
+
+	It("joins by Target what that user may join", func() {
+		specs.NeedsRoot()
+		n := nobodysNeighbour("--net")
+		asNobody := reexec.Cmd(func(cmd *exec.Cmd) {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: specs.Nobody}
+		})
+		expectTarget(n, []string{"user", "net"}, reexec.Target(n.PID, "user", "net"), asNobody)
+		who, err := beSomebody.Call(background, deeds{}, reexec.Target(n.PID, "user"), asNobody)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(who).To(And(HaveField("User", "0 0 0 0"), HaveField("Group", "0 0 0 0")))
+	})
+
+})
+
+// nobodysNeighbour is a neighbour of a user without privileges, who is root in there, with more namespaces as unshare(1) says.
+func nobodysNeighbour(namespaces ...string) *neighbour {
+	GinkgoHelper()
+	specs.NeedsNobody()
+	var stderr strings.Builder
+	cmd := exec.Command("unshare", slices.Concat([]string{"--user", "--map-root-user"}, namespaces, []string{"cat"})...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: specs.Nobody}
+	cmd.Stderr = &stderr
+	stdin, err := cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	stdout, err := cmd.StdoutPipe()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(cmd.Start()).To(Succeed())
+	DeferCleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	})
+	_, _ = io.WriteString(stdin, "x")
+	if n, _ := stdout.Read(make([]byte, 1)); n == 0 {
+		Skip("needs namespaces of an ordinary user: " + stderr.String())
+	}
+	return neighbourOf(cmd.Process.Pid)
 }
 
 var _ = Describe("an ordinary user's child in a user namespace", func() {

@@ -51,7 +51,7 @@ func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
 
 // NewNeighbour starts a process with new namespaces of these types, and skips a spec where
 // that cannot be. Ordinary users need "user" among them. With "no /dev", or "no /proc", after "mnt", that is
-// an empty tmpfs.
+// an empty tmpfs, and with "FIFO /proc/self/cgroup" after that there is one, which keeps waiting who opens it.
 //
 // In a user namespace the caller's IDs are root's. With "unmapped" there are none in there. With "mapped", for
 // which one must be root, the neighbour has 65536 IDs from [FirstMapped] on, as a container has; with "mapped to 1"
@@ -106,8 +106,8 @@ func StartNeighbour(hall string, kinds ...string) (*Neighbour, error) {
 	}
 	args := []string{mounts}
 	for _, kind := range kinds {
-		if folder, ok := strings.CutPrefix(kind, "no "); ok {
-			args = append(args, folder)
+		if strings.Contains(kind, "/") {
+			args = append(args, kind)
 		}
 	}
 	cmd := Child("neighbour", args...)
@@ -154,7 +154,7 @@ func init() {
 }
 
 // beNeighbour is the main function of a neighbour. Its first argument is the hall, or - for
-// one that mounts nothing. The others are folders that shall be empty, too.
+// one that mounts nothing. The others are what else it does in its mount namespace.
 func beNeighbour(args []string) {
 	hall := args[0]
 	if strings.HasPrefix(hall, "/") {
@@ -174,8 +174,14 @@ func beNeighbour(args []string) {
 			check(err)
 			check(os.Symlink("/proc/"+self+"/ns/"+ns.Kind, filepath.Join(hall, ns.Kind)))
 		}
-		for _, empty := range args[1:] {
-			check(unix.Mount("tmpfs", empty, "tmpfs", 0, ""))
+		for _, arg := range args[1:] {
+			word, path, _ := strings.Cut(arg, " ")
+			if word == "no" {
+				check(unix.Mount("tmpfs", path, "tmpfs", 0, ""))
+				continue
+			}
+			check(os.MkdirAll(filepath.Dir(path), 0o755))
+			check(unix.Mkfifo(path, 0o644))
 		}
 	}
 	fmt.Println("ready")
