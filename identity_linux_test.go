@@ -135,6 +135,15 @@ var _ = Describe("root's child in a user namespace", func() {
 		Expect(ownerOf(fmt.Sprintf("/proc/%d/root%s", n.PID, inside))).To(Equal(mapped))
 	})
 
+	It("is refused what belongs to its parent's user, too", func() {
+		n := newNeighbour("user", "mapped")
+		for _, path := range []string{"/dev/stderr", "/proc/self/environ", "/proc/self/comm"} {
+			who, err := beSomebody.Call(background, deeds{Open: path}, reexec.Namespaces(n.namespaces("!user")))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(who.Opened).To(Equal("permission denied"), path)
+		}
+	})
+
 	It("loses its groups even where that is denied inside", func() {
 		specs.NeedsNobody()       // so that groups may be set here
 		n := newNeighbour("user") // where package syscall has denied it

@@ -63,14 +63,17 @@ func Unshare(types ...string) ReexecActionOption {
 	return func(a *ReexecAction) { a.unshared = append(slices.Clip(a.unshared), types...) }
 }
 
-// PreserveCredentials has a child that joins a user namespace keep its user, its group and its supplementary groups, as
-// "nsenter --preserve-credentials" does. Without this option the child becomes root in there: user 0 and group 0 of the
-// namespace, without supplementary groups.
+// PreserveCredentials leaves a child that joins a user namespace its user, its group and its
+// supplementary groups, as "nsenter --preserve-credentials" does. Without this option the child
+// becomes root in there: user 0 and group 0 of the namespace, without supplementary groups.
 //
-// It is for user namespaces that do not map user 0, and for functions that need the files of their caller's user. It has a
-// risk if the caller is root. Then the child is still root of the host, whatever it is called in there, and so are the files
-// that it makes and the programs that it starts. What it finds inside, such as a symbolic link to a file of the host, can have
-// it do what only root may do. An ordinary user's child has no rights but those of that user, and all capabilities in there.
+// It is for user namespaces that do not map user 0, and for functions that need the files of
+// their caller's user. It is a risk if the caller is root. Then the child is still the host's
+// root, whatever it is called in there: a symbolic link in the container can lead it to any file
+// of the host, what it writes belongs to the host's root, and a program that it starts runs as
+// that. An ordinary user's child only has the rights of this user on the host.
+//
+// It has no effect on a child that joins no user namespace.
 func PreserveCredentials() ReexecActionOption {
 	return func(a *ReexecAction) { a.preserve = true }
 }

@@ -45,7 +45,7 @@ extern char *gonsmsg __attribute__((weak));
 /*
  * undumpable keeps all but the superuser of this process' own user namespace's parents from tracing it, and
  * from what /proc shows of it (ptrace(2), CVE-2019-5736). Executing a program ends that. The race detector reads
- * its options from /proc/self/environ, and an ordinary user could not; so with it the Go side does this, later.
+ * its options from /proc/self/environ, which then belongs to root; so with it the Go side does this, later.
  */
 static void undumpable(void)
 {
@@ -171,7 +171,7 @@ __attribute__((constructor(101))) static void birth_constructor(void)
 	birth_state = BIRTH_LIBRARY;
 	dl_iterate_phdr(find_constructor, &birth_state);
 
-	/* Whoever runs a set-user-ID program (getauxval(3): AT_SECURE) gives it no orders. */
+	/* A set-user-ID program (getauxval(3): AT_SECURE) takes no orders from its user. */
 	if (getauxval(AT_SECURE)) {
 		birth_state = BIRTH_SECURE;
 		if (child && *child) /* as if it were no child, it would run main, and start children of its own */

@@ -24,8 +24,8 @@ static void fail(int cause, const char *reference)
 }
 
 /*
- * birth_pin_name_services has glibc look up names in files, and hosts by DNS, too. It is called before anything is joined:
- * the first call reads /etc/nsswitch.conf.
+ * birth_pin_name_services limits glibc to looking names up in files, and hosts also by DNS. It is called before anything is
+ * joined, since the first call reads /etc/nsswitch.conf.
  */
 void birth_pin_name_services(const char *reference)
 {

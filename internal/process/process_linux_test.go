@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -84,6 +85,9 @@ var _ = Describe("a child", func() {
 		said, _ := told(start(Spec{Action: "foo", Env: []string{"A=1", "gons_uts=x"}}, "env"))
 		Expect(strings.Fields(said)).To(ContainElements("A=1", "gons_reexec_action=foo", "gons_reexec_child=1"))
 		Expect(said).NotTo(MatchRegexp("gons_net|gons_uts"))
+		isOrder := func(variable string) bool { return strings.HasPrefix(variable, "gons_") }
+		p := start(Spec{Env: []string{"gons_A=1", "B=1"}}, "true")
+		Expect(p.cmd.Env[slices.IndexFunc(p.cmd.Env, isOrder):]).To(HaveEach(Satisfy(isOrder)), "they are the last")
 		said, _ = told(start(Spec{Tune: func(cmd *exec.Cmd) { shell("env")(cmd); cmd.Env = nil }}, ""))
 		Expect(said).To(ContainSubstring("PATH="))
 		Expect(said).NotTo(ContainSubstring("gons_net"))

@@ -51,7 +51,7 @@ func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
 
 // NewNeighbour starts a process with new namespaces of these types, and skips a spec where
 // that cannot be. Ordinary users need "user" among them. With "no /dev", or "no /proc", after "mnt", that is
-// an empty tmpfs, and with "FIFO /proc/self/cgroup" after that there is one, which keeps waiting who opens it.
+// an empty tmpfs, and with "FIFO /proc/self/cgroup" after that there is one, which blocks its readers.
 //
 // In a user namespace the caller's IDs are root's. With "unmapped" there are none in there. With "mapped", for
 // which one must be root, the neighbour has 65536 IDs from [FirstMapped] on, as a container has; with "mapped to 1"
@@ -94,7 +94,7 @@ func attributes(kinds []string) *syscall.SysProcAttr {
 	return attr
 }
 
-// FirstMapped is the first of 65536 IDs that belong to nobody on this machine.
+// FirstMapped is the first of 65536 IDs that no user of this machine has.
 const FirstMapped = 100000
 
 // StartNeighbour starts a neighbour that lasts until its End is called. If it cannot be
