@@ -15,6 +15,7 @@
 /*
  * birth_drop_groups drops the supplementary groups. This is tried before the joins, since it may be denied inside
  * (user_namespaces(7), /proc/PID/setgroups), and after them, since it takes a privilege that the child may get only there.
+ * A child that may do it on neither side keeps them: root of a user namespace that an ordinary user has made.
  */
 void birth_drop_groups(void)
 {

@@ -11,7 +11,7 @@ import (
 // (package runtime, Security). /proc/self/auxv tells it, too, but not to a process that is not dumpable, or has no /proc.
 const tracebackVar, tracebackSecure = "GOTRACEBACK", "none"
 
-// maySecure is true in a set-user-ID program, and where that cannot be told from a variable that was set by hand.
+// maySecure is true in a set-user-ID program, and in one that was started with this value.
 var maySecure = os.Getenv(tracebackVar) == tracebackSecure
 
 // cannotObey returns errSecure in a set-user-ID program, or one with file capabilities, where the

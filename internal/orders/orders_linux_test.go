@@ -28,6 +28,19 @@ func inherited(numbers []string) (found []string) {
 
 var _ = Describe("orders on Linux", func() {
 
+	It("keep all files of a child from what it starts, its directory for coverage data included", func() {
+		specs.NeedsCgo()
+		cmd := specs.Child("take", "3", "4", "5", "6", "7")
+		for range 5 {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, os.Stdin)
+		}
+		cmd.Env = append(cmd.Env, "gons_reexec_coverdir=3")
+		cmd.Env = append(cmd.Env, Orders{Action: "a", Answers: 4, Control: 5, Parent: 6}.Vars()...)
+		told := tell(cmd)
+		Expect(told.Open).To(Equal([]string{"3", "4", "5", "6", "7"}))
+		Expect(told.Inherited).To(Equal([]string{"7"}), "which is not for the child alone")
+	})
+
 	It("may be thousands", func() {
 		cmd := specs.Child("take")
 		for i := range 5000 {
