@@ -271,23 +271,25 @@ var _ = Describe("a child born in namespaces", func() {
 		n := newNeighbour(kinds...)
 		parent := withRole("parent of one that waits", itoa(n.PID))
 		Expect(parent.Start()).To(Succeed())
-		var child int
-		Eventually(func() bool {
-			for _, line := range childrenOf(parent.Process.Pid) {
-				child = firstWord(line)
-				if id, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", child)); id == n.ID("mnt") {
-					return true
+		defer func() {
+			_ = parent.Process.Kill()
+			_ = parent.Wait()
+		}()
+		// A writer can open the FIFO once the child is there, which then waits for what is never written.
+		var fifo int
+		Eventually(func() (err error) {
+			for _, file := range []string{"cgroup", "mountinfo"} {
+				fifo, err = unix.Open(fmt.Sprintf("/proc/%d/root/proc/self/%s", n.PID, file), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+				if err == nil {
+					break
 				}
 			}
-			return false
-		}).Should(BeTrue())
-		defer func() {
-			if CurrentSpecReport().Failed() {
-				_ = kill(child)
-			}
-		}()
+			return err
+		}).Should(Succeed())
+		defer unix.Close(fifo)
+		child := firstWord(childrenOf(parent.Process.Pid)[0])
+		Expect(alive(child)).To(Succeed())
 		Expect(parent.Process.Kill()).To(Succeed())
-		_ = parent.Wait()
 		Eventually(func() error { return alive(child) }).Should(MatchError(syscall.ESRCH))
 	})
 
