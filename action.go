@@ -30,6 +30,7 @@ type ReexecAction struct {
 	tune        func(*exec.Cmd) // last word on the child, may be nil
 	unshared    []string        // types of new namespaces
 	sealed      bool            // the child runs from a sealed copy of the program
+	preserve    bool            // the child keeps its IDs in a user namespace
 	concurrency int             // how many calls a worker serves at a time, 0: the option was not used
 }
 
@@ -142,7 +143,7 @@ func (a *ReexecAction) mustMakeSense() {
 func (a *ReexecAction) spec() process.Spec {
 	spec := process.Spec{
 		Action:  a.ActionName,
-		Joins:   birth.Joins{Targets: a.targets},
+		Joins:   birth.Joins{Targets: a.targets, PreserveCredentials: a.preserve},
 		Env:     a.Environment,
 		Tune:    a.tune,
 		Unshare: a.unshared,

@@ -83,6 +83,15 @@ func init() {
 		select {}
 	})
 
+	// Has a child that waits before its Go runtime starts, and is to end with this process.
+	roles["parent of one that waits"] = func(args []string) any {
+		n := neighbourOf(atoi(args[0]))
+		_, err := double.Call(background, 1, reexec.Namespaces(n.namespaces("!user", "!mnt")), reexec.Cmd(func(cmd *exec.Cmd) {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		}))
+		return fmt.Sprint(err)
+	}
+
 	// Runs into a dead PID namespace before anything else.
 	roles["misfortune"] = func(args []string) any {
 		refs := []reexec.Namespace{{Type: "!user", Path: args[0]}, {Type: "!pid", Path: args[1]}}
@@ -232,27 +241,56 @@ var _ = Describe("a child born in namespaces", func() {
 		Entry("in a user and a PID namespace", "!user", "!pid"),
 	)
 
-	It("ends with a context where a hostile mount namespace makes its runtime wait", func() {
-		n := newNeighbour("user", "mnt", "no /proc")
-		self := fmt.Sprintf("/proc/%d/root/proc/self", n.PID)
-		Expect(os.Mkdir(self, 0o755)).To(Succeed())
-		for _, file := range []string{"cgroup", "mountinfo"} { // of which Go opens one first, since 1.25
-			Expect(unix.Mkfifo(filepath.Join(self, file), 0o644)).To(Succeed())
+	DescribeTable("ends with a context where a hostile mount namespace makes it wait",
+		func(files ...string) {
+			n := newNeighbour(append([]string{"user", "mnt", "no /proc", "no /sys"}, files...)...)
+			there := reexec.Namespaces(n.namespaces("!user", "!mnt"))
+			reason := errors.New("enough")
+			for _, run := range []func(ctx context.Context) error{
+				func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, "answer", there) },
+				func(ctx context.Context) error { _, err := double.Call(ctx, 1, there); return err },
+				func(ctx context.Context) error { _, err := double.Start(ctx, there); return err },
+			} {
+				ctx, cancel := context.WithTimeoutCause(background, 100*time.Millisecond, reason)
+				err := run(ctx)
+				cancel()
+				Expect(err).To(MatchError(reason))
+				asActionError(err)
+				Expect(others(n.PID)).To(BeEmpty())
+			}
+		},
+		Entry("in its runtime", "FIFO /proc/self/cgroup", "FIFO /proc/self/mountinfo"), // of which Go opens one first, since 1.25
+		Entry("in its runtime, for the size of huge pages", "FIFO /sys/kernel/mm/transparent_hugepage/hpage_pmd_size"),
+	)
+
+	It("ends with its parent there, if it has a Pdeathsig", func() {
+		kinds := []string{"user", "mnt", "no /proc", "FIFO /proc/self/cgroup", "FIFO /proc/self/mountinfo"}
+		if specs.Refusal("user", "mapped") == nil {
+			kinds = append(kinds, "mapped") // new IDs take the signal away
 		}
-		there := reexec.Namespaces(n.namespaces("!user", "!mnt"))
-		reason := errors.New("enough")
-		for _, run := range []func(ctx context.Context) error{
-			func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, "answer", there) },
-			func(ctx context.Context) error { _, err := double.Call(ctx, 1, there); return err },
-			func(ctx context.Context) error { _, err := double.Start(ctx, there); return err },
-		} {
-			ctx, cancel := context.WithTimeoutCause(background, 100*time.Millisecond, reason)
-			err := run(ctx)
-			cancel()
-			Expect(err).To(MatchError(reason))
-			asActionError(err)
-			Expect(others(n.PID)).To(BeEmpty())
-		}
+		n := newNeighbour(kinds...)
+		parent := withRole("parent of one that waits", itoa(n.PID))
+		Expect(parent.Start()).To(Succeed())
+		defer func() {
+			_ = parent.Process.Kill()
+			_ = parent.Wait()
+		}()
+		// A writer can open the FIFO once the child is there, which then waits for what is never written.
+		var fifo int
+		Eventually(func() (err error) {
+			for _, file := range []string{"cgroup", "mountinfo"} {
+				fifo, err = unix.Open(fmt.Sprintf("/proc/%d/root/proc/self/%s", n.PID, file), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+				if err == nil {
+					break
+				}
+			}
+			return err
+		}).Should(Succeed())
+		defer unix.Close(fifo)
+		child := firstWord(childrenOf(parent.Process.Pid)[0])
+		Expect(alive(child)).To(Succeed())
+		Expect(parent.Process.Kill()).To(Succeed())
+		Eventually(func() error { return alive(child) }).Should(MatchError(syscall.ESRCH))
 	})
 
 	It("leaves nothing behind if the PID namespace ends meanwhile", func() {

@@ -83,12 +83,28 @@ var _ = Describe("a child that is started by hand", func() {
 		Expect(child.Output()).To(ContainSubstring("tried to re-execute in already re-executing child process"))
 	})
 
-	It("ends if it is to report to nobody", func() {
-		specs.NeedsCgo()
-		stdout, _, status := byHand("gons_reexec_action=answer", "gons_reexec_child==answer",
-			"gons_reexec_socket=99", "gons_net=/proc/self/ns/net", "gons_order=!net")
-		Expect(stdout).To(BeEmpty())
-		Expect(status).To(Equal(1))
-	})
+	DescribeTable("ends if it is to report to nobody",
+		func(socket string) {
+			specs.NeedsCgo()
+			child := exec.Command("/proc/self/exe")
+			child.Env = append(os.Environ(), "gons_reexec_action=answer", "gons_reexec_child=1",
+				"gons_reexec_socket="+socket, "gons_net=/proc/self/ns/net", "gons_order=!net")
+			file, err := os.Open(os.DevNull)
+			Expect(err).NotTo(HaveOccurred())
+			defer file.Close()
+			child.ExtraFiles = []*os.File{file}
+			out, err := child.CombinedOutput()
+			Expect(err).To(MatchError("exit status 1"))
+			Expect(out).To(BeEmpty())
+		},
+		Entry("a file that is no socket", "3-3"),
+		Entry("no file", "999-999"),
+		Entry("stdin", "0-0"),
+		Entry("one number", "3"),
+		Entry("two numbers and more", "3-3-3"),
+		Entry("the last file before the first", "4-3"),
+		Entry("more files than there are", "3-99999999999999999999"),
+		Entry("no number", "x"),
+	)
 
 })

@@ -118,6 +118,9 @@ user, uts. What a function sees depends on:
 [Namespaces] takes a list of references, which [NamespacesOf] and [NamespaceFile] make. A
 child joins one namespace of each type at the most, and time after all others.
 
+A child that joins a user namespace becomes root of it, as with nsenter(1), unless there is
+[PreserveCredentials].
+
 No run succeeds whose child has not reported that it is in all of these namespaces. If one
 of them cannot be joined, the chain of the [*ActionError] holds a [*JoinError], which tells
 which one that was, and why.

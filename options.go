@@ -63,6 +63,21 @@ func Unshare(types ...string) ReexecActionOption {
 	return func(a *ReexecAction) { a.unshared = append(slices.Clip(a.unshared), types...) }
 }
 
+// PreserveCredentials leaves a child that joins a user namespace its user, its group and its
+// supplementary groups, as "nsenter --preserve-credentials" does. Without this option the child
+// becomes root in there: user 0 and group 0 of the namespace, without supplementary groups.
+//
+// It is for user namespaces that do not map user 0, and for functions that need the files of
+// their caller's user. It is a risk if the caller is root. Then the child is still the host's
+// root, whatever it is called in there: a symbolic link in the container can lead it to any file
+// of the host, what it writes belongs to the host's root, and a program that it starts runs as
+// that. An ordinary user's child only has the rights of this user on the host.
+//
+// It has no effect on a child that joins no user namespace.
+func PreserveCredentials() ReexecActionOption {
+	return func(a *ReexecAction) { a.preserve = true }
+}
+
 // Param sends an action a parameter, as JSON, on its stdin, and then end of file. Without
 // it, or if param is nil, stdin is /dev/null. An action may leave its parameter unread.
 // The parameter of a [Func] is an argument of its Call instead.
@@ -114,8 +129,9 @@ func Stderr(w io.Writer) ReexecActionOption {
 // Stdin, Stdout and Stderr of the command belong to the run and are set afterwards.
 // ExtraFiles are numbered from 3 as always; those that the run itself needs follow. New
 // namespaces (Cloneflags) and Credential take effect before namespaces are joined, for
-// which the child may then lack the privileges. The first process of a new PID namespace
-// cannot join another one.
+// which the child may then lack the privileges; in a user namespace that it joins it becomes
+// root all the same, unless [PreserveCredentials] is there, too. The first process of a new
+// PID namespace cannot join another one.
 //
 // A child that joins a PID namespace is another process than the one that the command
 // starts, so its PID is not that of the command.

@@ -95,7 +95,7 @@ var _ = Describe("tuned children", func() {
 		for _, tune := range []func(*exec.Cmd){func(*exec.Cmd) {}, asRootOfNew} {
 			child := exec.Command("/proc/self/exe")
 			tune(child)
-			child.Env = append(os.Environ(), "gons_reexec_child==hang", "gons_reexec_action=hang",
+			child.Env = append(os.Environ(), "gons_reexec_child=1", "gons_reexec_action=hang",
 				"gons_reexec_pdeath=15", "gons_reexec_parent=3")
 			child.ExtraFiles = []*os.File{pidfd}
 			Expect(child.Run()).To(MatchError("exit status 1"))

@@ -82,6 +82,24 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 		Entry("of types user, mnt and pid", "TestAnswer", "user", "mnt", "pid"),
 	)
 
+	DescribeTable("children are another user", func(mode os.FileMode, covered, test string, types ...string) {
+		if os.Geteuid() != 0 {
+			Skip("needs root to map IDs")
+		}
+		dir := filepath.Join(GinkgoT().TempDir(), "data") // they cannot go there by its path
+		Expect(os.Mkdir(dir, 0o700)).To(Succeed())
+		Expect(os.Chmod(dir, mode)).To(Succeed())
+		references, _ := elsewhere(append(types, "mapped"), "", "")
+		out, profile, err := runTest(namespaces(references), test, "-test.gocoverdir="+dir)
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		Expect(printed(out)).To(Equal([]string{covered}))
+		Expect(total(profile)).To(Equal([]string{covered}))
+	},
+		Entry("who may write to the directory", os.FileMode(0o777)|os.ModeSticky, half, "TestAnswer", "user"),
+		Entry("who may write to it, in all namespaces", os.FileMode(0o777)|os.ModeSticky, half, "TestAnswer", "user", "mnt", "pid"),
+		Entry("who may not", os.FileMode(0o755), "25.0", "TestAnswer", "user", "mnt"),
+	)
+
 	When("a program is built by go build -cover", func() {
 
 		DescribeTable("counts children in another mount namespace", func(script, look, wd string) {

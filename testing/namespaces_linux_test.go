@@ -26,6 +26,8 @@ var cloneFlags = map[string]uintptr{
 // returns references to them: TYPE=PATH. An ordinary user always gets a user
 // namespace first.
 //
+// With "mapped" at the end, which takes root, they have IDs of their own: root in there is user 100000.
+//
 // The shell script runs there. After a call of the function finish comes the rest
 // of the script, and finish returns what that prints.
 func elsewhere(types []string, script, rest string, args ...string) (references []string, finish func() string) {
@@ -42,6 +44,13 @@ func elsewhere(types []string, script, rest string, args ...string) (references 
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
+	}
+	if last := len(types) - 1; last >= 0 && types[last] == "mapped" {
+		types = types[:last]
+		cmd.SysProcAttr.UidMappings[0] = syscall.SysProcIDMap{HostID: 100000, Size: 1 << 16}
+		cmd.SysProcAttr.GidMappings[0] = cmd.SysProcAttr.UidMappings[0]
+		cmd.SysProcAttr.GidMappingsEnableSetgroups = true
+		cmd.SysProcAttr.Credential = &syscall.Credential{}
 	}
 	for _, kind := range types {
 		cmd.SysProcAttr.Cloneflags |= cloneFlags[kind]

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -23,6 +24,10 @@
  * kernel can write the clone's there. In musl something else is at this address, and the
  * ID is near the beginning of what pthread_self() points to; the clone does what musl's
  * fork() does.
+ *
+ * Nor does a bare clone(2) inherit the list of robust mutexes, whose head the C library has told the kernel, once and for
+ * all (set_robust_list(2)): without it those that the clone holds at its end would stay locked. musl tells of it with the
+ * first such mutex, so usually there is none yet.
  */
 long birth_clone(void)
 {
@@ -30,6 +35,8 @@ long birth_clone(void)
 	uint64_t address = 0; /* a 64-bit kernel writes 8 bytes, also for a 32-bit process */
 	int self = syscall(SYS_gettid);
 	int *tid = NULL, *kept = NULL;
+	void *robust = NULL;
+	size_t robust_size = 0;
 	long clone;
 
 	if (prctl(PR_GET_TID_ADDRESS, &address, 0, 0, 0) == 0)
@@ -40,6 +47,7 @@ long birth_clone(void)
 		for (int i = 0; i < 32 && !kept; i++)
 			if (((int *)pthread_self())[i] == self)
 				kept = (int *)pthread_self() + i;
+	syscall(SYS_get_robust_list, 0, &robust, &robust_size);
 #ifdef __s390x__
 	clone = syscall(SYS_clone, NULL, flags, NULL, tid, NULL);
 #else
@@ -48,5 +56,7 @@ long birth_clone(void)
 #endif
 	if (clone == 0 && kept)
 		*kept = syscall(SYS_set_tid_address, tid);
+	if (clone == 0 && robust)
+		syscall(SYS_set_robust_list, robust, robust_size);
 	return clone;
 }

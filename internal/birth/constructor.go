@@ -5,6 +5,7 @@ package birth
 /*
 #cgo CFLAGS: -Wall -Wextra
 #cgo race CFLAGS: -DBIRTH_RACE
+#cgo LDFLAGS: -Wl,--push-state,--no-as-needed -ldl -Wl,--pop-state
 #include "constructor.h"
 */
 import "C"
@@ -19,6 +20,11 @@ import (
 // Status returns why package gons could not join the namespaces that this
 // process was told to join by somebody else than this package, or nil.
 func Status() error { return gons.Status() }
+
+// takenOrders returns the orders, each with a zero byte behind it, and whether the constructor ran.
+func takenOrders() (orders string, ran bool) {
+	return C.GoStringN(C.birth_orders, C.birth_orders_size), C.birth_state != C.BIRTH_UNSEEN
+}
 
 // CannotStart returns why this process may start no children, or nil.
 func CannotStart() error {

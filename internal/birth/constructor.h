@@ -1,3 +1,5 @@
+#pragma GCC visibility push(hidden) /* or those of a program would be taken for those of a plugin */
+
 /* What the constructor has found out about this process. */
 enum {
 	BIRTH_UNSEEN,  /* nothing: it did not run */
@@ -6,8 +8,35 @@ enum {
 	BIRTH_SECURE,  /* set-user-ID, set-group-ID, or with file capabilities */
 };
 
-/* Hidden, or that of a program would be taken for that of a plugin. */
-extern int birth_state __attribute__((visibility("hidden")));
+extern int birth_state;
 
-/* Goes on as a sibling; see clone.c. */
-extern long birth_clone(void) __attribute__((visibility("hidden")));
+/* report.c: the socket to the parent, or -1; and the functions that send a report, or end a child and say why. */
+extern int birth_parent;
+extern void birth_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+extern void birth_fail(int cause, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
+extern void birth_fail_to(int cause, const char *what, const char *type, const char *path, const char *hint) __attribute__((noreturn));
+
+/* time.c: time namespaces. */
+extern int birth_open_time(const char *path);
+extern void birth_join_time(int fd, const char *path);
+extern void birth_enter_time_for_children(void);
+
+/* orders.c: what the parent has told this process. */
+extern char *birth_orders;      /* NAME=VALUE, each with a zero byte behind it; NULL if there are none */
+extern int birth_orders_size;   /* in bytes */
+extern void birth_take_orders(void);
+extern const char *birth_order(const char *name);
+extern void birth_blank_orders(void);
+extern void birth_close_on_exec(void);
+
+/* identity.c: who a child is in a user namespace. */
+extern void birth_drop_groups(void);
+extern void birth_become_root(int was_root, const char *reference);
+
+/* names.c: no code from a mount namespace. */
+extern void birth_pin_name_services(const char *reference);
+
+/* clone.c: goes on as a sibling. */
+extern long birth_clone(void);
+
+#pragma GCC visibility pop

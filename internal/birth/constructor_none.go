@@ -11,6 +11,9 @@ import (
 // Status returns nil, since no process joins namespaces at its start.
 func Status() error { return nil }
 
+// takenOrders returns that no constructor has taken orders.
+func takenOrders() (orders string, ran bool) { return "", false }
+
 // CannotStart returns why this process may start no children, or nil.
 func CannotStart() error { return cannotObey() }
 

@@ -5,8 +5,9 @@ import "slices"
 // Joins are the namespaces that a child is to join: those of the targets, and then those
 // given by reference.
 type Joins struct {
-	Targets []Target
-	Refs    []Ref
+	Targets             []Target
+	Refs                []Ref
+	PreserveCredentials bool // the child does not become root of a user namespace
 }
 
 // A Target is a process whose namespaces are to be joined.

@@ -148,9 +148,11 @@ func newJoinError(report string, refs []Ref) *JoinError {
 			}
 		}
 	}
-	if e.Err == syscall.EPERM && setnsDenied() {
+	switch {
+	case e.Kind == "" || strings.HasSuffix(text, ")"): // the child knows better
+	case e.Err == syscall.EPERM && setnsDenied():
 		e.Text += " (a seccomp filter of this process denies setns(2))"
-	} else {
+	default:
 		e.Text += Hint(e.Err, e.Kind, e.Path)
 	}
 	return e

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,7 +91,7 @@ func start(ctx context.Context, script string) (p performance) {
 	defer stdout.Close()
 	p.first.Stdout, p.first.Stderr = w, os.Stderr
 	p.first.ExtraFiles = []*os.File{stay}
-	p.child, p.err = Start(ctx, p.first, someRefs)
+	p.child, p.err = Start(ctx, p.first, someRefs, false)
 	Expect(stay.Close()).To(Succeed())
 	Expect(w.Close()).To(Succeed())
 	if started := strings.Contains(script, "child ") || strings.Contains(script, "sibling "); started && p.err != ErrKilled {
@@ -250,6 +251,7 @@ var _ = Describe("reports", func() {
 		Entry("by type", `2 package gons: invalid gons_net reference "/a gons_user b": x`, "net", "/a gons_user b", syscall.ENOENT),
 		Entry("with another type", `12 package gons: cannot join gons_pid using reference "/p": x`, "pid", "/p", syscall.ENOMEM),
 		Entry("with a type that nobody has asked for", `1 package gons: cannot join gons_uts using`, "uts", "", syscall.EPERM),
+		Entry("with an advice of its own", `22 package gons: cannot join gons_pid using reference "/p": x (y)`, "pid", "/p", syscall.EINVAL),
 		Entry("without a type", "38 cannot join namespaces with this version", "", "", syscall.ENOSYS),
 		Entry("without a reason", "0 malloc error", "", "", errors.New("malloc error")),
 		Entry("without a number", "x y", "", "", errors.New("y")),
@@ -280,7 +282,10 @@ var _ = Describe("children", func() {
 
 var _ = DescribeTable("orders", func(refs []Ref, files int, vars ...string) {
 	cmd := &exec.Cmd{ExtraFiles: []*os.File{os.Stdin}}
-	orderToJoin(cmd, refs, os.Stdout)
+	preserve := &exec.Cmd{ExtraFiles: []*os.File{os.Stdin}}
+	orderToJoin(preserve, slices.Clone(refs), true, os.Stdout)
+	Expect(preserve.Env).To(ConsistOf(append(slices.Clone(vars), "gons_reexec_preserve=1")))
+	orderToJoin(cmd, refs, false, os.Stdout)
 	Expect(cmd.Env).To(Equal(vars))
 	Expect(cmd.ExtraFiles).To(HaveLen(1 + files))
 },

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	childVar  = "gons_reexec_child"  // package orders sets it
-	socketVar = "gons_reexec_socket" // FIRST-LAST: number of the socket, which open namespaces follow
-	timeVar   = "gons_reexec_time"   // ! or =, then the reference of the time namespace
+	socketVar   = "gons_reexec_socket"   // FIRST-LAST: number of the socket, which open namespaces follow
+	timeVar     = "gons_reexec_time"     // ! or =, then the reference of the time namespace
+	preserveVar = "gons_reexec_preserve" // 1 if the child keeps its IDs in a user namespace
 )
 
-// orderToJoin has a child join these namespaces. Package gons reads all variables but the last two, which are for
-// constructor.c, and so are the files.
-func orderToJoin(cmd *exec.Cmd, refs []Ref, socket *os.File) {
+// orderToJoin has a child join these namespaces. The variables named above, and the files, are for constructor.c, and
+// package gons reads the others.
+func orderToJoin(cmd *exec.Cmd, refs []Ref, preserve bool, socket *os.File) {
 	add := func(f *os.File) (number string) {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		return strconv.Itoa(2 + len(cmd.ExtraFiles))
@@ -46,11 +46,15 @@ func orderToJoin(cmd *exec.Cmd, refs []Ref, socket *os.File) {
 		cmd.Env = append(cmd.Env, "gons_"+ref.Kind()+"="+ref.Path)
 		types = append(types, ref.Type)
 	}
+	if preserve {
+		cmd.Env = append(cmd.Env, preserveVar+"=1")
+	}
 	cmd.Env = append(cmd.Env, "gons_order="+strings.Join(types, ","), socketVar+"="+first+"-"+last)
 }
 
 // Start starts a child and returns once it is in these namespaces, if there are
-// any. They must have been checked. The child inherits what the calling thread has.
+// any. They must have been checked. In a user namespace it becomes root, unless it is to
+// preserve its credentials. The child inherits what the calling thread has.
 //
 // The command that is returned is the one to wait for, another one if the child
 // was born in a PID namespace. It is nil if no child has been started. With both a
@@ -58,7 +62,7 @@ func orderToJoin(cmd *exec.Cmd, refs []Ref, socket *os.File) {
 // it has ended or will do so at once, and has to be waited for all the same.
 //
 // The end of ctx kills a child that has not joined them by then.
-func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
+func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref, preserve bool) (child *exec.Cmd, err error) {
 	if len(refs) == 0 && !unsharesTime(cmd) {
 		if err := cmd.Start(); err != nil {
 			return nil, err
@@ -73,7 +77,7 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err
 		return nil, err
 	}
 	defer ours.Close()
-	orderToJoin(cmd, refs, theirs)
+	orderToJoin(cmd, refs, preserve, theirs)
 	err = cmd.Start()
 	_ = theirs.Close() // so the end of the child is the end of the socket
 	if err != nil {

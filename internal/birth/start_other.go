@@ -9,7 +9,7 @@ import (
 )
 
 // Start starts a child; there are no namespaces to be joined.
-func Start(_ context.Context, cmd *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
+func Start(_ context.Context, cmd *exec.Cmd, refs []Ref, _ bool) (child *exec.Cmd, err error) {
 	if len(refs) > 0 {
 		return nil, CannotJoin()
 	}

@@ -9,14 +9,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"example.com/gons/reexec/internal/birth"
 )
 
 // All variables of this package, and of package gons, start with this prefix. They
 // are for one process only: children do not inherit them.
 const prefix = "gons_"
 
+// Those of numbers of files are also named in the constructor (internal/birth/orders.c).
 const (
-	childVar       = prefix + "reexec_child"       // in a child of this package, and of no other: a mark, and the name of the action
 	actionVar      = prefix + "reexec_action"      // name of the action
 	answersVar     = prefix + "reexec_answers"     // number of the file for the answers of a function
 	readyVar       = prefix + "reexec_ready"       // 1 if a function is to tell that it is ready
@@ -27,12 +29,6 @@ const (
 	deathVar       = prefix + "reexec_pdeath"      // number of the signal at the parent's death
 	parentVar      = prefix + "reexec_parent"      // number of the parent's pidfd, for the same purpose
 )
-
-// The parent marks a child with given. The constructor (internal/birth/constructor.c), where it runs, makes that
-// seen, and empties the action's variable. For an initialiser that comes before Take may call the package that this
-// one succeeds, which would take any action that it sees for its own; and it may start children of that package,
-// which inherit the mark.
-const given, seen = "=", "+"
 
 // Orders are what a child is to do. They are zero in a process that is no child.
 type Orders struct {
@@ -47,9 +43,10 @@ type Orders struct {
 	Parent      int           // number of the parent's pidfd, if there is such a signal; 0: there is none
 }
 
-// Vars returns the variables that tell these orders.
+// Vars returns the variables that tell these orders. They have to be the last of an environment: a child finds empty
+// variables in their place, and the race detector reads its options from /proc/self/environ up to the first of these.
 func (o Orders) Vars() []string {
-	vars := []string{childVar + "=" + given + o.Action, actionVar + "=" + o.Action}
+	vars := []string{birth.ChildVar + "=1", actionVar + "=" + o.Action}
 	for _, v := range []struct {
 		name   string
 		number int
@@ -72,29 +69,31 @@ func (o Orders) Vars() []string {
 
 // Take returns the orders of this process, and does what concerns the process as a
 // whole: it gets its name, a signal at its parent's death, and keeps its files from what it
-// starts. The orders, and whatever else is gons', are removed from the environment: then
-// neither the action nor anything that it starts sees them. It must be called before
-// anything that may look at them.
+// starts. Where the constructor has not taken the orders out of the environment, Take removes
+// them, and whatever else is gons': then neither the action nor anything that it starts sees them.
+// It must be called before anything that may look at them.
 //
 // A process that is no child of this package has its environment left
 // alone, as it may be a child of the package that this one succeeds.
 func Take() (o Orders) {
-	action, ok := marked()
-	if !ok {
+	if birth.Order(birth.ChildVar) == "" {
 		return o
 	}
 	number := func(name string) int {
-		n, _ := strconv.Atoi(os.Getenv(name)) // 0 without
+		n, err := strconv.Atoi(birth.Order(name))
+		if err != nil || n < 0 {
+			return 0
+		}
 		return n
 	}
-	grace, _ := time.ParseDuration(os.Getenv(graceVar)) // 0 without
+	grace, _ := time.ParseDuration(birth.Order(graceVar)) // 0 without
 	o = Orders{
-		Action:      action,
+		Action:      birth.Order(actionVar),
 		Answers:     number(answersVar),
 		Control:     number(controlVar),
 		Concurrency: number(concurrencyVar),
 		Grace:       grace,
-		Ready:       os.Getenv(readyVar) != "",
+		Ready:       birth.Order(readyVar) != "",
 		Sealed:      number(sealedVar),
 		Death:       number(deathVar),
 		Parent:      number(parentVar),
@@ -111,18 +110,6 @@ func Take() (o Orders) {
 		}
 	}
 	return o
-}
-
-// marked returns the name of the action of a child of this package, and tells whether this is one.
-func marked() (action string, ok bool) {
-	mark := os.Getenv(childVar)
-	if action, ok = strings.CutPrefix(mark, given); ok {
-		return action, true
-	}
-	if action, ok = strings.CutPrefix(mark, seen); ok && os.Getenv(actionVar) == "" {
-		return action, true
-	}
-	return "", false
 }
 
 // ByHand returns the name of the action of a process that was started by hand, or by

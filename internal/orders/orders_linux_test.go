@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -24,6 +25,34 @@ func inherited(numbers []string) (found []string) {
 	}
 	return found
 }
+
+var _ = Describe("orders on Linux", func() {
+
+	It("keep all files of a child from what it starts, its directory for coverage data included", func() {
+		specs.NeedsCgo()
+		cmd := specs.Child("take", "3", "4", "5", "6", "7")
+		for range 5 {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, os.Stdin)
+		}
+		cmd.Env = append(cmd.Env, "gons_reexec_coverdir=3")
+		cmd.Env = append(cmd.Env, Orders{Action: "a", Answers: 4, Control: 5, Parent: 6}.Vars()...)
+		told := tell(cmd)
+		Expect(told.Open).To(Equal([]string{"3", "4", "5", "6", "7"}))
+		Expect(told.Inherited).To(Equal([]string{"7"}), "which is not for the child alone")
+	})
+
+	It("may be thousands", func() {
+		cmd := specs.Child("take")
+		for i := range 5000 {
+			cmd.Env = append(cmd.Env, fmt.Sprintf("gons_%d=%s", i, strings.Repeat("x", i%100)))
+		}
+		cmd.Env = append(cmd.Env, Orders{Action: "a", Concurrency: 2}.Vars()...)
+		told := tell(cmd)
+		Expect(told.Orders).To(Equal(Orders{Action: "a", Concurrency: 2}))
+		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
+	})
+
+})
 
 var _ = Describe("a child that watches its parent", func() {
 

@@ -60,7 +60,6 @@ var _ = Describe("orders", func() {
 		}
 		told := tell(cmd)
 		Expect(told.Orders).To(Equal(given))
-		Expect(told.Again).To(Equal(Orders{}))
 		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
 		Expect(told.Env).To(ContainElement("gonsnot=1"))
 		Expect(told.Open).To(Equal([]string{"3", "4", "6"}), "all but the sealed program")
@@ -71,24 +70,30 @@ var _ = Describe("orders", func() {
 	})
 
 	It("are none by themselves", func() {
-		Expect(Orders{}.Vars()).To(Equal([]string{"gons_reexec_child==", "gons_reexec_action="}))
+		Expect(Orders{}.Vars()).To(Equal([]string{"gons_reexec_child=1", "gons_reexec_action="}))
 	})
 
-	It("are taken where the constructor has seen them", func() {
-		cmd := specs.Child("take")
-		cmd.Env = append(cmd.Env, "gons_reexec_child=+=foo\n+", "gons_reexec_action=", "gons_reexec_concurrency=2")
+	DescribeTable("that are no number are none", func(number string) {
+		cmd := specs.Child("take", "1", "2")
+		cmd.Env = append(cmd.Env, "gons_reexec_child=1", "gons_reexec_action=a")
+		for _, name := range []string{"answers", "control", "concurrency", "sealed", "pdeath", "parent", "grace", "coverdir"} {
+			cmd.Env = append(cmd.Env, "gons_reexec_"+name+number)
+		}
 		told := tell(cmd)
-		Expect(told.Orders).To(Equal(Orders{Action: "=foo\n+", Concurrency: 2}))
+		Expect(told.Orders).To(Equal(Orders{Action: "a"}))
+		Expect(told.Open).To(Equal([]string{"1", "2"}))
+		if runtime.GOOS == "linux" {
+			Expect(told.Inherited).To(Equal([]string{"1", "2"}))
+		}
 		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
-	})
-
-	It("of others are left alone, with a mark that they have inherited", func() {
-		cmd := specs.Child("take")
-		cmd.Env = append(cmd.Env, "gons_reexec_child=+foo", "gons_reexec_action=foo", "gons_net=")
-		told := tell(cmd)
-		Expect(told.Orders).To(Equal(Orders{}))
-		Expect(told.Env).To(ContainElement("gons_reexec_action=foo"))
-	})
+	},
+		Entry("an empty value", "="),
+		Entry("a word", "=x"),
+		Entry("a number and more", "=2x"),
+		Entry("less than any number", "=-2"),
+		Entry("a number before the first", "= 2"),
+		Entry("more than any number", "=99999999999999999999"),
+	)
 
 	It("of others are left alone", func() {
 		cmd := specs.Child("take")
@@ -104,7 +109,7 @@ var _ = Describe("orders", func() {
 		told := tell(cmd)
 		Expect(told.Orders).To(Equal(Orders{}))
 		Expect(told.Name).To(Equal("foo"))
-		Expect(told.Again.Action).To(BeEmpty())
+		Expect(told.After).To(BeEmpty())
 		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
 	})
 

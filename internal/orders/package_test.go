@@ -17,7 +17,7 @@ func init() {
 	runtime.LockOSThread() // TestMain stays on the main thread, as init functions do, which take orders elsewhere
 	// Takes its orders, and tells what they are and which variables are left.
 	specs.Roles["take"] = func(args []string) {
-		told := taken{Orders: Take(), Again: Take(), Env: os.Environ()}
+		told := taken{Orders: Take(), Env: os.Environ()}
 		for _, number := range args {
 			if _, err := os.Stat("/dev/fd/" + number); err == nil {
 				told.Open = append(told.Open, number)
@@ -34,7 +34,7 @@ func init() {
 		told.Orders = Take()
 		told.Name = ByHand()
 		Remove()
-		told.Again.Action = ByHand()
+		told.After = ByHand()
 		told.Env = os.Environ()
 		_ = json.NewEncoder(os.Stdout).Encode(told)
 	}
@@ -42,11 +42,12 @@ func init() {
 
 // A taken is what a child tells about its orders.
 type taken struct {
-	Orders, Again Orders
-	Env           []string
-	Name          string
-	Open          []string // of the numbers it was told, those that are open
-	Inherited     []string // of these, those that its own children would inherit
+	Orders    Orders
+	Env       []string
+	Name      string
+	After     string   // name of an action by hand, once that is removed
+	Open      []string // of the numbers it was told, those that are open
+	Inherited []string // of these, those that its own children would inherit
 }
 
 func TestOrders(t *testing.T) { specs.Run(t, "reexec/internal/orders") }

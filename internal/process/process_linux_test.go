@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -82,8 +83,11 @@ var _ = Describe("a child", func() {
 		DeferCleanup(os.Unsetenv, "gons_net")
 		Expect(os.Setenv("gons_net", "/proc/1/ns/net")).To(Succeed())
 		said, _ := told(start(Spec{Action: "foo", Env: []string{"A=1", "gons_uts=x"}}, "env"))
-		Expect(strings.Fields(said)).To(ContainElements("A=1", "gons_reexec_action=foo", "gons_reexec_child==foo"))
+		Expect(strings.Fields(said)).To(ContainElements("A=1", "gons_reexec_action=foo", "gons_reexec_child=1"))
 		Expect(said).NotTo(MatchRegexp("gons_net|gons_uts"))
+		isOrder := func(variable string) bool { return strings.HasPrefix(variable, "gons_") }
+		p := start(Spec{Env: []string{"gons_A=1", "B=1"}}, "true")
+		Expect(p.cmd.Env[slices.IndexFunc(p.cmd.Env, isOrder):]).To(HaveEach(Satisfy(isOrder)), "they are the last")
 		said, _ = told(start(Spec{Tune: func(cmd *exec.Cmd) { shell("env")(cmd); cmd.Env = nil }}, ""))
 		Expect(said).To(ContainSubstring("PATH="))
 		Expect(said).NotTo(ContainSubstring("gons_net"))
@@ -96,7 +100,7 @@ var _ = Describe("a child", func() {
 		Expect(p.Stdin.WriteString("later\n")).To(Equal(6))
 		said, outcome := told(p)
 		Expect(outcome.Status).NotTo(HaveOccurred())
-		Expect(strings.Fields(said)).To(ConsistOf("gons_reexec_child==", "gons_reexec_action=", "gons_reexec_answers=3",
+		Expect(strings.Fields(said)).To(ConsistOf("gons_reexec_child=1", "gons_reexec_action=", "gons_reexec_answers=3",
 			"gons_reexec_control=4", "gons_reexec_concurrency=4", "gons_reexec_grace=1m0s", "gons_reexec_ready=1", "later"))
 	})
 

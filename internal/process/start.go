@@ -52,7 +52,7 @@ func (p *Process) launch(ctx context.Context, spec Spec) error {
 	if p.Stdin != nil {
 		p.feed(spec)
 	}
-	p.onThread(order.Death != 0, spec.Roams, func() { p.cmd, err = birth.Start(ctx, cmd, refs) })
+	p.onThread(order.Death != 0, spec.Roams, func() { p.cmd, err = birth.Start(ctx, cmd, refs, spec.Joins.PreserveCredentials) })
 	if p.cmd == nil {
 		return explainNew(cmd, err)
 	}

@@ -12,7 +12,6 @@ import (
 	"example.com/gons/reexec/internal/specs"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 )
 
 // linkedProgram runs an action and functions here and in the namespaces that its environment
@@ -144,6 +143,72 @@ func main() {
 	fmt.Println(isThere.Call(context.Background(), struct{}{}, reexec.Namespaces([]reexec.Namespace{
 		{Type: "!user", Path: os.Args[1] + "/user"}, {Type: "!pid", Path: os.Args[1] + "/pid"},
 	})))
+}
+`
+
+// mutexProgram has a child in a PID namespace end while its main thread holds a mutex that it shares with its parent.
+const mutexProgram = `package main
+
+/*
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+static pthread_mutex_t *mutex;
+
+static int map_(int fd)
+{
+	mutex = mmap(NULL, sizeof(*mutex), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return mutex == MAP_FAILED ? errno : 0;
+}
+
+static int make_(void)
+{
+	pthread_mutexattr_t attr;
+
+	return pthread_mutexattr_init(&attr) || pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) ||
+	       pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) || pthread_mutex_init(mutex, &attr);
+}
+
+static int lock(void) { return pthread_mutex_trylock(mutex); }
+*/
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"example.com/gons/reexec"
+)
+
+func init() {
+	runtime.LockOSThread() // main, and so CheckAction, are on the main thread
+	reexec.Register("lock", func() { fmt.Println(C.map_(3), C.lock()) })
+}
+
+func main() {
+	reexec.CheckAction()
+	f, err := os.CreateTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	os.Remove(f.Name())
+	if err := f.Truncate(4096); err != nil || C.map_(C.int(f.Fd())) != 0 || C.make_() != 0 {
+		panic("no mutex")
+	}
+	options := []reexec.ReexecActionOption{reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{f} })}
+	if len(os.Args) > 1 {
+		options = append(options, reexec.Namespaces([]reexec.Namespace{
+			{Type: "!user", Path: os.Args[1] + "/user"}, {Type: "!pid", Path: os.Args[1] + "/pid"},
+		}))
+	}
+	if err := reexec.RunReexecAction("lock", options...); err != nil {
+		panic(err)
+	}
+	fmt.Println(syscall.Errno(C.lock()))
 }
 `
 
@@ -286,20 +351,40 @@ var _ = Describe("a program that is linked", func() {
 		Entry("without symbols", "gcc", "-ldflags=-s -w"),
 	)
 
-	DescribeTable("in any way has a C library in its children that knows their threads",
+	DescribeTable("in any way has a C library in its children that knows their threads, and frees their mutexes at their end",
 		func(cc string, args ...string) {
 			if _, err := exec.LookPath(cc); err != nil {
 				Skip("needs " + cc)
 			}
-			c := newConsumer(map[string]string{"main.go": threadProgram})
-			build(c, append(cgo, "CC="+cc), append([]string{"go", "build", "-o", "program"}, args...)...)
 			n := specs.NewNeighbour("user", "pid")
-			Expect(c.run(nil, filepath.Join(c.dir, "program"), filepath.Dir(n.Path("pid")))).To(Equal("0 <nil>\n"))
+			for source, want := range map[string]string{threadProgram: "0 <nil>\n", mutexProgram: syscall.EOWNERDEAD.Error() + "\n"} {
+				c := newConsumer(map[string]string{"main.go": source})
+				build(c, append(cgo, "CC="+cc), append([]string{"go", "build", "-o", "program"}, args...)...)
+				Expect(c.run(nil, filepath.Join(c.dir, "program"), filepath.Dir(n.Path("pid")))).To(Equal(want))
+			}
 		},
 		Entry("glibc", "gcc"),
 		Entry("glibc, linked statically", "gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
 		Entry("musl, linked statically", "musl-gcc", "-tags=netgo,osusergo", `-ldflags=-linkmode=external -extldflags=-static`),
 	)
+
+	It("and rewritten works as well", func() {
+		if _, err := exec.LookPath("patchelf"); err != nil {
+			Skip("needs patchelf")
+		}
+		c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": linkedMain})
+		build(c, cgo, "go", "build", "-o", "program")
+		interpreter := filepath.Join(c.dir, "a-longer-path-to-its-own-interpreter")
+		Expect(os.Symlink(strings.TrimSpace(c.run(nil, "patchelf", "--print-interpreter", "program")), interpreter)).To(Succeed())
+		rewrite := func(flags ...string) { // in addition to what has been rewritten already
+			GinkgoHelper()
+			c.run(nil, "patchelf", append(flags, "program")...)
+			c.expectToWork("program")
+		}
+		rewrite("--set-rpath", "/a/path/to/libraries/where/there/was/none")
+		rewrite("--set-interpreter", interpreter)
+		rewrite("--add-needed", "libm.so.6")
+	})
 
 	It("as a C archive does not lie", func() {
 		c := newConsumer(map[string]string{"try.go": linkedProgram, "export.go": linkedExport})
@@ -327,61 +412,6 @@ var _ = Describe("a program that is linked", func() {
 		c.write("loader/main.go", pluginProgram)
 		build(c, cgo, "go", "build", "-o", "program", "./loader")
 		c.expectNoLie("program")
-	})
-
-})
-
-var _ = Describe("a set-user-ID program", func() {
-
-	It("starts no children, and is none", func() {
-		specs.NeedsRoot()
-		c := newConsumer(map[string]string{"try.go": linkedProgram, "main.go": linkedMain})
-		var fs unix.Statfs_t
-		Expect(unix.Statfs(c.dir, &fs)).To(Succeed())
-		if fs.Flags&unix.ST_NOSUID != 0 {
-			Skip("needs a file system that is not mounted nosuid")
-		}
-		c.run([]string{"CGO_ENABLED=1"}, "go", "build", "-o", "program")
-		path := filepath.Join(c.dir, "program")
-		for dir := c.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-			Expect(os.Chmod(dir, 0o755)).To(Succeed())
-		}
-		Expect(os.Chmod(path, 0o755|os.ModeSetuid)).To(Succeed())
-
-		asUser := func(env ...string) (stdout, stderr string, status int) {
-			GinkgoHelper()
-			program := exec.Command(path)
-			program.Dir = "/"
-			program.Env = append([]string{"PATH=/bin:/usr/bin"}, env...)
-			program.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-			var out, err strings.Builder
-			program.Stdout, program.Stderr = &out, &err
-			if failed := program.Run(); failed != nil {
-				Expect(failed).To(BeAssignableToTypeOf(&exec.ExitError{}))
-			}
-			return out.String(), err.String(), program.ProcessState.ExitCode()
-		}
-
-		refuses := func(env ...string) {
-			GinkgoHelper()
-			stdout, stderr, status := asUser(env...)
-			Expect(stderr).To(BeEmpty())
-			Expect(status).To(BeZero())
-			var o linkedOutcome
-			Expect(json.Unmarshal([]byte(stdout), &o)).To(Succeed(), stdout)
-			Expect(append(o.HereErrs, o.ThereErrs...)).To(HaveEach(
-				ContainSubstring("cannot start child, reason: a set-user-ID program")))
-		}
-		refuses()
-		// Orders are nothing to it.
-		refuses("gons_reexec_action=where")
-		refuses("gons_malformed")
-		refuses("gons_reexec_action=where", "gons_net=/nowhere", "gons_order=!net")
-
-		stdout, stderr, status := asUser("gons_reexec_child==where", "gons_reexec_action=where")
-		Expect(stdout).To(BeEmpty())
-		Expect(stderr).To(Equal("gons/reexec: a set-user-ID program does not act as a child"))
-		Expect(status).To(Equal(1))
 	})
 
 })

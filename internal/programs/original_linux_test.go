@@ -97,7 +97,8 @@ var First bool
 func init() {
 	original.Register("who", func() { fmt.Print("\"found\"") })
 	original.CheckAction()
-	_, First = os.LookupEnv("gons_reexec_child")
+	name, _ := os.ReadFile("/proc/self/comm")
+	First = string(name) == "exe\n" // a child gets its program's name together with its orders
 
 	depth, _ := strconv.Atoi(os.Getenv("DEPTH"))
 	if depth > 2 {

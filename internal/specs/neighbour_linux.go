@@ -51,7 +51,11 @@ func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
 
 // NewNeighbour starts a process with new namespaces of these types, and skips a spec where
 // that cannot be. Ordinary users need "user" among them. With "no /dev", or "no /proc", after "mnt", that is
-// an empty tmpfs.
+// an empty tmpfs, and with "FIFO /proc/self/cgroup" after that there is one, which blocks its readers.
+//
+// In a user namespace the caller's IDs are root's. With "unmapped" there are none in there. With "mapped", for
+// which one must be root, the neighbour has 65536 IDs from [FirstMapped] on, as a container has; with "mapped to 1"
+// these start at 1, so that there is no root, and "without group 0" there is no root's group.
 func NewNeighbour(kinds ...string) *Neighbour {
 	ginkgo.GinkgoHelper()
 	NeedsNamespaces(kinds...)
@@ -73,8 +77,25 @@ func attributes(kinds []string) *syscall.SysProcAttr {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
+	for word, first := range map[string]int{"mapped": 0, "mapped to 1": 1} {
+		if slices.Contains(kinds, word) {
+			attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: first, HostID: FirstMapped, Size: 1 << 16}}
+			attr.GidMappings = attr.UidMappings
+			attr.GidMappingsEnableSetgroups = true
+			attr.Credential = &syscall.Credential{Uid: uint32(first), Gid: uint32(first)}
+		}
+	}
+	if slices.Contains(kinds, "without group 0") {
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 1, HostID: os.Getegid(), Size: 1}}
+	}
+	if slices.Contains(kinds, "unmapped") {
+		attr.UidMappings, attr.GidMappings = nil, nil
+	}
 	return attr
 }
+
+// FirstMapped is the first of 65536 IDs that no user of this machine has.
+const FirstMapped = 100000
 
 // StartNeighbour starts a neighbour that lasts until its End is called. If it cannot be
 // started, nothing is left of it.
@@ -85,15 +106,15 @@ func StartNeighbour(hall string, kinds ...string) (*Neighbour, error) {
 	}
 	args := []string{mounts}
 	for _, kind := range kinds {
-		if folder, ok := strings.CutPrefix(kind, "no "); ok {
-			args = append(args, folder)
+		if strings.Contains(kind, "/") {
+			args = append(args, kind)
 		}
 	}
 	cmd := Child("neighbour", args...)
 	cmd.SysProcAttr = attributes(kinds)
 	if slices.Contains(kinds, "time") {
 		// Before Linux 6.3 a process enters its new time namespace only if told so, as our children are.
-		cmd.Env = append(cmd.Env, "gons_reexec_child==")
+		cmd.Env = append(cmd.Env, "gons_reexec_child=1")
 	}
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
@@ -133,7 +154,7 @@ func init() {
 }
 
 // beNeighbour is the main function of a neighbour. Its first argument is the hall, or - for
-// one that mounts nothing. The others are folders that shall be empty, too.
+// one that mounts nothing. The others are what else it does in its mount namespace.
 func beNeighbour(args []string) {
 	hall := args[0]
 	if strings.HasPrefix(hall, "/") {
@@ -153,8 +174,14 @@ func beNeighbour(args []string) {
 			check(err)
 			check(os.Symlink("/proc/"+self+"/ns/"+ns.Kind, filepath.Join(hall, ns.Kind)))
 		}
-		for _, empty := range args[1:] {
-			check(unix.Mount("tmpfs", empty, "tmpfs", 0, ""))
+		for _, arg := range args[1:] {
+			word, path, _ := strings.Cut(arg, " ")
+			if word == "no" {
+				check(unix.Mount("tmpfs", path, "tmpfs", 0, ""))
+				continue
+			}
+			check(os.MkdirAll(filepath.Dir(path), 0o755))
+			check(unix.Mkfifo(path, 0o644))
 		}
 	}
 	fmt.Println("ready")

@@ -6,7 +6,7 @@
 // An instrumented program writes its coverage data into the directory GOCOVERDIR
 // (https://go.dev/doc/build-cover). A parent hands this directory to its children
 // twice: by its path, and as an open file for where this path leads elsewhere.
-// A program that is not instrumented looks at two environment variables when it
+// A program that is not instrumented looks at two variables when it
 // starts, and then does nothing. It is for whatever starts or ends a child: the root,
 // package process, package serve, and package testing.
 package testsupport
@@ -18,11 +18,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"example.com/gons/reexec/internal/birth"
 )
 
 const (
 	dirVar  = "GOCOVERDIR"           // path of the directory for coverage data
-	fileVar = "gons_reexec_coverdir" // child: number of the directory's descriptor; empty: there is none
+	fileVar = "gons_reexec_coverdir" // child: number of the directory's descriptor, or none; the constructor reads it, too (internal/birth/orders.c)
 )
 
 // CheckAction is reexec.CheckAction, or nil in a program that does not use
@@ -33,7 +35,7 @@ var CheckAction func()
 // package main, where a program built by "go build -cover" looks up GOCOVERDIR
 // once and for all, are initialised later.
 func init() {
-	if number, ok := os.LookupEnv(fileVar); ok {
+	if number := birth.Order(fileVar); number != "" {
 		covering = true
 		takeDirectory(number)
 	} else if path := os.Getenv(dirVar); path != "" && Instrumented() {

@@ -1,0 +1,30 @@
+package birth
+
+import (
+	"os"
+	"strings"
+)
+
+// ChildVar is set in each child of this package, and in no other process. Like all orders it starts with gons_.
+const ChildVar = "gons_reexec_child"
+
+// Order returns what the parent of this process has told it under a name, and an empty string
+// if it has told nothing, or if this process is no child.
+//
+// The constructor has copied the orders and blanked them (orders.c). Where it did not run they are
+// still in the environment, and package orders removes them.
+func Order(name string) (value string) {
+	orders, taken := takenOrders()
+	if !taken {
+		if os.Getenv(ChildVar) == "" {
+			return ""
+		}
+		return os.Getenv(name)
+	}
+	for order := range strings.SplitSeq(orders, "\x00") {
+		if value, ok := strings.CutPrefix(order, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
