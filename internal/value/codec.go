@@ -1,48 +1,50 @@
 package value
 
 import (
-	"os"
 	"reflect"
+	"slices"
 	"sync"
-)
-
-// A kind is how values of a type are encoded.
-type kind byte
-
-const (
-	plain     kind = iota // their memory, which holds nothing but numbers
-	empty                 // a byte
-	boolean               // and so on: see the package's documentation
-	text                  //
-	pointer               //
-	slice                 //
-	array                 //
-	mapping               //
-	structure             //
-	dynamic               // what is in an interface
-	file                  // a pointer to an open file
-	itself                // they encode themselves
 )
 
 // A codec is what has to be known of a type to encode and decode its values. It does not change once it is in
 // the cache.
 type codec struct {
-	t      reflect.Type
-	kind   kind
-	least  int  // how many bytes a value takes at least
-	pad    int  // how many zeros come first
-	files  bool // values may hold open files
-	key    *codec
-	elem   *codec
-	fields []field
-	pair   *pair // by which they encode themselves
+	t     reflect.Type
+	kind  reflect.Kind // values are encoded as those of this kind, or of one of the kinds below
+	parts []part       // what values consist of: fields, or elements and then keys
+	pair  *pair        // by which values encode themselves
 }
 
-// A field is one that travels.
-type field struct {
-	index    int
-	exported bool // or else it is embedded
-	codec    *codec
+const (
+	numbers reflect.Kind = 100 + iota // a number, or an array of numbers
+	nothing                           // no memory at all
+	file                              // a pointer to an open file
+	itself                            // encodes itself
+)
+
+// A part is a type of which another one consists.
+type part struct {
+	*codec
+	field reflect.StructField // without a name if it is none
+}
+
+// elem is the codec of elements, or of what a pointer points to.
+func (c *codec) elem() *codec { return c.parts[0].codec }
+
+// walk visits a codec and those of all its parts, in an order that depends on the type alone.
+func (c *codec) walk(visit func(name string, c *codec)) {
+	seen := map[reflect.Type]bool{}
+	var walk func(string, *codec)
+	walk = func(name string, c *codec) {
+		visit(name, c)
+		if !seen[c.t] {
+			seen[c.t] = true
+			for _, p := range c.parts {
+				walk(p.field.Name, p.codec)
+			}
+		}
+	}
+	walk("", c)
 }
 
 // cache holds codecs by their types.
@@ -58,18 +60,17 @@ func codecOf(t reflect.Type) (*codec, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.finish()
 	for t, c := range b {
 		cache.LoadOrStore(t, c)
 	}
 	return c, nil
 }
 
-// A builder holds the codecs that are being built. It has the codec of a type before those of its parts, in which the
-// type may be found again.
+// A builder holds the codecs that are being built. It has that of a type before those of its parts, in which the type may be
+// found again.
 type builder map[reflect.Type]*codec
 
-// codec returns the codec of a type, which has been found where it says.
+// codec returns the codec of a type. Errors call it by where it was found.
 func (b builder) codec(t reflect.Type, where string) (*codec, error) {
 	if c := b[t]; c != nil {
 		return c, nil
@@ -77,135 +78,93 @@ func (b builder) codec(t reflect.Type, where string) (*codec, error) {
 	if c, ok := cache.Load(t); ok {
 		return c.(*codec), nil
 	}
-	c := &codec{t: t}
+	c := &codec{t: t, kind: t.Kind(), pair: pairOf(t)}
 	b[t] = c
-	return c, b.build(c, where)
-}
-
-// build finds out how values of a type are encoded.
-func (b builder) build(c *codec, where string) (err error) {
-	t := c.t
-	if c.pair = pairOf(t); c.pair != nil {
+	var parts []reflect.StructField
+	switch k := c.kind; {
+	case c.pair != nil:
 		c.kind = itself
-		return nil
-	}
-	switch k := t.Kind(); {
-	case k == reflect.Bool:
-		c.kind = boolean
-	case k >= reflect.Int && k <= reflect.Float64:
-		c.kind = plain
-	case k == reflect.String:
-		c.kind = text
-	case k == reflect.Interface && (t.NumMethod() == 0 || encodes(t)):
-		c.kind = dynamic
+	case t.Size() == 0:
+		c.kind = nothing
 	case k == reflect.Pointer && t.Elem() == fileType:
-		c.kind, c.files = file, true
-	case k == reflect.Pointer:
-		c.kind = pointer
-		c.elem, err = b.codec(t.Elem(), where)
-	case k == reflect.Slice:
-		c.kind = slice
-		c.elem, err = b.codec(t.Elem(), where)
-	case k == reflect.Array:
-		c.kind = array
-		if c.elem, err = b.codec(t.Elem(), where); err == nil && c.elem.kind == plain {
-			c.kind = plain
-		}
+		c.kind = file
+	case k >= reflect.Int && k <= reflect.Float64:
+		c.kind = numbers
+	case k == reflect.Bool, k == reflect.String, k == reflect.Interface && (t.NumMethod() == 0 || encodes(t)):
+	case k == reflect.Pointer, k == reflect.Slice, k == reflect.Array:
+		parts = []reflect.StructField{{Type: t.Elem()}}
 	case k == reflect.Map && isKey(t.Key()):
-		c.kind = mapping
-		if c.key, err = b.codec(t.Key(), where); err == nil {
-			c.elem, err = b.codec(t.Elem(), where)
-		}
-	case k == reflect.Struct && (t.NumField() == 0 || len(fields(t)) > 0):
-		err = b.structure(c, where)
+		parts = []reflect.StructField{{Type: t.Elem()}, {Type: t.Key()}}
+	case k == reflect.Struct && len(fields(t)) > 0:
+		parts = fields(t)
 	default:
-		err = refusal(t, where)
+		return nil, refusal(t, where)
 	}
-	if t.Size() == 0 {
-		c.kind = empty
-	}
-	return err
+	return c, b.add(c, parts, where)
 }
 
-// structure is build for structs.
-func (b builder) structure(c *codec, where string) error {
-	c.kind = structure
-	numbers := uintptr(0) // bytes that are such fields
-	for _, f := range fields(c.t) {
-		inner, err := b.codec(f.Type, where+"."+f.Name)
+// add adds the parts of a codec.
+func (b builder) add(c *codec, parts []reflect.StructField, where string) error {
+	for _, f := range parts {
+		place := where
+		if f.Name != "" {
+			place += "." + f.Name
+		}
+		inner, err := b.codec(f.Type, place)
 		if err != nil {
 			return err
 		}
-		c.fields = append(c.fields, field{f.Index[0], f.IsExported(), inner})
-		if inner.kind == plain {
-			numbers += f.Type.Size()
+		c.parts = append(c.parts, part{inner, f})
+		if c.kind == reflect.Array && inner.kind == numbers {
+			c.kind = numbers
 		}
-	}
-	if numbers == c.t.Size() {
-		c.kind = plain
 	}
 	return nil
 }
 
-// parts returns the codecs of what a value may hold.
-func (c *codec) parts() (parts []*codec) {
-	for _, f := range c.fields {
-		parts = append(parts, f.codec)
-	}
-	for _, part := range []*codec{c.key, c.elem} {
-		if part != nil {
-			parts = append(parts, part)
-		}
-	}
-	return parts
+// What an interface holds may be of any type, and the decoder has to be told of which. So it may be just one of those below, and of slices of
+// them and maps from strings to them, up to three in one another. Each has a number, which is a byte:
+//
+//	0 to 16           those below; 0 stands for nil
+//	17 + 2 * n        slices of the type with number n
+//	17 + 2 * n + 1    maps from strings to that type
+//
+// There are no more since package reflect never forgets a type that it has made.
+var dynamics = [...]reflect.Type{
+	reflect.TypeFor[any](),
+	reflect.TypeFor[string](), reflect.TypeFor[bool](), timeType,
+	reflect.TypeFor[int](), reflect.TypeFor[int8](), reflect.TypeFor[int16](), reflect.TypeFor[int32](), reflect.TypeFor[int64](),
+	reflect.TypeFor[uint](), reflect.TypeFor[uint8](), reflect.TypeFor[uint16](), reflect.TypeFor[uint32](), reflect.TypeFor[uint64](),
+	reflect.TypeFor[uintptr](), reflect.TypeFor[float32](), reflect.TypeFor[float64](),
 }
 
-// finish finds out what can only be known once all codecs are built, as types may refer to each other.
-func (b builder) finish() {
-	for changed := true; changed; {
-		changed = false
-		for _, c := range b {
-			for _, part := range c.parts() {
-				if part.files && !c.files {
-					c.files, changed = true, true
-				}
-			}
-		}
+const lastDynamic = 254
+
+// numberOf returns the number of a type, or one that is too large.
+func numberOf(t reflect.Type) uint64 {
+	if n := slices.Index(dynamics[:], t); n >= 0 {
+		return uint64(n)
 	}
-	for _, c := range b {
-		c.measure()
+	base := uint64(len(dynamics))
+	switch {
+	case t.Name() != "":
+	case t.Kind() == reflect.Slice:
+		return base + 2*numberOf(t.Elem())
+	case t.Kind() == reflect.Map && t.Key() == dynamics[1]:
+		return base + 2*numberOf(t.Elem()) + 1
 	}
+	return lastDynamic + 1
 }
 
-// measure finds out how many bytes a value takes at least, and how many of them are zeros. Both follow from the type alone, since parent and
-// child may come to know their types in another order.
-func (c *codec) measure() int {
-	if c.least > 0 { // others may use it already
-		return c.least
+// typeOf returns the type with a number.
+func typeOf(n uint64) reflect.Type {
+	base := uint64(len(dynamics))
+	if n < base {
+		return dynamics[n]
 	}
-	const ratio = 32 // bytes of memory for each byte that travels
-	hidden := int(c.t.Size())
-	switch c.least = 1; c.kind {
-	case plain:
-		c.least = hidden
-		return c.least
-	case itself:
-		hidden -= ratio // for the length
-	case array:
-		c.least = c.t.Len() * c.elem.measure()
-		return c.least
-	case structure:
-		c.least = 0
-		for _, f := range c.fields {
-			c.least += f.codec.measure()
-			hidden -= int(f.codec.t.Size())
-		}
-	default:
-		return c.least
+	elem := typeOf((n - base) / 2)
+	if (n-base)%2 == 0 {
+		return reflect.SliceOf(elem)
 	}
-	c.pad = max(0, (hidden+ratio-1)/ratio)
-	c.least += c.pad
-	return c.least
+	return reflect.MapOf(dynamics[1], elem)
 }
-
-var fileType = reflect.TypeFor[os.File]()

@@ -1,0 +1,218 @@
+package value
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"unsafe"
+)
+
+// value encodes a value, or decodes one, which is zero before. It is addressable.
+func (x *coder) value(c *codec, v reflect.Value) {
+	if x.err != nil || x.only && c.parts == nil && c.kind != file {
+		return
+	}
+	switch c.kind {
+	case nothing:
+		x.number(0)
+	case numbers:
+		x.copy(unsafe.Slice((*byte)(unsafe.Pointer(v.UnsafeAddr())), c.t.Size()))
+	case reflect.Bool:
+		if yes := x.bool(v.Bool()); x.decodes {
+			v.SetBool(yes)
+		}
+	case reflect.String:
+		if s := x.text(v.String()); x.decodes {
+			v.SetString(s)
+		}
+	case reflect.Pointer:
+		if x.bool(!v.IsNil()) {
+			x.deeper(c, v, 1)
+		}
+	case reflect.Slice, reflect.Map:
+		n := uint64(0)
+		if !x.decodes && !v.IsNil() {
+			n = uint64(v.Len()) + 1
+		}
+		switch n = x.number(n); {
+		case n == 0:
+		case c.t.Kind() == reflect.Map || c.elem().t.Kind() != reflect.Uint8 || c.elem().kind != numbers:
+			x.deeper(c, v, n-1)
+		case x.decodes:
+			v.SetBytes(x.bytes(nil, n-1))
+		default:
+			x.bytes(v.Bytes(), n-1)
+		}
+	case reflect.Array, reflect.Struct:
+		x.inside(c, v, 0)
+	case reflect.Interface:
+		x.dynamic(v)
+	case file:
+		x.file(v)
+	case itself:
+		x.itself(c, v)
+	}
+}
+
+// deeper encodes or decodes what a pointer, a slice or a map refers to: n values, or pairs of them. An encoder remembers the last reference
+// at a depth that is a power of two: what contains itself comes upon it again.
+func (x *coder) deeper(c *codec, v reflect.Value, n uint64) {
+	x.depth++
+	marks := x.depth&(x.depth-1) == 0
+	switch here := (reference{c, v.UnsafePointer(), n}); {
+	case x.depth > maxDepth:
+		x.fail(errDeep)
+	case here == x.mark && !x.decodes:
+		x.fail(errItself)
+	case marks:
+		x.mark = here
+	}
+	if x.decodes {
+		x.make(v, n)
+	}
+	x.inside(c, v, int(n))
+	if marks {
+		x.mark = reference{}
+	}
+	x.depth--
+}
+
+// make has a decoder make what a pointer, a slice or a map refers to.
+func (x *coder) make(v reflect.Value, n uint64) {
+	t := v.Type()
+	size := uint64(t.Elem().Size())
+	if t.Kind() == reflect.Map {
+		size += uint64(t.Key().Size())
+	}
+	switch {
+	case n > uint64(len(x.b)): // each value takes a byte at least
+		x.fail(errBytes)
+		return
+	case n*size > x.memory:
+		x.fail(errMemory)
+		return
+	}
+	x.memory -= n * size
+	switch t.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(t.Elem()))
+	case reflect.Slice:
+		if n == 0 {
+			v.Set(reflect.MakeSlice(t, 0, 0)) // which is not nil
+		}
+		v.Grow(int(n))
+		v.SetLen(int(n))
+	case reflect.Map:
+		v.Set(reflect.MakeMapWithSize(t, int(n)))
+	}
+}
+
+// inside encodes or decodes what a reference refers to, or what an array or a struct holds.
+func (x *coder) inside(c *codec, v reflect.Value, n int) {
+	switch c.kind {
+	case reflect.Pointer:
+		x.value(c.elem(), v.Elem())
+	case reflect.Map:
+		x.entries(c, v, n)
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			x.value(c.elem(), v.Index(i))
+		}
+	case reflect.Struct:
+		for i := range c.parts {
+			p := &c.parts[i]
+			f := v.Field(p.field.Index[0])
+			if !p.field.IsExported() { // but embedded
+				f = reflect.NewAt(p.t, unsafe.Pointer(f.UnsafeAddr())).Elem()
+			}
+			x.value(p.codec, f)
+		}
+	}
+}
+
+// entries encodes or decodes the n entries of a map.
+func (x *coder) entries(c *codec, v reflect.Value, n int) {
+	elem, key := reflect.New(c.t.Elem()).Elem(), reflect.New(c.t.Key()).Elem()
+	for entries := v.MapRange(); x.err == nil && (x.decodes && n > 0 || !x.decodes && entries.Next()); n-- {
+		if x.decodes {
+			key.SetZero()
+			elem.SetZero()
+		} else {
+			key.SetIterKey(entries)
+			elem.SetIterValue(entries)
+		}
+		x.value(c.parts[1].codec, key)
+		x.value(c.parts[0].codec, elem)
+		if x.decodes && x.err == nil {
+			v.SetMapIndex(key, elem)
+		}
+	}
+}
+
+// dynamic encodes or decodes what an interface holds.
+func (x *coder) dynamic(v reflect.Value) {
+	n := uint64(0)
+	if !x.decodes && !v.IsNil() {
+		n = numberOf(v.Elem().Type())
+	}
+	if n = x.number(n); n == 0 {
+		return
+	}
+	if n > lastDynamic || !typeOf(n).Implements(v.Type()) {
+		x.fail(fmt.Errorf("%T in an interface cannot travel", v.Interface()))
+		return
+	}
+	pointer := reflect.New(typeOf(n))
+	if !x.decodes {
+		pointer.Elem().Set(v.Elem())
+	}
+	x.all(pointer)
+	if x.decodes {
+		v.Set(pointer.Elem())
+	}
+}
+
+// file encodes or decodes an open file.
+func (x *coder) file(v reflect.Value) {
+	f, name := (*os.File)(v.UnsafePointer()), ""
+	if f != nil && *f == (os.File{}) {
+		x.fail(fmt.Errorf("os.File that was never opened: %w", os.ErrInvalid))
+	}
+	if !x.bool(f != nil) || x.err != nil {
+		return
+	}
+	if !x.decodes {
+		name = f.Name()
+		x.files = append(x.files, f)
+	}
+	name = x.text(name)
+	if x.decodes && len(x.descriptors) == 0 {
+		x.fail(errFiles)
+	}
+	if x.decodes && x.err == nil {
+		f = os.NewFile(uintptr(x.descriptors[0]), name)
+		x.descriptors, x.files = x.descriptors[1:], append(x.files, f)
+		v.Set(reflect.ValueOf(f))
+	}
+}
+
+// itself encodes or decodes what encodes itself, unless it is a nil slice or map.
+func (x *coder) itself(c *codec, v reflect.Value) {
+	var b []byte
+	var err error
+	nilable := v.Kind() == reflect.Slice || v.Kind() == reflect.Map
+	n := uint64(0)
+	if !x.decodes && !(nilable && v.IsNil()) {
+		b, err = c.pair.encode(v.Addr().Interface())
+		n = uint64(len(b)) + 1
+	}
+	if n = x.number(n); n == 0 && nilable {
+		return
+	}
+	if b = x.bytes(b, n-1); x.decodes && x.err == nil {
+		err = c.pair.decode(v.Addr().Interface(), b)
+	}
+	if err != nil {
+		x.fail(fmt.Errorf("value of type %s: %w", c.t, err))
+	}
+}
