@@ -115,7 +115,7 @@ type PanicError struct {
 
 func newPanicError(name string, answer frame.Frame) error {
 	var panicked frame.Panic
-	if err := answer.Unmarshal(&panicked); err != nil {
+	if err := answer.Decode(&panicked); err != nil {
 		panicked.Value = "a panic that cannot be understood: " + err.Error()
 	}
 	return &PanicError{Func: name, Value: panicked.Value, Stack: panicked.Stack}

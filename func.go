@@ -10,6 +10,7 @@ import (
 	"example.com/gons/reexec/internal/frame"
 	"example.com/gons/reexec/internal/process"
 	"example.com/gons/reexec/internal/serve"
+	"example.com/gons/reexec/internal/value"
 )
 
 // A Func is a function that runs in a child, in other namespaces, and is called like any
@@ -53,6 +54,8 @@ type shape struct {
 	files   bool // its parameter may hold open files
 	opens   bool // its answers may
 	stream  bool // it answers with events, too
+
+	param, answer reflect.Type
 }
 
 // facts are what is known of each run of the function.
@@ -73,7 +76,8 @@ func (s shape) facts() facts { return facts{name: s.name, function: true} }
 func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 	s := shape{name: name}
 	return Func[P, R]{register[P, R](s, fn != nil, func(_ context.Context, param P, _ func(any) bool) (any, error) {
-		return fn(param)
+		result, err := fn(param)
+		return &result, err
 	})}
 }
 
@@ -84,7 +88,8 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 func RegisterFuncContext[P, R any](name string, fn func(ctx context.Context, param P) (R, error)) Func[P, R] {
 	s := shape{name: name, context: true}
 	return Func[P, R]{register[P, R](s, fn != nil, func(ctx context.Context, param P, _ func(any) bool) (any, error) {
-		return fn(ctx, param)
+		result, err := fn(ctx, param)
+		return &result, err
 	})}
 }
 
@@ -94,8 +99,9 @@ func register[P, A any](s shape, exists bool, call func(ctx context.Context, par
 	if !exists {
 		Register(s.name, nil) // panics
 	}
+	s.param, s.answer = reflect.TypeFor[P](), reflect.TypeFor[A]()
 	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
-		s.files, s.opens = mustTravel[P](s.name, "parameter"), mustTravel[A](s.name, "answer")
+		s.files, s.opens = s.mustTravel("parameter", s.param), s.mustTravel("answer", s.answer)
 	}
 	function := serve.Function{Name: s.name, Context: s.context, Files: s.opens}
 	function.Call = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
@@ -105,18 +111,24 @@ func register[P, A any](s shape, exists bool, call func(ctx context.Context, par
 		}
 		return call(ctx, param, emit)
 	}
-	Register(s.name, func() { serve.Serve(order, function) })
+	Register(s.name, func() {
+		function.Types = s.hash()
+		serve.Serve(order, function)
+	})
 	return s
 }
 
 // mustTravel tells whether values of a type may hold open files.
-func mustTravel[T any](name, what string) (files bool) {
-	files, err := frame.CheckType(reflect.TypeFor[T]())
+func (s shape) mustTravel(what string, t reflect.Type) (files bool) {
+	files, err := value.Check(t)
 	if err != nil {
-		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", name, what, err))
+		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", s.name, what, err))
 	}
 	return files
 }
+
+// hash is what parent and child have in common if they are the same program.
+func (s shape) hash() uint64 { return value.Hash(s.param, s.answer) }
 
 // Call runs the function in a child of its own, and returns its result once that child
 // has ended and is reaped.
@@ -141,7 +153,7 @@ func mustTravel[T any](name, what string) (files bool) {
 // Call panics if [CheckAction] has not been called, in a child, if ctx is nil, if f is the
 // zero Func, and if there is a [Param], a [Result] or a [Concurrency] among the options.
 func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOption) (result R, err error) {
-	talk, call, err := f.alone(ctx, param, options)
+	talk, call, err := f.alone(ctx, &param, options)
 	if err != nil {
 		return result, err
 	}
@@ -151,7 +163,7 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 		run.hear(answer, &result)
 	}
 	if err := run.ended(talk.Finish()); err != nil {
-		f.discard(result)
+		f.discard(&result)
 		return *new(R), err
 	}
 	return result, nil
@@ -160,7 +172,7 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 // errDecoder is why a child is killed whose result made the parent's decoder panic.
 var errDecoder = errors.New("decoder of the result panicked")
 
-// alone starts a child for a single call.
+// alone starts a child for a single call, with a pointer to its parameter.
 func (s shape) alone(ctx context.Context, param any, options []ReexecActionOption) (*conversation.Conversation, *conversation.Call, error) {
 	a := s.action(ctx, options)
 	a.mustMakeSense()
@@ -168,7 +180,7 @@ func (s shape) alone(ctx context.Context, param any, options []ReexecActionOptio
 	if ctx.Err() != nil {
 		return nil, nil, run.notStarted(context.Cause(ctx))
 	}
-	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Opens: s.opens}
+	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Types: s.hash()}
 	spec.Roams = s.stream // a loop may go on in another goroutine, see iter.Pull
 	encoded, err := spec.NewParam(ctx, param)
 	if err != nil {
@@ -200,9 +212,9 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 	return a
 }
 
-// discard closes the files of a result that nobody receives.
+// discard closes the files of the result that a pointer points to, and that nobody receives.
 func (s shape) discard(result any) {
 	if s.opens {
-		frame.CloseFiles(frame.FilesOf(result))
+		frame.CloseFiles(value.Files(result))
 	}
 }

@@ -64,7 +64,7 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 		return frame.Frame{}, err
 	}
 	call := newCall()
-	call.size = len(param.encoded.Bytes())
+	call.size = param.encoded.Len()
 	stop := process.OnDone(ctx, func() { c.cancel(ctx, call) })
 	defer stop()
 	answer, err := frame.Frame{}, c.send(call, param)
@@ -108,6 +108,7 @@ func (c *Conversation) send(call *Call, param Param) error {
 		}
 	}
 	if large || len(descriptors) > 0 { // it may take long, and who cancels the call must not wait for it
+		param.encoded.Detach() // and may change the parameter
 		go write()
 	} else {
 		write()
@@ -133,7 +134,7 @@ func (c *Conversation) number(call *Call, param Param) (descriptors []int, large
 	case c.lost:
 		return nil, false, errSilent
 	}
-	if descriptors, err = frame.Duplicate(param.files); err != nil {
+	if descriptors, err = frame.Duplicate(param.encoded.Files); err != nil {
 		return nil, false, &UnsentError{err}
 	}
 	c.last++
@@ -177,8 +178,8 @@ func (c *Conversation) write(call *Call, descriptors []int, encoded *frame.Encod
 			return err
 		}
 	}
-	pipe.Grow(c.p.Stdin, len(encoded.Bytes()))
-	_, _ = c.p.Stdin.Write(encoded.Bytes()) // a child that does not take it does not answer either
+	pipe.Grow(c.p.Stdin, encoded.Len())
+	_, _ = encoded.WriteTo(c.p.Stdin) // a child that does not take it does not answer either
 	encoded.Free()
 	return nil
 }
