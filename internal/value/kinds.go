@@ -212,7 +212,10 @@ func (x *coder) itself(c *codec, v reflect.Value) {
 	if b = x.bytes(b, n-1); x.decodes && x.err == nil {
 		err = c.pair.decode(v.Addr().Interface(), b)
 	}
+	if err != nil && !x.decodes {
+		err = fmt.Errorf("%s: %w", c.t, err)
+	}
 	if err != nil {
-		x.fail(fmt.Errorf("value of type %s: %w", c.t, err))
+		x.fail(err)
 	}
 }

@@ -87,6 +87,17 @@ var pairs = [...]pair{
 
 const textual, inBinary = 1, 2 // the indices of two
 
+// timePair is for times: JSON has neither years after 9999 nor zones with seconds. UnmarshalBinary takes the seconds of a
+// zone, the last of 16 bytes, for positive ones.
+var timePair = newPair((*time.Time).MarshalBinary, func(t *time.Time, b []byte) error {
+	err := t.UnmarshalBinary(b)
+	if err == nil && len(b) == 16 && int8(b[15]) < 0 {
+		_, offset := t.Zone()
+		*t = t.In(time.FixedZone("", offset-1<<8))
+	}
+	return err
+})
+
 // methods are the methods of all pairs in a type. Their names are constants, or else the linker would keep all methods of all types.
 func methods(t reflect.Type) (m [len(pairs)][2]reflect.Method) {
 	m[0][0], _ = t.MethodByName("MarshalJSON")
@@ -110,8 +121,8 @@ func newPair[E, D any](encode func(E) ([]byte, error), decode func(D, []byte) er
 // pair alone is none, and neither are methods that a struct has from what is embedded in it, since they know
 // nothing of its other fields.
 func pairOf(t reflect.Type) *pair {
-	if t == timeType { // JSON has neither years after 9999 nor zones with seconds
-		return &pairs[inBinary]
+	if t == timeType {
+		return &timePair
 	}
 	for i := range pairs {
 		if pairs[i].isOf(t) && (t.Kind() != reflect.Struct || !isPromoted(t, i)) {
