@@ -2,6 +2,7 @@ package value
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"runtime"
 	"testing"
@@ -15,6 +16,9 @@ func someType(seed uint16) reflect.Type {
 	return newGenerator(uint64(seed % 8192)).aType(3)
 }
 
+// print prints what a pointer points to.
+func print(pointer reflect.Value) string { return fmt.Sprintf("%#v", pointer.Elem()) }
+
 // Values of any type arrive as they were sent.
 func FuzzThereAndBack(f *testing.F) {
 	for i := range uint16(200) {
@@ -25,21 +29,21 @@ func FuzzThereAndBack(f *testing.F) {
 		newGenerator(seed).fill(sent.Elem(), 5)
 		parts, files, err := Encode(nil, sent.Interface())
 		if err != nil || len(files) > 0 {
-			t.Fatalf("%s %.300v: %v", sent.Type(), sent.Elem(), err)
+			t.Fatalf("%s %.300s: %v", sent.Type(), print(sent), err)
 		}
 		b := bytes.Join(parts, nil)
 		received := reflect.New(sent.Type().Elem())
 		if err := Decode(b, nil, received.Interface()); err != nil {
-			t.Fatalf("%s %.300v: %v, %.300q", sent.Type(), sent.Elem(), err, b)
+			t.Fatalf("%s %.300s: %v, %.300q", sent.Type(), print(sent), err, b)
 		}
 		if !same(sent.Elem(), received.Elem()) {
-			t.Fatalf("%s %.300v has become %.300v, %.300q", sent.Type(), sent.Elem(), received.Elem(), b)
+			t.Fatalf("%s %.300s has become %.300s, %.300q", sent.Type(), print(sent), print(received), b)
 		}
 		if len(b) > 0 && Decode(b[:len(b)-1], nil, received.Interface()) == nil {
-			t.Fatalf("%s %.300v: a part of %.300q is enough", sent.Type(), sent.Elem(), b)
+			t.Fatalf("%s %.300s: a part of %.300q is enough", sent.Type(), print(sent), b)
 		}
 		if Decode(append(b, 0), nil, received.Interface()) == nil {
-			t.Fatalf("%s %.300v: more than %.300q is not too much", sent.Type(), sent.Elem(), b)
+			t.Fatalf("%s %.300s: more than %.300q is not too much", sent.Type(), print(sent), b)
 		}
 	})
 }
@@ -73,7 +77,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		if err != nil {
 			if !v.Elem().IsZero() {
-				t.Errorf("%s: %v and %.300v", v.Type(), err, v.Elem())
+				t.Errorf("%s: %v and %.300s", v.Type(), err, print(v))
 			}
 			return
 		}
@@ -83,7 +87,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again := reflect.New(v.Type().Elem())
 		if err := Decode(bytes.Join(parts, nil), nil, again.Interface()); err != nil || !same(v.Elem(), again.Elem()) {
-			t.Errorf("%s: %.300q is %.300v, and then %.300v, %v", v.Type(), b, v.Elem(), again.Elem(), err)
+			t.Errorf("%s: %.300q is %.300s, and then %.300s, %v", v.Type(), b, print(v), print(again), err)
 		}
 	})
 }

@@ -254,8 +254,11 @@ func (g generator) special(v reflect.Value) bool {
 	switch p := v.Addr().Interface().(type) {
 	case *time.Time:
 		*p = time.Unix(g.Int64N(1<<40)-1<<39, g.Int64N(1e9)).In(time.FixedZone("", g.IntN(86400)-43200))
+		if _, offset := p.Zone(); offset/60 == -1 { // which MarshalBinary refuses
+			*p = p.UTC()
+		}
 	case *json.RawMessage:
-		*p = json.RawMessage(g.text())
+		*p = json.RawMessage("1" + g.text()) // what is empty becomes nil by its own method
 	case *big.Int:
 		p.SetUint64(g.Uint64()).Lsh(p, uint(g.IntN(100)))
 	case *netip.Addr:

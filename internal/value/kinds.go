@@ -153,13 +153,15 @@ func (x *coder) entries(c *codec, v reflect.Value, n int) {
 func (x *coder) dynamic(v reflect.Value) {
 	n := uint64(0)
 	if !x.decodes && !v.IsNil() {
-		n = numberOf(v.Elem().Type())
+		if n = numberOf(v.Elem().Type()); n > lastDynamic {
+			x.fail(fmt.Errorf("%s in an interface cannot travel", v.Elem().Type()))
+		}
 	}
-	if n = x.number(n); n == 0 {
+	switch n = x.number(n); {
+	case n == 0:
 		return
-	}
-	if n > lastDynamic || !typeOf(n).Implements(v.Type()) {
-		x.fail(fmt.Errorf("%T in an interface cannot travel", v.Interface()))
+	case n > lastDynamic || !typeOf(n).Implements(v.Type()):
+		x.fail(errBytes)
 		return
 	}
 	pointer := reflect.New(typeOf(n))
