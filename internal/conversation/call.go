@@ -67,9 +67,12 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 	call.size = param.encoded.Len()
 	stop := process.OnDone(ctx, func() { c.cancel(ctx, call) })
 	defer stop()
-	answer, err := frame.Frame{}, c.send(call, param)
+	answer, err := frame.Frame{}, c.send(ctx, call, param)
 	if err == nil {
 		answer, err = c.Next(call)
+	}
+	if call.written != nil {
+		<-call.written
 	}
 	switch {
 	case err == nil:
@@ -90,7 +93,7 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 
 // send sends the parameter of a call as soon as the child has room for it. Whoever calls it holds the
 // right to write.
-func (c *Conversation) send(call *Call, param Param) error {
+func (c *Conversation) send(ctx context.Context, call *Call, param Param) error {
 	descriptors, large, err := c.number(call, param)
 	if err != nil {
 		<-c.writing
@@ -107,11 +110,18 @@ func (c *Conversation) send(call *Call, param Param) error {
 			c.finish(call)
 		}
 	}
-	if large || len(descriptors) > 0 { // it may take long, and who cancels the call must not wait for it
-		param.encoded.Detach() // and may change the parameter
-		go write()
-	} else {
+	switch {
+	case !large && len(descriptors) == 0:
 		write()
+	case ctx.Done() != nil: // it may take long, and who cancels the call must not wait for it, and may change the parameter
+		param.encoded.Detach()
+		go write()
+	default:
+		call.written = make(chan struct{})
+		go func() {
+			defer close(call.written)
+			write()
+		}()
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ type Conversation struct {
 type Call struct {
 	number   uint64        // calls are served in the order of their numbers; 0: not sent yet
 	size     int           // of its parameter
+	written  chan struct{} // closed when the parameter has been written, if the call has to wait for that
 	wake     chan struct{} // it should look again
 	answers  []frame.Frame // not yet taken
 	over     bool          // no more will come

@@ -334,7 +334,7 @@ var _ = Describe("a worker", func() {
 		c.locked(c.withdrawAll)
 		sent := make(chan error)
 		p := c.param(background, request{})
-		go func() { sent <- c.send(newCall(), p) }()
+		go func() { sent <- c.send(background, newCall(), p) }()
 		Eventually(sent).WithTimeout(5 * time.Second).Should(Receive(Equal(ErrClosed)))
 		Expect(first).NotTo(Receive())
 	})
