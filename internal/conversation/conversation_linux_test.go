@@ -561,7 +561,7 @@ var _ = Describe("a worker", func() {
 		call := newCall()
 		Expect(c.writing).NotTo(Receive())
 		c.writing <- struct{}{}
-		Expect(c.send(call, p)).To(Succeed())
+		Expect(c.send(background, call, p)).To(Succeed())
 		Expect(w.Close()).To(Succeed())
 		cancel(errEnough)
 		c.cancel(ctx, call) // nobody has read the answer yet
