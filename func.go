@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 
 	"example.com/gons/reexec/internal/conversation"
 	"example.com/gons/reexec/internal/frame"
@@ -55,7 +56,7 @@ type shape struct {
 	opens   bool // its answers may
 	stream  bool // it answers with events, too
 
-	param, answer reflect.Type
+	hash func() uint64 // of its types, which parent and child have in common if they are the same program
 }
 
 // facts are what is known of each run of the function.
@@ -99,9 +100,10 @@ func register[P, A any](s shape, exists bool, call func(ctx context.Context, par
 	if !exists {
 		Register(s.name, nil) // panics
 	}
-	s.param, s.answer = reflect.TypeFor[P](), reflect.TypeFor[A]()
+	param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
+	s.hash = sync.OnceValue(func() uint64 { return value.Hash(param, answer) })
 	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
-		s.files, s.opens = s.mustTravel("parameter", s.param), s.mustTravel("answer", s.answer)
+		s.files, s.opens = s.mustTravel("parameter", param), s.mustTravel("answer", answer)
 	}
 	function := serve.Function{Name: s.name, Context: s.context, Files: s.opens}
 	function.Call = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
@@ -126,9 +128,6 @@ func (s shape) mustTravel(what string, t reflect.Type) (files bool) {
 	}
 	return files
 }
-
-// hash is what parent and child have in common if they are the same program.
-func (s shape) hash() uint64 { return value.Hash(s.param, s.answer) }
 
 // Call runs the function in a child of its own, and returns its result once that child
 // has ended and is reaped.

@@ -1,129 +1,110 @@
 package value
 
 import (
+	"hash"
+	"hash/fnv"
+	"io"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 )
 
-// A codec is what has to be known of a type to encode and decode its values. It does not change once it is in
-// the cache.
+// A codec is what has to be known of a type to encode and decode its values.
 type codec struct {
-	t     reflect.Type
-	kind  reflect.Kind // values are encoded as those of this kind, or of one of the kinds below
-	parts []part       // what values consist of: fields, or elements and then keys
-	pair  *pair        // by which values encode themselves
+	t      reflect.Type
+	kind   reflect.Kind // values are encoded as those of this kind, or of one of the kinds below
+	pair   *pair        // by which values encode themselves
+	fields []field      // those of a struct that travel
 }
 
 const (
-	numbers reflect.Kind = 100 + iota // a number, or an array of numbers
-	nothing                           // no memory at all
+	refused reflect.Kind = 100 + iota // cannot be encoded
+	numbers                           // a number, or an array of numbers
+	nothing                           // has no memory at all
 	file                              // a pointer to an open file
 	itself                            // encodes itself
 )
 
-// A part is a type of which another one consists.
-type part struct {
+type field struct {
 	*codec
-	field reflect.StructField // without a name if it is none
+	index    int
+	name     string
+	exported bool // or else it is embedded
 }
 
-// elem is the codec of elements, or of what a pointer points to.
-func (c *codec) elem() *codec { return c.parts[0].codec }
+// codecs are known already, by their types.
+var codecs sync.Map
 
-// walk visits a codec and those of all its parts, in an order that depends on the type alone.
-func (c *codec) walk(visit func(name string, c *codec)) {
-	seen := map[reflect.Type]bool{}
-	var walk func(string, *codec)
-	walk = func(name string, c *codec) {
-		visit(name, c)
-		if !seen[c.t] {
-			seen[c.t] = true
-			for _, p := range c.parts {
-				walk(p.field.Name, p.codec)
-			}
-		}
-	}
-	walk("", c)
-}
-
-// cache holds codecs by their types.
-var cache sync.Map
-
-// codecOf returns the codec of a type. Its error is why values of the type can never travel.
-func codecOf(t reflect.Type) (*codec, error) {
-	if c, ok := cache.Load(t); ok {
-		return c.(*codec), nil
-	}
-	b := builder{}
-	c, err := b.codec(t, t.String())
-	if err != nil {
-		return nil, err
-	}
-	for t, c := range b {
-		cache.LoadOrStore(t, c)
-	}
-	return c, nil
-}
-
-// A builder holds the codecs that are being built. It has that of a type before those of its parts, in which the type may be
-// found again.
-type builder map[reflect.Type]*codec
-
-// codec returns the codec of a type. Errors call it by where it was found.
-func (b builder) codec(t reflect.Type, where string) (*codec, error) {
-	if c := b[t]; c != nil {
-		return c, nil
-	}
-	if c, ok := cache.Load(t); ok {
-		return c.(*codec), nil
+// codecOf returns the codec of a type. Those of what pointers, slices and maps refer to, which may be the type itself, are left for later.
+func codecOf(t reflect.Type) *codec {
+	if c, ok := codecs.Load(t); ok {
+		return c.(*codec)
 	}
 	c := &codec{t: t, kind: t.Kind(), pair: pairOf(t)}
-	b[t] = c
-	var parts []reflect.StructField
 	switch k := c.kind; {
 	case c.pair != nil:
 		c.kind = itself
 	case t.Size() == 0:
 		c.kind = nothing
+	case k >= reflect.Int && k <= reflect.Float64, k == reflect.Array && codecOf(t.Elem()).kind == numbers:
+		c.kind = numbers
 	case k == reflect.Pointer && t.Elem() == fileType:
 		c.kind = file
-	case k >= reflect.Int && k <= reflect.Float64:
-		c.kind = numbers
-	case k == reflect.Bool, k == reflect.String, k == reflect.Interface && (t.NumMethod() == 0 || encodes(t)):
-	case k == reflect.Pointer, k == reflect.Slice, k == reflect.Array:
-		parts = []reflect.StructField{{Type: t.Elem()}}
-	case k == reflect.Map && isKey(t.Key()):
-		parts = []reflect.StructField{{Type: t.Elem()}, {Type: t.Key()}}
+	case k == reflect.Bool, k == reflect.String, k == reflect.Pointer, k == reflect.Slice, k == reflect.Array:
+	case k == reflect.Map && isKey(t.Key()), k == reflect.Interface && (t.NumMethod() == 0 || encodes(t)):
 	case k == reflect.Struct && len(fields(t)) > 0:
-		parts = fields(t)
+		for _, f := range fields(t) {
+			c.fields = append(c.fields, field{codecOf(f.Type), f.Index[0], f.Name, f.IsExported()})
+		}
 	default:
-		return nil, refusal(t, where)
+		c.kind = refused
 	}
-	return c, b.add(c, parts, where)
+	codecs.Store(t, c)
+	return c
 }
 
-// add adds the parts of a codec.
-func (b builder) add(c *codec, parts []reflect.StructField, where string) error {
-	for _, f := range parts {
-		place := where
-		if f.Name != "" {
-			place += "." + f.Name
-		}
-		inner, err := b.codec(f.Type, place)
-		if err != nil {
+// A survey looks at types and all that their values may hold.
+type survey struct {
+	seen  map[reflect.Type]bool
+	files bool // there may be open files
+	hash  hash.Hash64
+}
+
+func newSurvey() *survey { return &survey{seen: map[reflect.Type]bool{}, hash: fnv.New64a()} }
+
+// of looks at a type. Its error says why values of the type, which was found where it says, can never travel.
+func (s *survey) of(t reflect.Type, where string) error {
+	c := codecOf(t)
+	_, _ = io.WriteString(s.hash, t.String()+" "+strconv.Itoa(int(c.kind))+" "+strconv.Itoa(int(t.Size()))+"\n")
+	if s.seen[t] {
+		return nil
+	}
+	s.seen[t] = true
+	switch c.kind {
+	case refused:
+		return refusal(t, where)
+	case file:
+		s.files = true
+	case reflect.Map:
+		if err := s.of(t.Key(), where); err != nil {
 			return err
 		}
-		c.parts = append(c.parts, part{inner, f})
-		if c.kind == reflect.Array && inner.kind == numbers {
-			c.kind = numbers
+		fallthrough
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return s.of(t.Elem(), where)
+	}
+	for _, f := range c.fields {
+		_, _ = io.WriteString(s.hash, f.name)
+		if err := s.of(f.t, where+"."+f.name); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // What an interface holds may be of any type, and the decoder has to be told of which. So it may be just one of those below, and of slices of
-// them and maps from strings to them, up to three in one another. Each has a number, which is a byte:
+// them and maps from strings to them, up to three in one another. Each has a number:
 //
 //	0 to 16           those below; 0 stands for nil
 //	17 + 2 * n        slices of the type with number n
@@ -138,14 +119,13 @@ var dynamics = [...]reflect.Type{
 	reflect.TypeFor[uintptr](), reflect.TypeFor[float32](), reflect.TypeFor[float64](),
 }
 
-const lastDynamic = 254
+const base, lastDynamic = uint64(len(dynamics)), 254
 
 // numberOf returns the number of a type, or one that is too large.
 func numberOf(t reflect.Type) uint64 {
 	if n := slices.Index(dynamics[:], t); n >= 0 {
 		return uint64(n)
 	}
-	base := uint64(len(dynamics))
 	switch {
 	case t.Name() != "":
 	case t.Kind() == reflect.Slice:
@@ -158,7 +138,6 @@ func numberOf(t reflect.Type) uint64 {
 
 // typeOf returns the type with a number.
 func typeOf(n uint64) reflect.Type {
-	base := uint64(len(dynamics))
 	if n < base {
 		return dynamics[n]
 	}

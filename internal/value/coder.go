@@ -16,9 +16,9 @@ type coder struct {
 	files   []*os.File
 	err     error
 
-	parts [][]byte  // of an encoder: those that are complete
-	only  bool      // nothing but the files is wanted
-	mark  reference // see deeper
+	parts [][]byte   // of an encoder: those that are complete
+	only  bool       // nothing but the files is wanted
+	mark  [3]uintptr // see deeper
 
 	size        int    // of a decoder: how many bytes there were
 	memory      uint64 // how many the value may still take
@@ -34,13 +34,6 @@ const maxRatio, someMore = 128, 1 << 20
 // maxDepth is how deep pointers, slices and maps may be nested.
 const maxDepth = 10_000
 
-// A reference is a pointer, or a slice or a map of so many elements.
-type reference struct {
-	codec *codec
-	to    unsafe.Pointer
-	n     uint64
-}
-
 var (
 	errDeep   = errors.New("value is nested deeper than 10,000 levels")
 	errItself = errors.New("value contains itself")
@@ -49,31 +42,14 @@ var (
 	errFiles  = errors.New("open files that do not belong to the value")
 )
 
-// all encodes or decodes the value that pointer points to, whatever its type.
-func (x *coder) all(pointer reflect.Value) {
-	c, err := codecOf(pointer.Type().Elem())
-	if err != nil {
-		x.fail(err)
-		return
-	}
-	x.value(c, pointer.Elem())
-}
+// all encodes or decodes a value of any type.
+func (x *coder) all(v reflect.Value) { x.value(codecOf(v.Type()), v) }
 
 func (x *coder) fail(err error) {
 	if x.err == nil {
 		x.err = err
 	}
 	x.b = nil
-}
-
-// close closes all files of a decoder.
-func (x *coder) close() {
-	for _, fd := range x.descriptors {
-		x.files = append(x.files, os.NewFile(uintptr(fd), ""))
-	}
-	for _, f := range x.files {
-		_ = f.Close()
-	}
 }
 
 // number encodes n, or decodes a number.
@@ -97,15 +73,6 @@ func (x *coder) bool(yes bool) bool {
 		n = 1
 	}
 	return x.number(n) > 0
-}
-
-// copy encodes b, or decodes as many bytes into it.
-func (x *coder) copy(b []byte) {
-	if x.decodes {
-		copy(b, x.take(uint64(len(b))))
-	} else {
-		x.b = append(x.b, b...)
-	}
 }
 
 // take returns the next n bytes of a decoder, or none at all.

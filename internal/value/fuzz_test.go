@@ -64,9 +64,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, typ uint16, b []byte) {
 		v := reflect.New(someType(typ))
-		if _, err := codecOf(v.Type().Elem()); err != nil {
-			t.Fatal(err)
-		}
+		_ = codecOf(v.Type().Elem())
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		err := Decode(b, nil, v.Interface())

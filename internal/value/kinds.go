@@ -9,14 +9,21 @@ import (
 
 // value encodes a value, or decodes one, which is zero before. It is addressable.
 func (x *coder) value(c *codec, v reflect.Value) {
-	if x.err != nil || x.only && c.parts == nil && c.kind != file {
+	if x.err != nil || x.only && (c.kind == reflect.Interface || c.kind == itself) {
 		return
 	}
 	switch c.kind {
+	case refused:
+		x.fail(refusal(c.t, c.t.String()))
 	case nothing:
 		x.number(0)
 	case numbers:
-		x.copy(unsafe.Slice((*byte)(unsafe.Pointer(v.UnsafeAddr())), c.t.Size()))
+		memory := unsafe.Slice((*byte)(unsafe.Pointer(v.UnsafeAddr())), c.t.Size())
+		if x.decodes {
+			copy(memory, x.take(uint64(len(memory))))
+		} else {
+			x.b = append(x.b, memory...)
+		}
 	case reflect.Bool:
 		if yes := x.bool(v.Bool()); x.decodes {
 			v.SetBool(yes)
@@ -36,7 +43,7 @@ func (x *coder) value(c *codec, v reflect.Value) {
 		}
 		switch n = x.number(n); {
 		case n == 0:
-		case c.t.Kind() == reflect.Map || c.elem().t.Kind() != reflect.Uint8 || c.elem().kind != numbers:
+		case c.kind == reflect.Map || c.t.Elem().Kind() != reflect.Uint8 || codecOf(c.t.Elem()).kind != numbers:
 			x.deeper(c, v, n-1)
 		case x.decodes:
 			v.SetBytes(x.bytes(nil, n-1))
@@ -54,12 +61,12 @@ func (x *coder) value(c *codec, v reflect.Value) {
 	}
 }
 
-// deeper encodes or decodes what a pointer, a slice or a map refers to: n values, or pairs of them. An encoder remembers the last reference
-// at a depth that is a power of two: what contains itself comes upon it again.
+// deeper encodes or decodes what a pointer, a slice or a map refers to: n values, or pairs of them. An encoder remembers the last of them
+// at a depth that is a power of two: what contains itself comes upon it again, before it has taken much memory.
 func (x *coder) deeper(c *codec, v reflect.Value, n uint64) {
 	x.depth++
 	marks := x.depth&(x.depth-1) == 0
-	switch here := (reference{c, v.UnsafePointer(), n}); {
+	switch here := [3]uintptr{uintptr(unsafe.Pointer(c)), v.Pointer(), uintptr(n)}; {
 	case x.depth > maxDepth:
 		x.fail(errDeep)
 	case here == x.mark && !x.decodes:
@@ -72,7 +79,7 @@ func (x *coder) deeper(c *codec, v reflect.Value, n uint64) {
 	}
 	x.inside(c, v, int(n))
 	if marks {
-		x.mark = reference{}
+		x.mark = [3]uintptr{}
 	}
 	x.depth--
 }
@@ -87,45 +94,41 @@ func (x *coder) make(v reflect.Value, n uint64) {
 	switch {
 	case n > uint64(len(x.b)): // each value takes a byte at least
 		x.fail(errBytes)
-		return
 	case n*size > x.memory:
 		x.fail(errMemory)
-		return
-	}
-	x.memory -= n * size
-	switch t.Kind() {
-	case reflect.Pointer:
+	case t.Kind() == reflect.Pointer:
 		v.Set(reflect.New(t.Elem()))
-	case reflect.Slice:
-		if n == 0 {
-			v.Set(reflect.MakeSlice(t, 0, 0)) // which is not nil
-		}
+	case t.Kind() == reflect.Map:
+		v.Set(reflect.MakeMapWithSize(t, int(n)))
+	case n == 0:
+		v.Set(reflect.MakeSlice(t, 0, 0))
+	default:
 		v.Grow(int(n))
 		v.SetLen(int(n))
-	case reflect.Map:
-		v.Set(reflect.MakeMapWithSize(t, int(n)))
 	}
+	x.memory -= n * size
 }
 
 // inside encodes or decodes what a reference refers to, or what an array or a struct holds.
 func (x *coder) inside(c *codec, v reflect.Value, n int) {
 	switch c.kind {
 	case reflect.Pointer:
-		x.value(c.elem(), v.Elem())
+		x.value(codecOf(c.t.Elem()), v.Elem())
 	case reflect.Map:
 		x.entries(c, v, n)
 	case reflect.Slice, reflect.Array:
+		elem := codecOf(c.t.Elem())
 		for i := range v.Len() {
-			x.value(c.elem(), v.Index(i))
+			x.value(elem, v.Index(i))
 		}
 	case reflect.Struct:
-		for i := range c.parts {
-			p := &c.parts[i]
-			f := v.Field(p.field.Index[0])
-			if !p.field.IsExported() { // but embedded
-				f = reflect.NewAt(p.t, unsafe.Pointer(f.UnsafeAddr())).Elem()
+		for i := range c.fields {
+			f := &c.fields[i]
+			inside := v.Field(f.index)
+			if !f.exported {
+				inside = reflect.NewAt(f.t, unsafe.Pointer(inside.UnsafeAddr())).Elem()
 			}
-			x.value(p.codec, f)
+			x.value(f.codec, inside)
 		}
 	}
 }
@@ -141,8 +144,8 @@ func (x *coder) entries(c *codec, v reflect.Value, n int) {
 			key.SetIterKey(entries)
 			elem.SetIterValue(entries)
 		}
-		x.value(c.parts[1].codec, key)
-		x.value(c.parts[0].codec, elem)
+		x.all(key)
+		x.all(elem)
 		if x.decodes && x.err == nil {
 			v.SetMapIndex(key, elem)
 		}
@@ -164,13 +167,13 @@ func (x *coder) dynamic(v reflect.Value) {
 		x.fail(errBytes)
 		return
 	}
-	pointer := reflect.New(typeOf(n))
+	inside := reflect.New(typeOf(n)).Elem()
 	if !x.decodes {
-		pointer.Elem().Set(v.Elem())
+		inside.Set(v.Elem())
 	}
-	x.all(pointer)
+	x.all(inside)
 	if x.decodes {
-		v.Set(pointer.Elem())
+		v.Set(inside)
 	}
 }
 
@@ -214,10 +217,10 @@ func (x *coder) itself(c *codec, v reflect.Value) {
 	if b = x.bytes(b, n-1); x.decodes && x.err == nil {
 		err = c.pair.decode(v.Addr().Interface(), b)
 	}
-	if err != nil && !x.decodes {
-		err = fmt.Errorf("%s: %w", c.t, err)
-	}
-	if err != nil {
+	switch {
+	case err != nil && x.decodes:
 		x.fail(err)
+	case err != nil:
+		x.fail(fmt.Errorf("%s: %w", c.t, err))
 	}
 }

@@ -16,17 +16,12 @@ func fields(t reflect.Type, within ...reflect.Type) (travel []reflect.StructFiel
 	for i := range t.NumField() {
 		f := t.Field(i)
 		base := f.Type
-		if f.Anonymous && base.Kind() == reflect.Pointer {
+		if base.Kind() == reflect.Pointer {
 			base = base.Elem()
 		}
 		travels := f.IsExported()
-		if f.Anonymous && base != fileType {
-			switch {
-			case pairOf(base) != nil:
-				travels = true
-			case base.Kind() == reflect.Struct:
-				travels = !slices.Contains(within, base) && len(fields(base, append(within, t)...)) > 0
-			}
+		if pair := pairOf(base); f.Anonymous && base != fileType && (pair != nil || base.Kind() == reflect.Struct) {
+			travels = pair != nil || !slices.Contains(within, base) && len(fields(base, append(within, t)...)) > 0
 		}
 		if travels && f.Tag.Get("json") != "-" {
 			travel = append(travel, f)
@@ -43,21 +38,17 @@ func isKey(t reflect.Type) bool {
 // refusal says why values of a type, which has been found where it says, can never travel.
 func refusal(t reflect.Type, where string) error {
 	why := "cannot travel"
-	switch {
+	switch k := t.Kind(); {
 	case t == fileType:
 		why = "is an open file by value; a pointer to it can travel"
-	case t.Kind() == reflect.Interface:
+	case k == reflect.Interface:
 		why = "is an interface with methods: what is in it cannot be decoded"
-	case t.Kind() == reflect.Map:
+	case k == reflect.Map:
 		why = "has keys that are neither strings nor integers, nor encode themselves as text"
-	case t.Kind() == reflect.Struct:
+	case k == reflect.Struct:
 		why = "has no exported fields, nor methods such as MarshalText and UnmarshalText"
 	}
-	switch {
-	case t == reflect.TypeFor[error]():
-		why += "; send its text"
-	case t.PkgPath() == "net" && slices.Contains([]string{"Listener", "Conn", "PacketConn"}, t.Name()),
-		reflect.PointerTo(t).Implements(reflect.TypeFor[interface{ File() (*os.File, error) }]()):
+	if slices.Contains([]string{"net.Listener", "net.Conn", "net.PacketConn"}, t.String()) || reflect.PointerTo(t).Implements(filerType) {
 		why += "; send its File()"
 	}
 	if where == t.String() {
@@ -160,6 +151,7 @@ func encodes(t reflect.Type) bool {
 }
 
 var (
-	fileType = reflect.TypeFor[os.File]()
-	timeType = reflect.TypeFor[time.Time]()
+	fileType  = reflect.TypeFor[os.File]()
+	timeType  = reflect.TypeFor[time.Time]()
+	filerType = reflect.TypeFor[interface{ File() (*os.File, error) }]() // listeners and connections of package net
 )

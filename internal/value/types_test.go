@@ -85,9 +85,9 @@ var _ = DescribeTable("types that cannot travel", func(value any, message string
 		"map[string][]*struct { A struct { B [1]func() } }.A.B is of type func(), which cannot travel"),
 	Entry("a complex number", new(struct{ C complex64 }), "struct { C complex64 }.C is of type complex64, which cannot travel"),
 	Entry("a pointer", new(struct{ P unsafe.Pointer }), "struct { P unsafe.Pointer }.P is of type unsafe.Pointer, which cannot travel"),
-	Entry("an error", new(error), "error is an interface with methods: what is in it cannot be decoded; send its text"),
+	Entry("an error", new(error), "error is an interface with methods: what is in it cannot be decoded"),
 	Entry("an error in a field", new(struct{ Err error }),
-		"struct { Err error }.Err is of type error, which is an interface with methods: what is in it cannot be decoded; send its text"),
+		"struct { Err error }.Err is of type error, which is an interface with methods: what is in it cannot be decoded"),
 	Entry("a reader", new(io.Reader), "io.Reader is an interface with methods: what is in it cannot be decoded"),
 	Entry("strange keys", new(struct{ M map[float64]int }),
 		"struct { M map[float64]int }.M is of type map[float64]int, which has keys that are neither strings nor integers, nor encode themselves as text"),
@@ -109,9 +109,9 @@ var _ = DescribeTable("types that cannot travel", func(value any, message string
 var _ = Describe("the hash of types", func() {
 
 	It("is the same in whatever order they are looked at", func() {
-		cache.Clear()
+		codecs.Clear()
 		one := Hash(reflect.TypeFor[ping](), reflect.TypeFor[mixed]())
-		cache.Clear()
+		codecs.Clear()
 		_, _ = Check(reflect.TypeFor[mixed]())
 		_, _ = Check(reflect.TypeFor[pong]())
 		g.Expect(Hash(reflect.TypeFor[ping](), reflect.TypeFor[mixed]())).To(g.Equal(one))
@@ -132,7 +132,7 @@ var _ = Describe("the hash of types", func() {
 			seen[h] = t
 		}
 		g.Expect(Hash(reflect.TypeFor[int](), reflect.TypeFor[string]())).NotTo(g.Equal(Hash(reflect.TypeFor[string](), reflect.TypeFor[int]())))
-		g.Expect(Hash(reflect.TypeFor[chan int]())).To(g.Equal(Hash()))
+		g.Expect(Hash()).NotTo(g.Equal(Hash(reflect.TypeFor[int]())))
 	})
 
 	It("is another one where a type of the same name has changed", func() {

@@ -19,11 +19,8 @@
 package value
 
 import (
-	"hash/fnv"
-	"io"
 	"os"
 	"reflect"
-	"strconv"
 )
 
 // Large is how many bytes a string or a []byte has at least whose memory is used as it is.
@@ -32,25 +29,19 @@ const Large = 16 << 10
 // Check tells whether values of a type may hold open files. Its error is why they can never travel, and names the
 // field that is to blame.
 func Check(t reflect.Type) (files bool, err error) {
-	c, err := codecOf(t)
-	if err == nil {
-		c.walk(func(_ string, part *codec) { files = files || part.kind == file })
-	}
-	return files, err
+	s := newSurvey()
+	err = s.of(t, t.String())
+	return s.files, err
 }
 
 // Hash returns a number that is another one, in all likelihood, for types whose values are encoded in another way: so two programs
-// that should be the same, and are not, do not misunderstand each other. Types that can never travel do not count.
+// that should be the same, and are not, do not misunderstand each other.
 func Hash(types ...reflect.Type) uint64 {
-	h := fnv.New64a()
+	s := newSurvey()
 	for _, t := range types {
-		if c, err := codecOf(t); err == nil {
-			c.walk(func(name string, part *codec) {
-				_, _ = io.WriteString(h, name+" "+part.t.String()+" "+strconv.Itoa(int(part.kind))+" "+strconv.Itoa(int(part.t.Size()))+"\n")
-			})
-		}
+		_ = s.of(t, "") // such as can never travel have been refused before
 	}
-	return h.Sum64()
+	return s.hash.Sum64()
 }
 
 // Encode encodes the value that pointer points to. It appends the encoding to the last of the parts, if there are any, and adds more
@@ -66,14 +57,14 @@ func Encode(parts [][]byte, pointer any) (encoded [][]byte, files []*os.File, er
 	if n := len(parts); n > 0 {
 		x.parts, x.b = parts[:n-1], parts[n-1]
 	}
-	x.all(reflect.ValueOf(pointer))
+	x.all(reflect.ValueOf(pointer).Elem())
 	return append(x.parts, x.b), x.files, x.err
 }
 
 // Files returns the open files in the value that pointer points to.
 func Files(pointer any) []*os.File {
 	x := coder{only: true}
-	x.all(reflect.ValueOf(pointer)) // what cannot be encoded has the files that were found so far
+	x.all(reflect.ValueOf(pointer).Elem()) // what cannot be encoded has the files that were found so far
 	return x.files
 }
 
@@ -84,15 +75,22 @@ func Files(pointer any) []*os.File {
 // Strings and slices of [Large] bytes or more may share the memory of b, which must not be changed then. The memory for a value is in
 // proportion to b, whatever it says: see [maxRatio].
 func Decode(b []byte, descriptors []int, pointer any) error {
-	v := reflect.ValueOf(pointer)
+	v := reflect.ValueOf(pointer).Elem()
+	v.SetZero()
 	x := coder{decodes: true, b: b, size: len(b), memory: maxRatio*uint64(len(b)) + someMore, descriptors: descriptors}
+	done := false
 	defer func() {
-		if x.decodes { // it did not get to its end
-			x.close()
-			v.Elem().SetZero()
+		if done {
+			return
 		}
+		for _, fd := range x.descriptors {
+			x.files = append(x.files, os.NewFile(uintptr(fd), ""))
+		}
+		for _, f := range x.files {
+			_ = f.Close()
+		}
+		v.SetZero()
 	}()
-	v.Elem().SetZero()
 	x.all(v)
 	switch {
 	case len(x.b) > 0:
@@ -100,6 +98,6 @@ func Decode(b []byte, descriptors []int, pointer any) error {
 	case len(x.descriptors) > 0:
 		x.fail(errFiles)
 	}
-	x.decodes = x.err != nil
+	done = x.err == nil
 	return x.err
 }
