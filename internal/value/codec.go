@@ -2,7 +2,6 @@ package value
 
 import (
 	"hash"
-	"hash/fnv"
 	"io"
 	"reflect"
 	"slices"
@@ -70,8 +69,6 @@ type survey struct {
 	files bool // there may be open files
 	hash  hash.Hash64
 }
-
-func newSurvey() *survey { return &survey{seen: map[reflect.Type]bool{}, hash: fnv.New64a()} }
 
 // of looks at a type. Its error says why values of the type, which was found where it says, can never travel.
 func (s *survey) of(t reflect.Type, where string) error {

@@ -18,12 +18,7 @@ func (x *coder) value(c *codec, v reflect.Value) {
 	case nothing:
 		x.number(0)
 	case numbers:
-		memory := unsafe.Slice((*byte)(unsafe.Pointer(v.UnsafeAddr())), c.t.Size())
-		if x.decodes {
-			copy(memory, x.take(uint64(len(memory))))
-		} else {
-			x.b = append(x.b, memory...)
-		}
+		x.copy(unsafe.Slice((*byte)(unsafe.Pointer(v.UnsafeAddr())), c.t.Size()))
 	case reflect.Bool:
 		if yes := x.bool(v.Bool()); x.decodes {
 			v.SetBool(yes)

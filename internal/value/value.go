@@ -19,6 +19,7 @@
 package value
 
 import (
+	"hash/fnv"
 	"os"
 	"reflect"
 )
@@ -29,7 +30,7 @@ const Large = 16 << 10
 // Check tells whether values of a type may hold open files. Its error is why they can never travel, and names the
 // field that is to blame.
 func Check(t reflect.Type) (files bool, err error) {
-	s := newSurvey()
+	s := survey{seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
 	err = s.of(t, t.String())
 	return s.files, err
 }
@@ -37,15 +38,15 @@ func Check(t reflect.Type) (files bool, err error) {
 // Hash returns a number that is another one, in all likelihood, for types whose values are encoded in another way: so two programs
 // that should be the same, and are not, do not misunderstand each other.
 func Hash(types ...reflect.Type) uint64 {
-	s := newSurvey()
+	s := survey{seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
 	for _, t := range types {
 		_ = s.of(t, "") // such as can never travel have been refused before
 	}
 	return s.hash.Sum64()
 }
 
-// Encode encodes the value that pointer points to. It appends the encoding to the last of the parts, if there are any, and adds more
-// parts: together, one after the other, they are the encoding. The files are the open files in the value, in the order in which
+// Encode encodes the value that pointer points to. It appends the encoding to the last of the parts, of which there must be one, and adds
+// more: one after the other, they are the encoding. The files are the open files in the value, in the order in which
 // the decoder needs them; they still belong to the caller.
 //
 // Parts of [Large] bytes or more may be the memory of strings and slices in the value. So they must not be written
@@ -53,10 +54,8 @@ func Hash(types ...reflect.Type) uint64 {
 //
 // An error says why the value cannot travel. A panic is that of a method by which a type encodes itself.
 func Encode(parts [][]byte, pointer any) (encoded [][]byte, files []*os.File, err error) {
-	var x coder
-	if n := len(parts); n > 0 {
-		x.parts, x.b = parts[:n-1], parts[n-1]
-	}
+	last := len(parts) - 1
+	x := coder{parts: parts[:last], b: parts[last]}
 	x.all(reflect.ValueOf(pointer).Elem())
 	return append(x.parts, x.b), x.files, x.err
 }

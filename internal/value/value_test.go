@@ -22,7 +22,7 @@ import (
 
 // encode encodes a value, of which pointer points to a copy.
 func encode(pointer any) ([]byte, []*os.File, error) {
-	parts, files, err := Encode(nil, pointer)
+	parts, files, err := Encode([][]byte{nil}, pointer)
 	return bytes.Join(parts, nil), files, err
 }
 
