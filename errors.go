@@ -12,12 +12,12 @@ import (
 // An ActionError says why the run of a function or an action failed, other than by an
 // error or a panic of the function. Its text is one line and tells the most important
 // reason; all of them are in its chain, so most callers want [errors.Is] and [errors.As],
-// for instance with [context.DeadlineExceeded], a [*JoinError], an [*exec.ExitError] or a
-// [*json.SyntaxError].
+// for instance with [context.DeadlineExceeded], a [*JoinError], an [*exec.ExitError] or, of
+// an action, a [*json.SyntaxError].
 type ActionError struct {
 	Action string // name of the function or action
 	Stderr string // what the child wrote to stderr, shortened in the middle when long
-	Err    error  // what went wrong: *exec.ExitError, a JSON error, the context's cause, …
+	Err    error  // what went wrong: *exec.ExitError, the context's cause, why a value cannot travel, …
 
 	text string // what Error says
 }

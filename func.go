@@ -17,7 +17,13 @@ import (
 // A Func is a function that runs in a child, in other namespaces, and is called like any
 // other: [RegisterFunc] makes one. A Func is safe for concurrent use.
 //
-// Parameters and results travel as JSON: exported fields, and all that encodes itself.
+// Parameters and results arrive as they were sent. Of structs the exported fields travel, those of embedded structs
+// too, but none tagged json:"-"; types with MarshalJSON, MarshalText or MarshalBinary, and its
+// counterpart, travel by these. In an interface there may be nil, booleans, numbers, strings, []byte,
+// [time.Time], and slices and maps with string keys of these. What else there is, and what contains itself, is an error
+// of the call, and types that can never travel, such as channels, panic at registration. See
+// docs/values.md.
+//
 // Open files travel, too. An [*os.File] arrives as an open file, be it the value itself or
 // in its exported fields, slices, arrays, maps and pointers. So a function can open
 // something inside, and its caller uses it outside:
@@ -33,13 +39,12 @@ import (
 //
 // The caller owns the file that it gets. [net.FileListener], [net.FileConn] and
 // [net.FilePacketConn] make duplicates of it, so it is closed after that. A function need
-// not close the files of its result: they are closed in the child once they are sent. The
-// files of a parameter stay open in the parent; the function owns those that it gets.
+// not close the files of its result: they are closed in the child once they are sent, but for
+// stdin, stdout and stderr. The files of a parameter stay open in the parent; the function owns those that it gets.
 //
 // Both sides of a file share its offset and its flags, O_NONBLOCK among them, as after
-// dup(2). What is in an interface, or in types that encode themselves, does not travel as
-// a file. On Windows no file travels, which is an error that wraps
-// [errors.ErrUnsupported].
+// dup(2). A file in an interface is an error, and one in a type that encodes itself stays behind. On Windows no
+// file travels, which is an error that wraps [errors.ErrUnsupported].
 //
 // A function may print. Its stdout is that of the parent, and its stderr is copied to the
 // parent's, or to where [Stderr] sends it; neither tells anything about success. Its stdin
