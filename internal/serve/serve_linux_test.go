@@ -591,6 +591,19 @@ var _ = DescribeTable("a child that serves", func(o orders.Orders, params []stri
 	Entry("nothing, since it cannot", orders.Orders{Action: "none"}, []string{"1"}, "S", "there is none", "exit status 1"),
 )
 
+var _ = Describe("a child of another program than its parent's", func() {
+
+	It("says so", func() {
+		param := "1"
+		answers, _, err := child(orders.Orders{Action: "a"}, string(frame.MustEncode(frame.Header{Kind: frame.Param, Types: 7}, &param).Bytes()))
+		Expect(err).To(MatchError("exit status 1"))
+		Expect(answers).To(HaveLen(1))
+		Expect(answers[0].Kind).To(Equal(frame.Refusal))
+		Expect(string(answers[0].Value)).To(ContainSubstring("its executable has been replaced"))
+	})
+
+})
+
 var _ = Describe("a child that was not started to serve", func() {
 
 	It("says so", func() {

@@ -27,12 +27,9 @@ type coder struct {
 	depth int
 }
 
-// A decoded value may take maxRatio times as many bytes as it took on its way, and some more. A slice of empty strings takes 16 times as
-// many, but a struct may have large fields that do not travel.
-const maxRatio, someMore = 128, 1 << 20
-
-// maxDepth is how deep pointers, slices and maps may be nested.
-const maxDepth = 10_000
+// A decoded value may take maxRatio times as many bytes of memory as it took on its way, and someMore. A slice of empty strings takes 16 times as
+// many, but a struct may have large fields that do not travel. Pointers, slices and maps may be nested maxDepth deep.
+const maxRatio, someMore, maxDepth = 128, 1 << 20, 10_000
 
 var (
 	errDeep   = errors.New("value is nested deeper than 10,000 levels")

@@ -81,8 +81,7 @@ func (x *coder) deeper(c *codec, v reflect.Value, n uint64) {
 
 // make has a decoder make what a pointer, a slice or a map refers to.
 func (x *coder) make(v reflect.Value, n uint64) {
-	t := v.Type()
-	size := uint64(t.Elem().Size())
+	t, size := v.Type(), uint64(v.Type().Elem().Size())
 	if t.Kind() == reflect.Map {
 		size += uint64(t.Key().Size())
 	}
@@ -174,25 +173,23 @@ func (x *coder) dynamic(v reflect.Value) {
 
 // file encodes or decodes an open file.
 func (x *coder) file(v reflect.Value) {
-	f, name := (*os.File)(v.UnsafePointer()), ""
-	if f != nil && *f == (os.File{}) {
-		x.fail(fmt.Errorf("os.File that was never opened: %w", os.ErrInvalid))
-	}
-	if !x.bool(f != nil) || x.err != nil {
-		return
-	}
-	if !x.decodes {
-		name = f.Name()
-		x.files = append(x.files, f)
-	}
-	name = x.text(name)
-	if x.decodes && len(x.descriptors) == 0 {
-		x.fail(errFiles)
-	}
-	if x.decodes && x.err == nil {
+	f := (*os.File)(v.UnsafePointer())
+	switch exists := x.bool(f != nil); {
+	case !exists:
+	case x.decodes:
+		name := x.text("")
+		if len(x.descriptors) == 0 {
+			x.fail(errFiles)
+			return
+		}
 		f = os.NewFile(uintptr(x.descriptors[0]), name)
 		x.descriptors, x.files = x.descriptors[1:], append(x.files, f)
 		v.Set(reflect.ValueOf(f))
+	case *f == os.File{}:
+		x.fail(fmt.Errorf("os.File that was never opened: %w", os.ErrInvalid))
+	default:
+		x.files = append(x.files, f)
+		x.text(f.Name())
 	}
 }
 

@@ -20,8 +20,12 @@ func fields(t reflect.Type, within ...reflect.Type) (travel []reflect.StructFiel
 			base = base.Elem()
 		}
 		travels := f.IsExported()
-		if pair := pairOf(base); f.Anonymous && base != fileType && (pair != nil || base.Kind() == reflect.Struct) {
-			travels = pair != nil || !slices.Contains(within, base) && len(fields(base, append(within, t)...)) > 0
+		switch {
+		case !f.Anonymous, base == fileType:
+		case pairOf(base) != nil:
+			travels = true
+		case base.Kind() == reflect.Struct:
+			travels = !slices.Contains(within, base) && len(fields(base, append(within, t)...)) > 0
 		}
 		if travels && f.Tag.Get("json") != "-" {
 			travel = append(travel, f)
