@@ -184,6 +184,17 @@ var (
 	})
 )
 
+// changing has other types in a program that is built anew.
+var changing reexec.Func[int, int]
+
+func init() {
+	if os.Getenv("SPECS_BUILT_ANEW") != "" {
+		reexec.RegisterFunc("changing", func(s string) (int, error) { return len(s), nil })
+	} else {
+		changing = reexec.RegisterFunc("changing", func(n int) (int, error) { return n, nil })
+	}
+}
+
 var _ = Describe("values", func() {
 
 	// expectSame compares field by field, since an assortment is large.
@@ -268,6 +279,15 @@ var _ = Describe("values", func() {
 				Expect(f.Close()).To(Succeed())
 			}
 			Expect(w.Call(background, true)).To(BeEmpty())
+		}
+	})
+
+	It("are not misunderstood by a child whose program has been replaced", func() {
+		anew := reexec.Environment([]string{"SPECS_BUILT_ANEW=1"})
+		for _, by := range ways[int, int]() {
+			Expect(by(changing, 5)).To(Equal(5))
+			_, err := by(changing, 5, anew)
+			Expect(asActionError(err)).To(MatchError(ContainSubstring("child is another program than its parent: its executable has been replaced")))
 		}
 	})
 
