@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"sync"
 
 	"example.com/gons/reexec/internal/conversation"
 	"example.com/gons/reexec/internal/frame"
@@ -20,9 +19,9 @@ import (
 // Parameters and results arrive as they were sent. Of structs the exported fields travel, those of embedded structs
 // too, but none tagged json:"-"; types with MarshalJSON, MarshalText or MarshalBinary, and its
 // counterpart, travel by these. In an interface there may be nil, booleans, numbers, strings, []byte,
-// [time.Time], and slices and maps with string keys of these. What else there is, and what contains itself, is an error
-// of the call, and types that can never travel, such as channels, panic at registration. See
-// docs/values.md.
+// [time.Time], and slices and maps with string keys of these. Anything else, and what contains itself, is an error
+// of the call, and types that can never travel, such as channels, panic at registration. docs/values.md tells
+// more.
 //
 // Open files travel, too. An [*os.File] arrives as an open file, be it the value itself or
 // in its exported fields, slices, arrays, maps and pointers. So a function can open
@@ -61,7 +60,7 @@ type shape struct {
 	opens   bool // its answers may
 	stream  bool // it answers with events, too
 
-	hash func() uint64 // of its types, which parent and child have in common if they are the same program
+	types uint64 // the hash of its types, which parent and child have in common if they are the same program
 }
 
 // facts are what is known of each run of the function.
@@ -105,12 +104,12 @@ func register[P, A any](s shape, exists bool, call func(ctx context.Context, par
 	if !exists {
 		Register(s.name, nil) // panics
 	}
-	param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
-	s.hash = sync.OnceValue(func() uint64 { return value.Hash(param, answer) })
 	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
+		param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
 		s.files, s.opens = s.mustTravel("parameter", param), s.mustTravel("answer", answer)
+		s.types = value.Hash(param, answer)
 	}
-	function := serve.Function{Name: s.name, Context: s.context, Files: s.opens}
+	function := serve.Function{Name: s.name, Context: s.context, Files: s.opens, Types: s.types}
 	function.Call = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
 		var param P
 		if err := decode(&param); err != nil {
@@ -118,10 +117,7 @@ func register[P, A any](s shape, exists bool, call func(ctx context.Context, par
 		}
 		return call(ctx, param, emit)
 	}
-	Register(s.name, func() {
-		function.Types = s.hash()
-		serve.Serve(order, function)
-	})
+	Register(s.name, func() { serve.Serve(order, function) })
 	return s
 }
 
@@ -184,7 +180,7 @@ func (s shape) alone(ctx context.Context, param any, options []ReexecActionOptio
 	if ctx.Err() != nil {
 		return nil, nil, run.notStarted(context.Cause(ctx))
 	}
-	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Types: s.hash()}
+	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Types: s.types}
 	spec.Roams = s.stream // a loop may go on in another goroutine, see iter.Pull
 	encoded, err := spec.NewParam(ctx, param)
 	if err != nil {

@@ -53,7 +53,7 @@ func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*
 		return nil, run.notStarted(context.Cause(ctx))
 	}
 	w := &Worker[P, R]{shape: f.shape}
-	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files, Types: f.hash()}
+	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files, Types: f.types}
 	w.spec.Open, w.spec.Ready, w.spec.Roams, w.spec.Concurrency = true, true, true, concurrency
 	talk, err := conversation.Start(ctx, w.spec)
 	if err != nil {

@@ -71,9 +71,6 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 	if err == nil {
 		answer, err = c.Next(call)
 	}
-	if call.written != nil {
-		<-call.written
-	}
 	switch {
 	case err == nil:
 		c.p.CatchUp(ctx.Done())
@@ -87,6 +84,9 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 		case <-ctx.Done():
 			err = &Cancelled{Cause: context.Cause(ctx)}
 		}
+	}
+	if call.written != nil {
+		<-call.written // or the caller might change what is being written
 	}
 	return answer, err
 }

@@ -106,6 +106,8 @@ func init() {
 				}
 			case "read":
 				_, _ = io.ReadFull(os.Stdin, make([]byte, 30))
+			case "close":
+				_ = answers.Close()
 			case "linger":
 				time.Sleep(time.Minute)
 			}
@@ -759,6 +761,20 @@ var _ = DescribeTable("a worker that says what it likes", func(expected string, 
 	Entry("that it is ready, again", "child has ended, frame of kind 'R' belongs to no call", "read", "frame 0 0 R 1"),
 	Entry("that it does not serve", "child has ended", "read", "frame 0 0 S 1"),
 )
+
+var _ = Describe("a child that says nothing more, and reads nothing", func() {
+
+	It("is killed, however large a parameter is being written", func() {
+		spec := Spec{Spec: plays("hostile", "frame 0 0 R null", "close", "linger")}
+		spec.Grace = short
+		c := worker(spec, 1)
+		_, err := c.Call(background, c.param(background, strings.Repeat("x", 8<<20)))
+		var end *End
+		Expect(errors.As(err, &end)).To(BeTrue())
+		Expect(end.Killed).To(Equal(process.ErrLingers))
+	})
+
+})
 
 var _ = Describe("a child that says too much", func() {
 
