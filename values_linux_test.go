@@ -135,7 +135,7 @@ func newAssortment() *assortment {
 	one, text, hour := 1, "caf\xe9", time.FixedZone("", -5*3600-90)
 	a := &assortment{Bool: true, Int: math.MinInt, Int8: -128, Int16: -32768, Int32: math.MinInt32, Int64: math.MinInt64, Uint: math.MaxUint, Uint8: 255,
 		Uint16: 65535, Uint32: math.MaxUint32, Uint64: math.MaxUint64, Uintptr: 1, Float32: math.MaxFloat32, Float64: math.SmallestNonzeroFloat64,
-		String: "a\x00<&>\u2028\xff" + strings.Repeat("x", 1<<10), Rune: 'é', Named: 1 << 40, Duration: time.Hour, Mode: os.ModeDir | 0o755, Errno: syscall.ENOENT,
+		String: "a\x00<&>\u2028\xff" + strings.Repeat("x", 1<<10), Rune: 'é', Named: 1 << 30, Duration: time.Hour, Mode: os.ModeDir | 0o755, Errno: syscall.ENOENT,
 		Number: "1e400"}
 	a.Bytes, a.Raw, a.Strings, a.Bools = []byte{0, 255}, json.RawMessage(` {"a": 1} `), []string{"", text}, []bool{true, false}
 	a.Ints, a.Int8s, a.Floats = []int{0, -1}, []int8{-1}, []float64{math.Inf(1), math.Inf(-1), math.Copysign(0, -1)}
@@ -145,7 +145,7 @@ func newAssortment() *assortment {
 	a.Anything = []any{nil, true, 1, int8(2), uint64(math.MaxUint64), float32(1.5), text, []byte(text), time.Unix(5, 6).UTC(), []any{1, "x", nil},
 		map[string]any{text: []int64{1}}, [][]string{{text}}, map[string][]byte{"a": nil}, []map[string]int{{text: 1}}, uintptr(3), []time.Time{{}}}
 	a.Directory = directory{"caf\xe9": 1, "caf\xe8": 2, "": 3, "\ufffd": 4}
-	a.ByInt, a.ByByte, a.ByLevel = map[int]string{-1: "a", 1 << 40: ""}, map[uint8][]byte{1: {1}, 2: nil}, map[level]level{1: 2}
+	a.ByInt, a.ByByte, a.ByLevel = map[int]string{-1: "a", 1 << 30: ""}, map[uint8][]byte{1: {1}, 2: nil}, map[level]level{1: 2}
 	a.ByAddr = map[netip.Addr]bool{netip.MustParseAddr("fe80::1%eth0"): true}
 	a.ByTime, a.Deep = map[time.Duration]struct{}{1: {}}, map[string]map[string][]int{"a": nil, "b": {"c": {}}}
 	a.ToPointer, a.ToAnything = map[string]*string{"a": &text, "b": nil}, map[string]any{text: int16(1), "": map[string]any{}}

@@ -492,7 +492,7 @@ var _ = Describe("a server", func() {
 
 })
 
-type bad struct{ int }
+type bad struct{ _ int }
 
 func (bad) MarshalJSON() ([]byte, error)  { return nil, errors.New("bad") }
 func (*bad) UnmarshalJSON(b []byte) error { return nil }

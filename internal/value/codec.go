@@ -52,13 +52,13 @@ func codecOf(t reflect.Type) *codec {
 		c.kind = file
 	case k == reflect.Bool, k == reflect.String, k == reflect.Pointer, k == reflect.Slice, k == reflect.Array:
 	case k == reflect.Map && isKey(t.Key()), k == reflect.Interface && (t.NumMethod() == 0 || encodes(t)):
-	default:
-		c.kind = refused
 	case k == reflect.Struct:
 		c.kind = refused // unless there is a field that travels
 		for _, f := range fields(t) {
 			c.kind, c.fields = k, append(c.fields, field{codecOf(f.Type), f.Index[0], f.Name, f.IsExported()})
 		}
+	default:
+		c.kind = refused
 	}
 	codecs.Store(t, c)
 	return c

@@ -49,7 +49,7 @@ type (
 	secret struct{ Text string }
 	large  struct {
 		Next *large
-		pad  [1 << 10]byte
+		_    [1 << 10]byte
 	}
 
 	// byPointer has its methods by pointer, as most have.
@@ -125,7 +125,7 @@ var ordinary = []reflect.Type{
 	reflect.TypeFor[net.IPNet](), reflect.TypeFor[url.URL](), reflect.TypeFor[list](), reflect.TypeFor[tree](), reflect.TypeFor[nest](), reflect.TypeFor[named](),
 	reflect.TypeFor[chain](), reflect.TypeFor[ping](), reflect.TypeFor[pong](), reflect.TypeFor[mixed](), reflect.TypeFor[large](), reflect.TypeFor[byPointer](),
 	reflect.TypeFor[level](), reflect.TypeFor[twofold](), reflect.TypeFor[half](), reflect.TypeFor[overriding](), reflect.TypeFor[generic[string]](),
-	reflect.TypeFor[rawList](), reflect.TypeFor[syscall.Stat_t](), reflect.TypeFor[[0]int](), reflect.TypeFor[[16]byte](), reflect.TypeFor[*os.File](),
+	reflect.TypeFor[rawList](), reflect.TypeFor[syscall.Timeval](), reflect.TypeFor[[0]int](), reflect.TypeFor[[16]byte](), reflect.TypeFor[*os.File](),
 }
 
 var keys = []reflect.Type{

@@ -23,7 +23,7 @@ type (
 	// itselfOnly has nothing but itself.
 	itselfOnly struct{ *itselfOnly }
 
-	halfKey struct{ n int }
+	halfKey struct{ _ int }
 	Mutex   struct{ sync.Mutex }
 	bad     struct {
 		Next *bad
