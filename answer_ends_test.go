@@ -87,6 +87,8 @@ func (b *safeBuffer) Len() int {
 // An explosive result panics, or ends its goroutine, when it is decoded, if it says so.
 type explosive string
 
+func (e explosive) MarshalJSON() ([]byte, error) { return []byte(`"` + e + `"`), nil }
+
 func (e *explosive) UnmarshalJSON(b []byte) error {
 	switch string(b) {
 	case `"panic"`:

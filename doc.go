@@ -54,7 +54,7 @@ Func.Call runs the function in a child of its own, which takes some milliseconds
 namespaces, each in some microseconds. The context of Start bounds the worker's life. A
 [Stream] yields events as they come, until the loop over them ends.
 
-Parameters, results and events travel as JSON, and open files in them travel as open
+Parameters, results and events arrive as they were sent, and open files in them as open
 files. So a function can listen in the network namespace of a container, and its caller
 serves the connections:
 

@@ -32,7 +32,8 @@ func expectTame(err error) {
 // An unreadable parameter cannot be decoded, and says so with words of its own.
 type unreadable string
 
-func (u *unreadable) UnmarshalJSON([]byte) error { return errors.New(hostile) }
+func (u unreadable) MarshalJSON() ([]byte, error) { return nil, nil }
+func (u *unreadable) UnmarshalJSON([]byte) error  { return errors.New(hostile) }
 
 var (
 	unread  = reexec.RegisterFunc("unread", func(unreadable) (int, error) { return 0, nil })

@@ -12,12 +12,12 @@ import (
 // An ActionError says why the run of a function or an action failed, other than by an
 // error or a panic of the function. Its text is one line and tells the most important
 // reason; all of them are in its chain, so most callers want [errors.Is] and [errors.As],
-// for instance with [context.DeadlineExceeded], a [*JoinError], an [*exec.ExitError] or a
-// [*json.SyntaxError].
+// for instance with [context.DeadlineExceeded], a [*JoinError], an [*exec.ExitError] or, of
+// an action, a [*json.SyntaxError].
 type ActionError struct {
 	Action string // name of the function or action
 	Stderr string // what the child wrote to stderr, shortened in the middle when long
-	Err    error  // what went wrong: *exec.ExitError, a JSON error, the context's cause, …
+	Err    error  // what went wrong: *exec.ExitError, the context's cause, why a value cannot travel, …
 
 	text string // what Error says
 }
@@ -115,7 +115,7 @@ type PanicError struct {
 
 func newPanicError(name string, answer frame.Frame) error {
 	var panicked frame.Panic
-	if err := answer.Unmarshal(&panicked); err != nil {
+	if err := answer.Decode(&panicked); err != nil {
 		panicked.Value = "a panic that cannot be understood: " + err.Error()
 	}
 	return &PanicError{Func: name, Value: panicked.Value, Stack: panicked.Stack}

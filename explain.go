@@ -198,7 +198,7 @@ func (f *facts) hear(answer frame.Frame, result any) {
 	f.answered = true
 	switch answer.Kind {
 	case frame.Result:
-		f.decode = answer.Unmarshal(result)
+		f.decode = answer.Decode(result)
 	case frame.Failed:
 		f.reply = newFuncError(f.name, answer)
 	case frame.Panicked:
@@ -211,7 +211,7 @@ func (f *facts) hear(answer frame.Frame, result any) {
 
 // failureOf returns what has travelled of an error.
 func failureOf(answer frame.Frame) (failure frame.Failure) {
-	if err := answer.Unmarshal(&failure); err != nil {
+	if err := answer.Decode(&failure); err != nil {
 		failure.Message = "an error that cannot be understood: " + err.Error()
 	}
 	return failure
@@ -219,7 +219,7 @@ func failureOf(answer frame.Frame) (failure frame.Failure) {
 
 // text is what a frame says.
 func text(f frame.Frame) (text string) {
-	if err := f.Unmarshal(&text); err != nil {
+	if err := f.Decode(&text); err != nil {
 		return "what the child says cannot be understood: " + err.Error()
 	}
 	return text

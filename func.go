@@ -10,12 +10,19 @@ import (
 	"example.com/gons/reexec/internal/frame"
 	"example.com/gons/reexec/internal/process"
 	"example.com/gons/reexec/internal/serve"
+	"example.com/gons/reexec/internal/value"
 )
 
 // A Func is a function that runs in a child, in other namespaces, and is called like any
 // other: [RegisterFunc] makes one. A Func is safe for concurrent use.
 //
-// Parameters and results travel as JSON: exported fields, and all that encodes itself.
+// Parameters and results arrive as they were sent. Of structs the exported fields travel, those of embedded structs
+// too, but none tagged json:"-"; types with MarshalJSON, MarshalText or MarshalBinary, and its
+// counterpart, travel by these. In an interface there may be nil, booleans, numbers, strings, []byte,
+// [time.Time], and slices and maps with string keys of these. Anything else, and what contains itself, is an error
+// of the call, and types that can never travel, such as channels, panic at registration. docs/values.md tells
+// more.
+//
 // Open files travel, too. An [*os.File] arrives as an open file, be it the value itself or
 // in its exported fields, slices, arrays, maps and pointers. So a function can open
 // something inside, and its caller uses it outside:
@@ -31,13 +38,12 @@ import (
 //
 // The caller owns the file that it gets. [net.FileListener], [net.FileConn] and
 // [net.FilePacketConn] make duplicates of it, so it is closed after that. A function need
-// not close the files of its result: they are closed in the child once they are sent. The
-// files of a parameter stay open in the parent; the function owns those that it gets.
+// not close the files of its result: they are closed in the child once they are sent, but for
+// stdin, stdout and stderr. The files of a parameter stay open in the parent; the function owns those that it gets.
 //
 // Both sides of a file share its offset and its flags, O_NONBLOCK among them, as after
-// dup(2). What is in an interface, or in types that encode themselves, does not travel as
-// a file. On Windows no file travels, which is an error that wraps
-// [errors.ErrUnsupported].
+// dup(2). A file in an interface is an error, and one in a type that encodes itself stays behind. On Windows no
+// file travels, which is an error that wraps [errors.ErrUnsupported].
 //
 // A function may print. Its stdout is that of the parent, and its stderr is copied to the
 // parent's, or to where [Stderr] sends it; neither tells anything about success. Its stdin
@@ -53,6 +59,8 @@ type shape struct {
 	files   bool // its parameter may hold open files
 	opens   bool // its answers may
 	stream  bool // it answers with events, too
+
+	types uint64 // the hash of its types, which parent and child have in common if they are the same program
 }
 
 // facts are what is known of each run of the function.
@@ -73,7 +81,8 @@ func (s shape) facts() facts { return facts{name: s.name, function: true} }
 func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 	s := shape{name: name}
 	return Func[P, R]{register[P, R](s, fn != nil, func(_ context.Context, param P, _ func(any) bool) (any, error) {
-		return fn(param)
+		result, err := fn(param)
+		return &result, err
 	})}
 }
 
@@ -84,7 +93,8 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 func RegisterFuncContext[P, R any](name string, fn func(ctx context.Context, param P) (R, error)) Func[P, R] {
 	s := shape{name: name, context: true}
 	return Func[P, R]{register[P, R](s, fn != nil, func(ctx context.Context, param P, _ func(any) bool) (any, error) {
-		return fn(ctx, param)
+		result, err := fn(ctx, param)
+		return &result, err
 	})}
 }
 
@@ -95,9 +105,11 @@ func register[P, A any](s shape, exists bool, call func(ctx context.Context, par
 		Register(s.name, nil) // panics
 	}
 	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
-		s.files, s.opens = mustTravel[P](s.name, "parameter"), mustTravel[A](s.name, "answer")
+		param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
+		s.files, s.opens = s.mustTravel("parameter", param), s.mustTravel("answer", answer)
+		s.types = value.Hash(param, answer)
 	}
-	function := serve.Function{Name: s.name, Context: s.context, Files: s.opens}
+	function := serve.Function{Name: s.name, Context: s.context, Files: s.opens, Types: s.types}
 	function.Call = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
 		var param P
 		if err := decode(&param); err != nil {
@@ -110,10 +122,10 @@ func register[P, A any](s shape, exists bool, call func(ctx context.Context, par
 }
 
 // mustTravel tells whether values of a type may hold open files.
-func mustTravel[T any](name, what string) (files bool) {
-	files, err := frame.CheckType(reflect.TypeFor[T]())
+func (s shape) mustTravel(what string, t reflect.Type) (files bool) {
+	files, err := value.Check(t)
 	if err != nil {
-		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", name, what, err))
+		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", s.name, what, err))
 	}
 	return files
 }
@@ -141,7 +153,7 @@ func mustTravel[T any](name, what string) (files bool) {
 // Call panics if [CheckAction] has not been called, in a child, if ctx is nil, if f is the
 // zero Func, and if there is a [Param], a [Result] or a [Concurrency] among the options.
 func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOption) (result R, err error) {
-	talk, call, err := f.alone(ctx, param, options)
+	talk, call, err := f.alone(ctx, &param, options)
 	if err != nil {
 		return result, err
 	}
@@ -151,7 +163,7 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 		run.hear(answer, &result)
 	}
 	if err := run.ended(talk.Finish()); err != nil {
-		f.discard(result)
+		f.discard(&result)
 		return *new(R), err
 	}
 	return result, nil
@@ -160,7 +172,7 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 // errDecoder is why a child is killed whose result made the parent's decoder panic.
 var errDecoder = errors.New("decoder of the result panicked")
 
-// alone starts a child for a single call.
+// alone starts a child for a single call, with a pointer to its parameter.
 func (s shape) alone(ctx context.Context, param any, options []ReexecActionOption) (*conversation.Conversation, *conversation.Call, error) {
 	a := s.action(ctx, options)
 	a.mustMakeSense()
@@ -168,7 +180,7 @@ func (s shape) alone(ctx context.Context, param any, options []ReexecActionOptio
 	if ctx.Err() != nil {
 		return nil, nil, run.notStarted(context.Cause(ctx))
 	}
-	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Opens: s.opens}
+	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Types: s.types}
 	spec.Roams = s.stream // a loop may go on in another goroutine, see iter.Pull
 	encoded, err := spec.NewParam(ctx, param)
 	if err != nil {
@@ -200,9 +212,9 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 	return a
 }
 
-// discard closes the files of a result that nobody receives.
+// discard closes the files of the result that a pointer points to, and that nobody receives.
 func (s shape) discard(result any) {
 	if s.opens {
-		frame.CloseFiles(frame.FilesOf(result))
+		frame.CloseFiles(value.Files(result))
 	}
 }

@@ -72,6 +72,11 @@ type ownEncoding struct{ File *os.File }
 func (o ownEncoding) MarshalJSON() ([]byte, error) { return []byte("true"), nil }
 func (o *ownEncoding) UnmarshalJSON([]byte) error  { return nil }
 
+// A halfEncoding can be encoded, and not decoded.
+type halfEncoding struct{ n int }
+
+func (h halfEncoding) MarshalText() ([]byte, error) { return []byte{byte(h.n)}, nil }
+
 // texts are what is in the files of a hoard, each read from its beginning, with their names.
 func (h *hoard) texts() string {
 	if h == nil {
@@ -349,9 +354,11 @@ var _ = Describe("open files", func() {
 		Expect(seen).To(Equal(3))
 	})
 
-	It("are opaque in an interface", func() {
-		h := &hoard{Any: os.Stdin}
-		Expect(looking.Call(background, h)).To(ContainSubstring("nil map[]"))
+	It("do not travel in an interface, which is an error", func() {
+		for _, by := range ways[*hoard, string]() {
+			_, err := by(looking, &hoard{Any: os.Stdin})
+			Expect(asActionError(err)).To(MatchError(ContainSubstring("*os.File in an interface cannot travel")))
+		}
 	})
 
 	It("travel into namespaces, and out of them", func() {
@@ -839,12 +846,12 @@ var _ = Describe("open files", func() {
 		h := &hoard{}
 		h.Nested = h
 		_, err := looking.Call(background, h)
-		Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send parameter to child, reason: json: unsupported value: encountered a cycle")))
+		Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send parameter to child, reason: value contains itself")))
 		w := start(cyclic)
 		_, err = w.Call(background, 1)
-		Expect(asActionError(err)).To(MatchError(ContainSubstring("encountered a cycle")))
+		Expect(asActionError(err)).To(MatchError(ContainSubstring("value contains itself")))
 		_, err = w.Call(background, 1)
-		Expect(asActionError(err)).To(MatchError(ContainSubstring("encountered a cycle")), "the worker lives on")
+		Expect(asActionError(err)).To(MatchError(ContainSubstring("value contains itself")), "the worker lives on")
 	})
 
 	It("do not keep the child from collecting its garbage", func() {
@@ -860,26 +867,34 @@ var _ = Describe("open files", func() {
 			Expect(func() { register("never") }).To(PanicWith(And(
 				HavePrefix(`gons/reexec: function "never": `), ContainSubstring(says))))
 		},
-		Entry("channel", ofType[chan int], "parameter cannot travel: chan int is a chan int"),
-		Entry("channel in a struct", ofType[struct{ A struct{ C chan int } }], ".A.C is a chan int"),
+		Entry("channel", ofType[chan int], "parameter cannot travel: chan int cannot travel"),
+		Entry("channel in a struct", ofType[struct{ A struct{ C chan int } }], ".A.C is of type chan int, which cannot travel"),
 		Entry("channel in a result", resultOfType[struct{ C <-chan int }], "answer cannot travel: struct { C <-chan int }.C"),
-		Entry("channel in an event", eventOfType[[]struct{ C chan int }], ".C is a chan int"),
-		Entry("function", ofType[map[string][]*struct{ F func() }], ".F is a func()"),
-		Entry("interface with methods", ofType[struct{ R io.Reader }], ".R is a io.Reader"),
-		Entry("error", resultOfType[struct{ Err error }], ".Err is a error"),
-		Entry("complex number", ofType[struct{ C complex64 }], ".C is a complex64"),
-		Entry("larger complex number", ofType[struct{ C [2]complex128 }], ".C is a complex128"),
-		Entry("map with wrong keys", ofType[struct{ M map[float64]int }], ".M is a map[float64]int"),
-		Entry("map with keys of a struct", ofType[struct{ M map[row]int }], ".M is a map[reexec_test.row]int"),
-		Entry("map with keys in an interface", ofType[struct{ M map[any]int }], ".M is a map[interface {}]int"),
-		Entry("file by value", ofType[struct{ F os.File }], ".F is an os.File by value"),
-		Entry("file by value, itself", resultOfType[os.File], "os.File is an os.File by value"),
-		Entry("embedded file", ofType[struct{ *os.File }], ".File is embedded"),
-		Entry("deep in a recursive type", ofType[badNode], "badNode.Bad is a chan int"),
-		Entry("embedded struct", ofType[struct{ badNode }], ".badNode.Bad is a chan int"),
+		Entry("channel in an event", eventOfType[[]struct{ C chan int }], ".C is of type chan int"),
+		Entry("function", ofType[map[string][]*struct{ F func() }], ".F is of type func()"),
+		Entry("interface with methods", ofType[struct{ R io.Reader }], ".R is of type io.Reader"),
+		Entry("error", resultOfType[struct{ Err error }], ".Err is of type error, which is an interface with methods"),
+		Entry("complex number", ofType[struct{ C complex64 }], ".C is of type complex64"),
+		Entry("larger complex number", ofType[struct{ C [2]complex128 }], ".C is of type complex128"),
+		Entry("map with wrong keys", ofType[struct{ M map[float64]int }], ".M is of type map[float64]int, which has keys"),
+		Entry("map with keys of a struct", ofType[struct{ M map[row]int }], ".M is of type map[reexec_test.row]int"),
+		Entry("map with keys in an interface", ofType[struct{ M map[any]int }], ".M is of type map[interface {}]int"),
+		Entry("file by value", ofType[struct{ F os.File }], ".F is of type os.File, which is an open file by value"),
+		Entry("file by value, itself", resultOfType[os.File], "os.File is an open file by value"),
+		Entry("listener", resultOfType[*net.TCPListener], "*net.TCPListener is of type net.TCPListener, which has no exported fields, nor methods such as MarshalText and UnmarshalText; send its File()"),
+		Entry("connection", resultOfType[struct{ C net.Conn }], ".C is of type net.Conn, which is an interface with methods: what is in it cannot be decoded; send its File()"),
+		Entry("mutex", ofType[struct{ Mu sync.Mutex }], ".Mu is of type sync.Mutex"),
+		Entry("buffer", ofType[map[string]bytes.Buffer], "map[string]bytes.Buffer is of type bytes.Buffer"),
+		Entry("root directory", ofType[[]*os.Root], "is of type os.Root"),
+		Entry("only what is left out", ofType[struct {
+			A int `json:"-"`
+		}], "has no exported fields"),
+		Entry("half of an encoding", resultOfType[halfEncoding], "reexec_test.halfEncoding has no exported fields"),
+		Entry("deep in a recursive type", ofType[badNode], "badNode.Bad is of type chan int"),
+		Entry("embedded struct", ofType[struct{ badNode }], ".badNode.Bad is of type chan int"),
 	)
 
-	It("travel beside whatever package json carries", func() {
+	It("travel beside much else", func() {
 		type innocent struct {
 			Own       ownEncoding
 			Time      time.Time

@@ -42,7 +42,7 @@ type Stream[P, E any] struct {
 func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P, yield func(E) bool) error) Stream[P, E] {
 	s := shape{name: name, context: true, stream: true}
 	return Stream[P, E]{register[P, E](s, fn != nil, func(ctx context.Context, param P, emit func(any) bool) (any, error) {
-		return nil, fn(ctx, param, func(event E) bool { return emit(event) })
+		return &struct{}{}, fn(ctx, param, func(event E) bool { return emit(&event) })
 	})}
 }
 
@@ -76,7 +76,7 @@ func (s Stream[P, E]) Call(ctx context.Context, param P, options ...ReexecAction
 
 // each gives each event to yield, until that returns false; then the error does not matter.
 func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionOption, yield func(E) bool) error {
-	talk, call, err := s.alone(ctx, param, options)
+	talk, call, err := s.alone(ctx, &param, options)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionO
 			break
 		}
 		if answer.Kind != frame.Event {
-			run.hear(answer, new(any))
+			run.hear(answer, new(struct{}))
 			break
 		}
 		if !wanted {
@@ -98,7 +98,7 @@ func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionO
 			continue
 		}
 		event = *new(E)
-		if undecoded = answer.Unmarshal(&event); undecoded != nil || !yield(event) {
+		if undecoded = answer.Decode(&event); undecoded != nil || !yield(event) {
 			wanted = false
 			talk.Cancel(call)
 		}

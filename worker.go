@@ -53,7 +53,7 @@ func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*
 		return nil, run.notStarted(context.Cause(ctx))
 	}
 	w := &Worker[P, R]{shape: f.shape}
-	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files, Opens: f.opens}
+	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files, Types: f.types}
 	w.spec.Open, w.spec.Ready, w.spec.Roams, w.spec.Concurrency = true, true, true, concurrency
 	talk, err := conversation.Start(ctx, w.spec)
 	if err != nil {
@@ -90,7 +90,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	if err := w.talk.Refuses(ctx); err != nil {
 		return result, w.explain(err)
 	}
-	encoded, err := w.spec.NewParam(ctx, param)
+	encoded, err := w.spec.NewParam(ctx, &param)
 	if err != nil {
 		return result, run.unsent(err)
 	}
@@ -113,7 +113,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 		stop()
 	}
 	if err := run.explain(); err != nil {
-		w.shape.discard(result)
+		w.shape.discard(&result)
 		return *new(R), err
 	}
 	return result, nil

@@ -64,10 +64,10 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 		return frame.Frame{}, err
 	}
 	call := newCall()
-	call.size = len(param.encoded.Bytes())
+	call.size = param.encoded.Len()
 	stop := process.OnDone(ctx, func() { c.cancel(ctx, call) })
 	defer stop()
-	answer, err := frame.Frame{}, c.send(call, param)
+	answer, err := frame.Frame{}, c.send(ctx, call, param)
 	if err == nil {
 		answer, err = c.Next(call)
 	}
@@ -85,12 +85,15 @@ func (c *Conversation) Call(ctx context.Context, param Param) (frame.Frame, erro
 			err = &Cancelled{Cause: context.Cause(ctx)}
 		}
 	}
+	if call.written != nil {
+		<-call.written // or the caller might change what is being written
+	}
 	return answer, err
 }
 
 // send sends the parameter of a call as soon as the child has room for it. Whoever calls it holds the
 // right to write.
-func (c *Conversation) send(call *Call, param Param) error {
+func (c *Conversation) send(ctx context.Context, call *Call, param Param) error {
 	descriptors, large, err := c.number(call, param)
 	if err != nil {
 		<-c.writing
@@ -107,10 +110,18 @@ func (c *Conversation) send(call *Call, param Param) error {
 			c.finish(call)
 		}
 	}
-	if large || len(descriptors) > 0 { // it may take long, and who cancels the call must not wait for it
-		go write()
-	} else {
+	switch {
+	case !large && len(descriptors) == 0:
 		write()
+	case ctx.Done() != nil: // it may take long, and who cancels the call must not wait for it, and may change the parameter
+		param.encoded.Detach()
+		go write()
+	default:
+		call.written = make(chan struct{})
+		go func() {
+			defer close(call.written)
+			write()
+		}()
 	}
 	return nil
 }
@@ -133,7 +144,7 @@ func (c *Conversation) number(call *Call, param Param) (descriptors []int, large
 	case c.lost:
 		return nil, false, errSilent
 	}
-	if descriptors, err = frame.Duplicate(param.files); err != nil {
+	if descriptors, err = frame.Duplicate(param.encoded.Files); err != nil {
 		return nil, false, &UnsentError{err}
 	}
 	c.last++
@@ -177,8 +188,8 @@ func (c *Conversation) write(call *Call, descriptors []int, encoded *frame.Encod
 			return err
 		}
 	}
-	pipe.Grow(c.p.Stdin, len(encoded.Bytes()))
-	_, _ = c.p.Stdin.Write(encoded.Bytes()) // a child that does not take it does not answer either
+	pipe.Grow(c.p.Stdin, encoded.Len())
+	_, _ = encoded.WriteTo(c.p.Stdin) // a child that does not take it does not answer either
 	encoded.Free()
 	return nil
 }

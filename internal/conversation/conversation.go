@@ -22,9 +22,9 @@ import (
 // A Spec is what a conversation is to be.
 type Spec struct {
 	process.Spec
-	Context bool // the function obeys its context
-	Files   bool // its parameters may hold open files
-	Opens   bool // its answers may
+	Context bool   // the function obeys its context
+	Files   bool   // its parameters may hold open files
+	Types   uint64 // the hash of its types
 }
 
 // A Conversation is safe for concurrent use.
@@ -60,6 +60,7 @@ type Conversation struct {
 type Call struct {
 	number   uint64        // calls are served in the order of their numbers; 0: not sent yet
 	size     int           // of its parameter
+	written  chan struct{} // closed when the parameter has been written, if the call has to wait for that
 	wake     chan struct{} // it should look again
 	answers  []frame.Frame // not yet taken
 	over     bool          // no more will come
@@ -99,7 +100,6 @@ func Start(ctx context.Context, spec Spec) (*Conversation, error) {
 		closing: make(chan struct{}),
 		waiting: map[*Call]struct{}{},
 	}
-	c.frames.Opens = spec.Opens
 	c.close = sync.OnceFunc(func() { close(c.closing) })
 	c.end = sync.OnceValue(c.hangUp)
 	if !spec.Ready {
@@ -125,11 +125,11 @@ func (c *Conversation) PID() int { return c.p.PID() }
 // Alone has a child of its own serve a single call, whose answers are to be taken with Next. In the
 // end Finish or Close must be called.
 func Alone(ctx context.Context, spec Spec, param Param) (c *Conversation, call *Call, err error) {
-	descriptors, err := frame.Duplicate(param.files)
+	descriptors, err := frame.Duplicate(param.encoded.Files)
 	if err != nil {
 		return nil, nil, &UnsentError{err}
 	}
-	spec.Open = len(param.files) > 0 // files go before their frame
+	spec.Open = len(param.encoded.Files) > 0 // files go before their frame
 	if !spec.Open {
 		spec.Input = param.encoded.Bytes()
 	}

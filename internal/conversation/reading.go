@@ -96,9 +96,6 @@ var errMissing = errors.New("child has not sent them")
 // deliver gives a frame to whom it may concern. It needs mu.
 func (c *Conversation) deliver(f *frame.Frame, err error) {
 	switch {
-	case errors.Is(err, frame.ErrNames):
-		c.lose(err)
-		return
 	case err != nil:
 		c.lose(nil)
 		return

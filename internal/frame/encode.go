@@ -2,54 +2,46 @@ package frame
 
 import (
 	"bytes"
-	"encoding/json"
+	"io"
 	"os"
 	"sync"
+
+	"example.com/gons/reexec/internal/value"
 )
 
-// An Encoded is a frame that is to be written, in one piece: that takes one system call, and so its
-// reader is woken up just once.
+// An Encoded is a frame that is to be written.
 type Encoded struct {
+	Files []*os.File // the open files in the value, which are sent before
+
 	header Header
-	buffer bytes.Buffer
-	json   *json.Encoder
+	parts  [][]byte // one after the other; the first begins with the header
 }
 
-// encodeds are used again, since most frames are so small that to make an encoder takes longer than to
-// use it.
-var encodeds = sync.Pool{New: func() any {
-	e := &Encoded{}
-	e.json = json.NewEncoder(&e.buffer)
-	return e
-}}
+// encodeds are used again, with the memory of their first part.
+var encodeds = sync.Pool{New: func() any { return &Encoded{parts: [][]byte{make([]byte, headerSize, 128)}} }}
 
-// Encode encodes a value as a frame. The files are those in the value.
-func Encode(h Header, value any, files []*os.File) (*Encoded, error) {
+// Encode encodes the value that pointer points to as a frame. If pointer is nil, there is no value. Large strings and
+// slices of bytes are not copied: the value must not be changed before the frame is written, or [Encoded.Detach] returns.
+func Encode(h Header, pointer any) (*Encoded, error) {
 	e := encodeds.Get().(*Encoded)
-	e.buffer.Reset()
-	e.buffer.Write(make([]byte, headerSize))
-	if h.Files = uint32(len(files)); h.Files > 0 {
-		names := make([][]byte, len(files)) // not everything is UTF-8
-		for i, f := range files {
-			names[i] = []byte(f.Name())
-		}
-		if err := e.json.Encode(names); err != nil {
+	e.parts = append(e.parts[:0], e.parts[0][:headerSize])
+	e.header, e.Files = h, nil
+	if pointer != nil {
+		var err error
+		if e.parts, e.Files, err = value.Encode(e.parts, pointer); err != nil {
 			return nil, err
 		}
+		e.header.Files = uint32(len(e.Files))
 	}
-	if err := e.json.Encode(value); err != nil {
-		return nil, err
-	}
-	e.header = h
 	e.put()
 	return e, nil
 }
 
-func (e *Encoded) put() { e.header.put(e.buffer.Bytes(), e.buffer.Len()-headerSize) }
+func (e *Encoded) put() { e.header.put(e.parts[0], e.Len()-headerSize) }
 
 // MustEncode encodes what can be encoded for sure.
-func MustEncode(h Header, value any) *Encoded {
-	e, err := Encode(h, value, nil)
+func MustEncode(h Header, pointer any) *Encoded {
+	e, err := Encode(h, pointer)
 	if err != nil {
 		panic(err)
 	}
@@ -62,12 +54,47 @@ func (e *Encoded) SetCall(call uint64, queued bool) {
 	e.put()
 }
 
-// Bytes is the frame. It is good until Free.
-func (e *Encoded) Bytes() []byte { return e.buffer.Bytes() }
+// Len is how many bytes the frame has.
+func (e *Encoded) Len() (n int) {
+	for _, part := range e.parts {
+		n += len(part)
+	}
+	return n
+}
 
-// Free lets others use its memory; whoever does not is just slower. Large memory is none to be kept.
+// Detach copies what the frame shares with the value.
+func (e *Encoded) Detach() {
+	if len(e.parts) > 1 {
+		e.parts = [][]byte{bytes.Join(e.parts, nil)}
+	}
+}
+
+// Bytes is the frame, detached. It is good until Free.
+func (e *Encoded) Bytes() []byte {
+	e.Detach()
+	return e.parts[0]
+}
+
+// WriteTo writes the frame: in one piece, so that its reader is woken up just once, unless it has large parts.
+func (e *Encoded) WriteTo(w io.Writer) (n int64, err error) {
+	for _, part := range e.parts {
+		if len(part) == 0 {
+			continue
+		}
+		var written int
+		written, err = w.Write(part)
+		if n += int64(written); err != nil {
+			break
+		}
+	}
+	return n, err
+}
+
+// Free lets others use the frame's memory. Large buffers are not pooled.
 func (e *Encoded) Free() {
-	if e.buffer.Cap() <= maxPooled {
+	e.Files = nil
+	clear(e.parts[1:])
+	if cap(e.parts[0]) <= maxPooled {
 		encodeds.Put(e)
 	}
 }

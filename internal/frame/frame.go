@@ -1,5 +1,5 @@
 // Package frame is what a function and its caller say to each other: frames, which hold
-// parameters and answers as JSON, on pipes, and messages, which hold open files and
+// parameters and answers, encoded by package value, on pipes, and messages, which hold open files and
 // cancellations, on a socket beside them. Who writes them and who reads them stand side by
 // side. It is for package conversation, the caller's side, and package serve, the
 // function's.
@@ -7,12 +7,13 @@ package frame
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"syscall"
+
+	"example.com/gons/reexec/internal/value"
 )
 
 // A Kind says what a frame is.
@@ -21,21 +22,21 @@ type Kind byte
 // Kinds of frames. All but the first are answers.
 const (
 	Param     Kind = 'P' // a parameter; begins a call
-	Ready     Kind = 'R' // null; the child is in its namespaces and serves calls
+	Ready     Kind = 'R' // nothing; the child is in its namespaces and serves calls
 	Refusal   Kind = 'S' // text: the child cannot serve at all, and ends
 	Event     Kind = 'V' // an event of a stream; more are to come
 	Result    Kind = 'A' // the result of a call
 	Failed    Kind = 'E' // a Failure
 	Panicked  Kind = 'X' // a Panic; the child ends
 	Bad       Kind = 'B' // a Failure: a parameter could not be decoded, or an answer not be sent
-	Withdrawn Kind = 'W' // null: the call was cancelled before it began
+	Withdrawn Kind = 'W' // nothing: the call was cancelled before it began
 )
 
 // A Failure is what travels of an error.
 type Failure struct {
 	Message string
-	Errnos  []syscall.Errno `json:",omitempty"` // all that are in its chain
-	Is      []int           `json:",omitempty"` // which of the wellKnown were in its chain
+	Errnos  []syscall.Errno // all that are in its chain
+	Is      []int           // which of the wellKnown were in its chain
 }
 
 // wellKnown are errors that are the same on both sides: those of packages context and os, as of Go 1.25.
@@ -100,31 +101,21 @@ type Panic struct {
 type Frame struct {
 	Header
 	Length uint64 // in bytes, of what follows the header
-	names  []byte
-	Value  []byte     // JSON
-	Open   []*os.File // the files that have been received for it
-	opens  bool       // files may belong to the value
-	err    error      // why they have not
+	Value  []byte // see package value
+
+	descriptors []int // of the files that have been received for it
+	err         error // why they have not
 }
 
-// Unmarshal decodes the value, open files included. Those that are not wanted, also
-// because of an error or a panic, are closed.
-func (f *Frame) Unmarshal(value any) error {
-	defer f.CloseFiles()
+// Decode decodes the value into what pointer points to, which then owns its open files. After an error or a panic they are
+// closed. The value may share the memory of the frame.
+func (f *Frame) Decode(pointer any) error {
 	if f.err != nil {
 		return f.err
 	}
-	if err := json.Unmarshal(f.Value, value); err != nil {
-		return err
-	}
-	if len(f.Open) == 0 && !f.opens {
-		return nil
-	}
-	if err := putFiles(value, f.Open); err != nil {
-		return err
-	}
-	f.Open = nil // they are the caller's now
-	return nil
+	descriptors := f.descriptors
+	f.descriptors = nil
+	return value.Decode(f.Value, descriptors, pointer)
 }
 
 // CloseFiles closes open files.
@@ -134,35 +125,28 @@ func CloseFiles(files []*os.File) {
 	}
 }
 
-// CloseFiles closes the files that nobody has taken.
+// CloseFiles closes the files that Decode has not taken.
 func (f *Frame) CloseFiles() {
-	CloseFiles(f.Open)
-	f.Open = nil
+	CloseAll(f.descriptors)
+	f.descriptors = nil
 }
 
 // Receive gives a frame the files that have been received for it. If some are missing, its
 // value cannot be decoded.
 func (f *Frame) Receive(descriptors []int, lost error) {
-	var names [][]byte
-	err := json.Unmarshal(f.names, &names)
-	switch {
+	switch f.descriptors = descriptors; {
 	case lost != nil:
-		err = fmt.Errorf("open files could not be received: %w", lost)
-	case err == nil && (len(names) != len(descriptors) || len(names) != int(f.Files)):
-		err = errFiles
+		f.err = fmt.Errorf("open files could not be received: %w", lost)
+	case len(descriptors) != int(f.Files):
+		f.err = errFiles
 	}
-	if err != nil {
-		CloseAll(descriptors)
-		f.err = err
-		return
-	}
-	for i, fd := range descriptors {
-		f.Open = append(f.Open, os.NewFile(uintptr(fd), string(names[i])))
+	if f.err != nil {
+		f.CloseFiles()
 	}
 }
 
 // errNoRoom says that this process had no room for files.
 var errNoRoom error = syscall.EMFILE
 
-// errFiles says that files and values do not go together.
-var errFiles = errors.New("files that do not belong to the value")
+// errFiles says that files and frames do not go together.
+var errFiles = errors.New("open files that do not belong to the frame")

@@ -3,7 +3,6 @@ package frame
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing/iotest"
 	"time"
+
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	g "github.com/onsi/gomega"
@@ -39,7 +40,7 @@ func (h *hesitant) Read(b []byte) (int, error) {
 // mustEncode encodes a value that has no files.
 func mustEncode(h Header, value any) []byte {
 	GinkgoHelper()
-	encoded, err := Encode(h, value, nil)
+	encoded, err := Encode(h, specs.Pointer(value))
 	g.Expect(err).NotTo(g.HaveOccurred())
 	return encoded.Bytes()
 }
@@ -58,16 +59,16 @@ var _ = Describe("a frame", func() {
 		f := read(mustEncode(h, []string{"a", "b\n"}))
 		g.Expect(f.Header).To(g.Equal(h))
 		var value []string
-		g.Expect(f.Unmarshal(&value)).To(g.Succeed())
+		g.Expect(f.Decode(&value)).To(g.Succeed())
 		g.Expect(value).To(g.Equal([]string{"a", "b\n"}))
 	},
 		Entry("with nothing else", Header{Kind: Result}),
-		Entry("with all there is", Header{Kind: Param, Queued: true, Call: 1<<64 - 1, Deadline: 1<<63 - 1}),
+		Entry("with all there is", Header{Kind: Param, Queued: true, Call: 1<<64 - 1, Deadline: 1<<63 - 1, Types: 1<<64 - 1}),
 		Entry("with a deadline of long ago", Header{Kind: Param, Call: 1 << 32, Deadline: -1}),
 	)
 
 	It("of a call can be given to another", func() {
-		encoded := MustEncode(Header{Kind: Param, Call: 1, Queued: true, Deadline: 5}, 42)
+		encoded := MustEncode(Header{Kind: Param, Call: 1, Queued: true, Deadline: 5}, new(int))
 		encoded.SetCall(7, false)
 		g.Expect(read(encoded.Bytes()).Header).To(g.Equal(Header{Kind: Param, Call: 7, Deadline: 5}))
 		encoded.SetCall(8, true)
@@ -79,10 +80,34 @@ var _ = Describe("a frame", func() {
 		g.Expect(UnixNano(time.Unix(1, 2), true)).To(g.Equal(int64(1e9 + 2)))
 	})
 
-	It("cannot hold what JSON cannot", func() {
-		_, err := Encode(Header{}, func() {}, nil)
-		g.Expect(err).To(g.MatchError(g.ContainSubstring("unsupported type")))
-		g.Expect(func() { MustEncode(Header{}, func() {}) }).To(g.PanicWith(g.BeAssignableToTypeOf(&json.UnsupportedTypeError{})))
+	It("cannot hold what cannot travel", func() {
+		_, err := Encode(Header{}, new(func()))
+		g.Expect(err).To(g.MatchError("func() cannot travel"))
+		g.Expect(func() { MustEncode(Header{}, new(func())) }).To(g.PanicWith(g.MatchError("func() cannot travel")))
+	})
+
+	It("shares the memory of a large value until it is detached", func() {
+		for _, detached := range []bool{false, true} {
+			value := bytes.Repeat([]byte("a"), 1<<20)
+			encoded := MustEncode(Header{Kind: Result}, &value)
+			if detached {
+				encoded.Detach()
+			}
+			value[1<<19] = 'b'
+			var b bytes.Buffer
+			g.Expect(encoded.WriteTo(&b)).To(g.BeEquivalentTo(encoded.Len()))
+			var got []byte
+			f := read(b.Bytes())
+			g.Expect(f.Decode(&got)).To(g.Succeed())
+			g.Expect(bytes.Equal(got, value)).To(g.Equal(!detached))
+			encoded.Free()
+		}
+	})
+
+	It("ends where it cannot be written", func() {
+		value := bytes.Repeat([]byte("a"), 1<<20)
+		_, err := MustEncode(Header{}, &value).WriteTo(&limited{n: 1 << 10})
+		g.Expect(err).To(g.Equal(io.ErrShortWrite))
 	})
 
 	DescribeTable("is read in pieces", func(some int, size int) {
@@ -102,7 +127,9 @@ var _ = Describe("a frame", func() {
 				}
 				g.Expect(err).NotTo(g.HaveOccurred())
 				g.Expect(f.Call).To(g.Equal(uint64(3)))
-				g.Expect(string(f.Value)).To(g.Equal(`"` + value + "\"\n"))
+				var got string
+				g.Expect(f.Decode(&got)).To(g.Succeed())
+				g.Expect(got).To(g.Equal(value))
 				break
 			}
 		}
@@ -129,7 +156,7 @@ var _ = Describe("a frame", func() {
 
 	It("costs no memory that has not been sent for", func() {
 		encoded := mustEncode(Header{Kind: Result}, "value")
-		copy(encoded[22:], "\xff\xff\xff\xff\xff\xff\xff\xff")
+		copy(encoded[30:], "\xff\xff\xff\xff\xff\xff\xff\xff")
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, err := NewReader(bytes.NewReader(encoded)).Next()
@@ -139,7 +166,7 @@ var _ = Describe("a frame", func() {
 	})
 
 	It("may be larger than what is read ahead", func() {
-		encoded := mustEncode(Header{Kind: Result}, bytes.Repeat([]byte("."), maxAhead))
+		encoded := mustEncode(Header{Kind: Result}, bytes.Repeat([]byte("."), maxAhead*4/3))
 		g.Expect(len(encoded)).To(g.BeNumerically(">", maxAhead*5/4))
 		g.Expect(bytes.Equal(read(encoded).Value, encoded[headerSize:])).To(g.BeTrue())
 	})
@@ -148,31 +175,40 @@ var _ = Describe("a frame", func() {
 		f, err := NewReader(bytes.NewReader(encoded)).Next()
 		if err == nil {
 			receive(&f)
-			err = f.Unmarshal(new(any))
+			err = f.Decode(new([]*os.File))
 		}
 		g.Expect(err).To(g.MatchError(matcher))
 	},
-		Entry("no value", make([]byte, headerSize), func(*Frame) {}, "unexpected end of JSON input"),
-		Entry("no JSON", append(make([]byte, headerSize-1), 1, '?'), func(*Frame) {}, g.ContainSubstring("invalid character '?'")),
-		Entry("files without names", func() []byte {
-			b := append(make([]byte, headerSize-1), 1, '1')
-			b[0], b[21] = byte(Result), 1
-			return b
-		}(), func(*Frame) {}, ErrNames),
-		Entry("names that are none", withFiles(1, `[1]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, g.ContainSubstring("cannot unmarshal number")),
-		Entry("less files than names", withFiles(2, `["YQ==","Yg=="]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, errFiles),
-		Entry("more files than names", withFiles(1, `[]`, "null"), func(f *Frame) { f.Receive(nil, nil) }, errFiles),
-		Entry("files that were lost", withFiles(1, `["YQ=="]`, "null"), func(f *Frame) { f.Receive(nil, errNoRoom) }, syscall.EMFILE),
+		Entry("no value", make([]byte, headerSize), func(*Frame) {}, "bytes that are not those of a value of this type"),
+		Entry("another value", append(make([]byte, headerSize-1), 1, 7), func(*Frame) {}, "bytes that are not those of a value of this type"),
+		Entry("files that are not sent", withFiles(1, 1), func(f *Frame) {}, "open files that do not belong to the value"),
+		Entry("less files than it says", withFiles(2, 2), func(f *Frame) { f.Receive(nil, nil) }, errFiles),
+		Entry("less files than there are places", withFiles(0, 2), func(f *Frame) { f.Receive(nil, nil) }, "open files that do not belong to the value"),
+		Entry("files that were lost", withFiles(1, 1), func(f *Frame) { f.Receive(nil, errNoRoom) }, syscall.EMFILE),
 	)
 
 })
 
-// withFiles returns a frame with so many files, these names and this value.
-func withFiles(files int, names, value string) []byte {
-	value = names + "\n" + value
-	header := make([]byte, headerSize)
-	Header{Kind: Result, Files: uint32(files)}.put(header, len(value))
-	return append(header, value...)
+// withFiles returns a frame that says that it has so many files, and places for them.
+func withFiles(says, places int) []byte {
+	files := make([]*os.File, places)
+	for i := range files {
+		files[i] = os.Stdin
+	}
+	b := MustEncode(Header{Kind: Result}, &files).Bytes()
+	Header{Kind: Result, Files: uint32(says)}.put(b, len(b)-headerSize)
+	return b
+}
+
+// A limited writer takes so many bytes.
+type limited struct{ n int }
+
+func (l *limited) Write(b []byte) (int, error) {
+	if len(b) > l.n {
+		return l.n, io.ErrShortWrite
+	}
+	l.n -= len(b)
+	return len(b), nil
 }
 
 // An aliasOfErrno says by itself which errno it is.
@@ -191,7 +227,7 @@ func (e aliasOfErrno) Unwrap() error { return e.error }
 var _ = DescribeTable("what travels of an error", func(err error, failure Failure, causes ...error) {
 	f := read(mustEncode(Header{Kind: Failed}, NewFailure("what: ", err)))
 	var got Failure
-	g.Expect(f.Unmarshal(&got)).To(g.Succeed())
+	g.Expect(f.Decode(&got)).To(g.Succeed())
 	failure.Message = "what: " + err.Error()
 	g.Expect(got).To(g.Equal(failure))
 	g.Expect(slices.Equal(got.Causes(), causes)).To(g.BeTrue(), "%v", got.Causes())

@@ -12,11 +12,12 @@ type Header struct {
 	Queued   bool   // of a parameter: other calls come first, so it may be withdrawn
 	Call     uint64 // which call it belongs to
 	Deadline int64  // of a parameter: the context's, in nanoseconds since 1970; 0: none
+	Types    uint64 // of a parameter: the hash of the function's types
 	Files    uint32 // how many open files belong to the value; they have been sent before
 }
 
 // headerSize is that of an encoded Header and the length of what follows.
-const headerSize = 1 + 1 + 8 + 8 + 4 + 8
+const headerSize = 1 + 1 + 8 + 8 + 8 + 4 + 8
 
 // put encodes a header and the length of what follows.
 func (h Header) put(b []byte, length int) {
@@ -27,8 +28,9 @@ func (h Header) put(b []byte, length int) {
 	order := binary.BigEndian
 	order.PutUint64(b[2:], h.Call)
 	order.PutUint64(b[10:], uint64(h.Deadline))
-	order.PutUint32(b[18:], h.Files)
-	order.PutUint64(b[22:], uint64(length))
+	order.PutUint64(b[18:], h.Types)
+	order.PutUint32(b[26:], h.Files)
+	order.PutUint64(b[30:], uint64(length))
 }
 
 // parseHeader decodes what put has encoded.
@@ -39,8 +41,9 @@ func parseHeader(b []byte) (h Header, length uint64) {
 		Queued:   b[1] != 0,
 		Call:     order.Uint64(b[2:]),
 		Deadline: int64(order.Uint64(b[10:])),
-		Files:    order.Uint32(b[18:]),
-	}, order.Uint64(b[22:])
+		Types:    order.Uint64(b[18:]),
+		Files:    order.Uint32(b[26:]),
+	}, order.Uint64(b[30:])
 }
 
 // UnixNano returns the deadline of a context, as a Header has it: the nearest that there is, for

@@ -2,20 +2,17 @@ package frame
 
 import (
 	"bufio"
-	"bytes"
-	"errors"
 	"io"
 )
 
 // maxAhead is how much memory, in bytes, a frame gets at the most before any of its
 // bytes have arrived; then it gets as much again as has arrived. So no wrong length
 // costs much.
-const maxAhead = 16 << 20
+const maxAhead = 128 << 20
 
 // A Reader reads frames. If its source has a deadline that passes, it can go on later.
 type Reader struct {
 	Large func(length uint64) // called before a value of so many bytes is read, if not nil
-	Opens bool                // values may hold open files: then those that have not been sent are missed
 
 	source *bufio.Reader
 	next   Frame
@@ -55,16 +52,7 @@ func (r *Reader) Next() (Frame, error) {
 		}
 	}
 	f := r.next
-	f.Value, f.opens = r.body, r.Opens
+	f.Value = r.body
 	r.begun, r.body = false, nil
-	if f.Files > 0 {
-		var ok bool
-		if f.names, f.Value, ok = bytes.Cut(f.Value, []byte("\n")); !ok {
-			return Frame{}, ErrNames
-		}
-	}
 	return f, nil
 }
-
-// ErrNames says that a frame makes no sense.
-var ErrNames = errors.New("frame has files without names")

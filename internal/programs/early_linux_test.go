@@ -27,7 +27,10 @@ import (
 var Captured = os.Environ()
 
 // Seen is what the process has seen.
-var Seen struct {
+var Seen Sight
+
+// A Sight is what a process sees.
+type Sight struct {
 	Orders  []string // variables that are the parent's orders
 	Files   []string // files that a program would inherit, but for stdin, stdout and stderr
 	Program string   // what the other program has printed
@@ -104,7 +107,7 @@ import (
 )
 
 type seen struct {
-	Early    any
+	Early    early.Sight
 	HandedOn []string // orders that a program sees which gets the environment of then
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"example.com/gons/reexec/internal/frame"
 	"example.com/gons/reexec/internal/pipe"
+	"example.com/gons/reexec/internal/value"
 )
 
 // A decodeError is the error of a parameter that could not be decoded.
@@ -23,17 +24,18 @@ func (s *server) conclude(call uint64, result any, err error) {
 			return
 		}
 	}
-	frame.CloseFiles(s.filesOf(result))
+	s.drop(result)
 	h.Kind = frame.Bad
+	var failure frame.Failure
 	switch {
 	case errors.As(err, &undecoded):
-		s.tell(h, frame.NewFailure("cannot decode parameter in child, reason: ", err))
+		failure = frame.NewFailure("cannot decode parameter in child, reason: ", err)
 	case errors.As(err, &unsent):
-		s.tell(h, frame.NewFailure(unsent.what+" in child, reason: ", err))
+		failure = frame.NewFailure(unsent.what+" in child, reason: ", err)
 	default:
-		h.Kind = frame.Failed
-		s.tell(h, frame.NewFailure("", err))
+		h.Kind, failure = frame.Failed, frame.NewFailure("", err)
 	}
+	s.tell(h, &failure)
 }
 
 // An unsentError is the error of an answer that could not be sent.
@@ -44,20 +46,20 @@ type unsentError struct {
 
 func (e *unsentError) Unwrap() error { return e.error }
 
-// answer sends a value, open files included, which are closed then.
-func (s *server) answer(h frame.Header, value any) error {
-	files := s.filesOf(value)
-	defer frame.CloseFiles(files)
+// answer sends the value that pointer points to, open files included, which are closed then.
+func (s *server) answer(h frame.Header, pointer any) error {
 	what := "result"
 	if h.Kind == frame.Event {
 		what = "event"
 	}
-	encoded, err := frame.Encode(h, value, files)
+	encoded, err := frame.Encode(h, pointer)
 	if err != nil {
+		s.drop(pointer)
 		return &unsentError{"cannot encode " + what, err}
 	}
 	defer encoded.Free()
-	descriptors, err := frame.Duplicate(files)
+	defer release(encoded.Files)
+	descriptors, err := frame.Duplicate(encoded.Files)
 	if err != nil {
 		return &unsentError{"cannot send " + what, err}
 	}
@@ -72,25 +74,39 @@ func (s *server) answer(h frame.Header, value any) error {
 	return nil
 }
 
-// filesOf returns the open files in an answer.
-func (s *server) filesOf(value any) []*os.File {
-	if !s.function.Files {
-		return nil
+// drop closes the open files of an answer that is not sent.
+func (s *server) drop(pointer any) {
+	if s.function.Files && pointer != nil {
+		release(value.Files(pointer))
 	}
-	return frame.FilesOf(value)
+}
+
+// release closes files of an answer, but for stdin, stdout and stderr, which belong to the whole process.
+func release(files []*os.File) {
+	for _, f := range files {
+		conn, err := f.SyscallConn()
+		if err != nil {
+			continue
+		}
+		own := false
+		_ = conn.Control(func(fd uintptr) { own = fd > 2 }) // fails if it is closed already
+		if own {
+			_ = f.Close()
+		}
+	}
 }
 
 // tell sends what can be encoded for sure.
-func (s *server) tell(h frame.Header, value any) {
+func (s *server) tell(h frame.Header, pointer any) {
 	s.answering.Lock()
 	defer s.answering.Unlock()
-	s.write(frame.MustEncode(h, value))
+	s.write(frame.MustEncode(h, pointer))
 }
 
 // write writes an answer. Where nobody listens any more, the parent has ended.
 func (s *server) write(encoded *frame.Encoded) {
-	pipe.Grow(s.answers, len(encoded.Bytes()))
-	if _, err := s.answers.Write(encoded.Bytes()); err != nil && s.control != nil {
+	pipe.Grow(s.answers, encoded.Len())
+	if _, err := encoded.WriteTo(s.answers); err != nil && s.control != nil {
 		s.control.orphaned()
 	}
 }

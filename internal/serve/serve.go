@@ -20,11 +20,12 @@ import (
 // A Function is what a child serves.
 type Function struct {
 	Name    string
-	Context bool // it obeys its context
-	Files   bool // what it answers may hold open files
+	Context bool   // it obeys its context
+	Files   bool   // what it answers may hold open files
+	Types   uint64 // the hash of its types
 
 	// Call serves one call. It decodes the parameter; the result is encoded after it has
-	// returned. Where emit returns false, no more events are wanted.
+	// returned. Where emit returns false, no more events are wanted. All three are pointers.
 	Call func(ctx context.Context, decode func(any) error, emit func(event any) bool) (result any, err error)
 }
 
@@ -50,8 +51,7 @@ func Serve(o orders.Orders, function Function) {
 	}
 	stdin, err := takeStdin()
 	if err != nil {
-		s.tell(frame.Header{Kind: frame.Refusal}, "cannot take parameters: "+err.Error())
-		testsupport.Exit(1)
+		s.refuse("cannot take parameters: " + err.Error())
 	}
 	s.params = frame.NewReader(stdin)
 	s.params.Large = s.gc.pauseFor
@@ -87,9 +87,14 @@ func (s *server) outlastInterrupts() {
 // returns only if this child is not meant to serve a function.
 func Refuse(o orders.Orders, why string) {
 	if s := (&server{answers: answers(o)}); s.answers != nil {
-		s.tell(frame.Header{Kind: frame.Refusal}, why)
-		testsupport.Exit(1)
+		s.refuse(why)
 	}
+}
+
+// refuse ends the child.
+func (s *server) refuse(why string) {
+	s.tell(frame.Header{Kind: frame.Refusal}, &why)
+	testsupport.Exit(1)
 }
 
 func answers(o orders.Orders) *os.File {
@@ -108,6 +113,9 @@ func (s *server) loop() {
 		param, err := s.params.Next()
 		if err != nil {
 			return // the parent has no more parameters, or is no more
+		}
+		if param.Types != s.function.Types {
+			s.refuse("child is another program than its parent: its executable has been replaced")
 		}
 		s.slots <- struct{}{}
 		ctx, begun := s.control.begin(&param)
@@ -137,12 +145,12 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 			value = "runtime.Goexit was called"
 		}
 		s.tell(frame.Header{Kind: frame.Panicked, Call: param.Call},
-			frame.Panic{Value: fmt.Sprint(value), Stack: debug.Stack()})
+			&frame.Panic{Value: fmt.Sprint(value), Stack: debug.Stack()})
 		testsupport.Exit(2)
 	}()
 	decode := func(value any) error {
 		defer s.gc.resumeAfter(param.Length)
-		if err := param.Unmarshal(value); err != nil {
+		if err := param.Decode(value); err != nil {
 			return &decodeError{err}
 		}
 		return nil
@@ -150,7 +158,7 @@ func (s *server) serve(ctx context.Context, param frame.Frame) {
 	var unsent error
 	emit := func(event any) bool {
 		if ctx.Err() != nil || unsent != nil {
-			frame.CloseFiles(s.filesOf(event)) // as if it had been sent
+			s.drop(event) // as if it had been sent
 			return false
 		}
 		unsent = s.answer(frame.Header{Kind: frame.Event, Call: param.Call}, event)

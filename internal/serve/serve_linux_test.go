@@ -3,7 +3,6 @@ package serve
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,10 +64,19 @@ func sockets() (ours, theirs *os.File) {
 	return os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
 }
 
+// byValue is a call whose results and events are no pointers.
+func byValue(f call) call {
+	return func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
+		result, err := f(ctx, decode, func(event any) bool { return emit(specs.Pointer(event)) })
+		return specs.Pointer(result), err
+	}
+}
+
 // serve has a function be served in this process, until the end of the spec.
 func serve(function Function, concurrency int) *caller {
 	GinkgoHelper()
 	c := &caller{ended: make(chan struct{})}
+	function.Call = byValue(function.Call)
 	paramsReader, params, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
 	answers, answersWriter, err := os.Pipe()
@@ -109,9 +117,10 @@ func serve(function Function, concurrency int) *caller {
 func (c *caller) call(h frame.Header, value any, files ...*os.File) {
 	GinkgoHelper()
 	h.Kind = frame.Param
-	encoded, err := frame.Encode(h, value, files)
+	encoded, err := frame.Encode(h, specs.Pointer(value))
 	Expect(err).NotTo(HaveOccurred())
 	c.sendFiles(h.Call, files...)
+	encoded.Bytes()[29] = byte(len(files)) // whether there is a place for them or not
 	_, err = c.params.Write(encoded.Bytes())
 	Expect(err).NotTo(HaveOccurred())
 }
@@ -160,7 +169,7 @@ func (c *caller) next(kind frame.Kind) frame.Frame {
 func says[T any](c *caller, kind frame.Kind) (value T) {
 	GinkgoHelper()
 	f := c.next(kind)
-	Expect(f.Unmarshal(&value)).To(Succeed())
+	Expect(f.Decode(&value)).To(Succeed())
 	return value
 }
 
@@ -192,7 +201,9 @@ var _ = Describe("a server", func() {
 		for number := range uint64(5) {
 			f := c.next(frame.Result)
 			Expect(f.Call).To(Equal(number))
-			Expect(string(f.Value)).To(Equal(fmt.Sprintf("\"value %d\"\n", number)))
+			var value string
+			Expect(f.Decode(&value)).To(Succeed())
+			Expect(value).To(Equal(fmt.Sprint("value ", number)))
 		}
 		Expect(c.params.Close()).To(Succeed())
 		Eventually(c.ended).Should(BeClosed())
@@ -240,16 +251,16 @@ var _ = Describe("a server", func() {
 			return 1, fmt.Errorf("no: %w", syscall.ENOENT)
 		}, frame.Failed, frame.Failure{Message: "no: no such file or directory", Errnos: []syscall.Errno{syscall.ENOENT}}),
 		Entry("a parameter of another type", echo[int](nil), frame.Bad,
-			frame.Failure{Message: "cannot decode parameter in child, reason: json: cannot unmarshal string into Go value of type int"}),
+			frame.Failure{Message: "cannot decode parameter in child, reason: bytes that are not those of a value of this type"}),
 		Entry("a result that cannot be encoded", func(context.Context, func(any) error, func(any) bool) (any, error) {
 			return func() {}, nil
-		}, frame.Bad, frame.Failure{Message: "cannot encode result in child, reason: json: unsupported type: func()"}),
+		}, frame.Bad, frame.Failure{Message: "cannot encode result in child, reason: func() cannot travel"}),
 		Entry("an event that cannot be encoded", func(_ context.Context, _ func(any) error, emit func(any) bool) (any, error) {
 			if emit(func() {}) || emit(1) {
 				return nil, errors.New("more were wanted")
 			}
 			return nil, nil
-		}, frame.Bad, frame.Failure{Message: "cannot encode event in child, reason: json: unsupported type: func()"}),
+		}, frame.Bad, frame.Failure{Message: "cannot encode event in child, reason: func() cannot travel"}),
 		Entry("a file that is closed", func(context.Context, func(any) error, func(any) bool) (any, error) {
 			f, _ := os.Open(os.DevNull)
 			_ = f.Close()
@@ -273,7 +284,7 @@ var _ = Describe("a server", func() {
 			f, err := c.frames.Next()
 			Expect(err).NotTo(HaveOccurred())
 			if f.Kind != frame.Event {
-				Expect(string(f.Value)).To(ContainSubstring(`"enough"`))
+				Expect(string(f.Value)).To(ContainSubstring("enough"))
 				return
 			}
 		}
@@ -331,9 +342,9 @@ var _ = Describe("a server", func() {
 		release := make(chan struct{})
 		c := serve(Function{Call: echo[[]*os.File](release), Files: true}, 1)
 		r, w := pipes()
-		c.call(frame.Header{Call: 1}, nil)
+		c.call(frame.Header{Call: 1}, []*os.File{})
 		c.call(frame.Header{Call: 2, Queued: true}, []*os.File{w}, w)
-		c.call(frame.Header{Call: 3, Queued: true}, nil)
+		c.call(frame.Header{Call: 3, Queued: true}, []*os.File{})
 		c.withdraw(2)
 		close(release)
 		Expect(c.next(frame.Result).Call).To(Equal(uint64(1)))
@@ -383,7 +394,7 @@ var _ = Describe("a server", func() {
 		Expect(m.Call).To(Equal(uint64(1)))
 		f.Receive(m.Files, m.Lost)
 		var got map[string]*os.File
-		Expect(f.Unmarshal(&got)).To(Succeed())
+		Expect(f.Decode(&got)).To(Succeed())
 		Expect(got["nil"]).To(BeNil())
 		Expect(got["w"].Name()).To(Equal(w.Name()))
 		Expect(got["w"].Close()).To(Succeed())
@@ -393,6 +404,9 @@ var _ = Describe("a server", func() {
 	DescribeTable("keeps no file that nobody gets", func(value any, call call) {
 		c := serve(Function{Call: call, Files: true}, 1)
 		r, w := pipes()
+		if value == nil {
+			value = []*os.File{w}
+		}
 		c.call(frame.Header{Call: 1}, value, w)
 		f, err := c.frames.Next()
 		Expect(err).NotTo(HaveOccurred())
@@ -401,22 +415,22 @@ var _ = Describe("a server", func() {
 	},
 		Entry("since it is not decoded", "text", echo[int](nil)),
 		Entry("since the value has no place for it", "text", echo[string](nil)),
-		Entry("since it comes with an error", []any{struct{}{}}, func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+		Entry("since it comes with an error", nil, func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
 			var files []*os.File
 			return files, errors.Join(decode(&files), errors.New("sorry"))
 		}),
-		Entry("since it is an event after one that could not be sent", []any{struct{}{}}, func(_ context.Context, decode func(any) error, emit func(any) bool) (any, error) {
+		Entry("since it is an event after one that could not be sent", nil, func(_ context.Context, decode func(any) error, emit func(any) bool) (any, error) {
 			var files []*os.File
 			err := decode(&files)
 			_, _ = emit(bad{}), emit(files)
 			return nil, err
 		}),
-		Entry("since it comes with what cannot be encoded", []any{struct{}{}}, func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+		Entry("since it comes with what cannot be encoded", nil, func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
 			var files []*os.File
 			err := decode(&files)
 			return struct {
 				F []*os.File
-				G json.Marshaler
+				G bad
 			}{files, bad{}}, err
 		}),
 	)
@@ -446,7 +460,7 @@ var _ = Describe("a server", func() {
 		f, err := os.Open(os.DevNull)
 		Expect(err).NotTo(HaveOccurred())
 		defer f.Close()
-		encoded, err := frame.Encode(frame.Header{Kind: frame.Param, Call: 1}, []*os.File{f, f}, []*os.File{f, f})
+		encoded, err := frame.Encode(frame.Header{Kind: frame.Param, Call: 1}, &[]*os.File{f, f})
 		Expect(err).NotTo(HaveOccurred())
 		c.sendFiles(1, f)
 		_, err = c.params.Write(encoded.Bytes())
@@ -466,21 +480,22 @@ var _ = Describe("a server", func() {
 			return c.server.gc.pauses
 		}
 		Expect(pauses()).To(BeZero())
-		const text = 1<<20 - len(`{"Text":"","File":{}}`+"\n") // with the name of its file it is large
-		value := map[string]any{"Text": strings.Repeat("x", text), "File": struct{}{}}
 		for number := range uint64(3) {
-			go c.call(frame.Header{Call: number + 1}, value, w)
+			go c.call(frame.Header{Call: number + 1}, struct {
+				Text string
+				File *os.File
+			}{strings.Repeat("x", 1<<20-5+int(number)), w}, w)
 			_ = c.next(frame.Result)
 			Expect(pauses()).To(BeZero())
-			value["Text"] = strings.Repeat("x", text+100*int(number))
 		}
 	})
 
 })
 
-type bad struct{}
+type bad struct{ _ int }
 
-func (bad) MarshalJSON() ([]byte, error) { return nil, errors.New("bad") }
+func (bad) MarshalJSON() ([]byte, error)  { return nil, errors.New("bad") }
+func (*bad) UnmarshalJSON(b []byte) error { return nil }
 
 // A child serves functions as a whole.
 func child(o orders.Orders, stdin string) (answers []frame.Frame, stdout string, err error) {
@@ -516,7 +531,7 @@ func init() {
 			Refuse(orders.Orders{}, "is not heard")
 			Refuse(o, "there is none")
 		}
-		Serve(o, Function{Name: o.Action, Call: func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+		Serve(o, Function{Name: o.Action, Call: byValue(func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
 			var value string
 			if err := decode(&value); err != nil {
 				return nil, err
@@ -539,14 +554,14 @@ func init() {
 				return string(b), err
 			}
 			return value, nil
-		}})
+		})})
 	}
 }
 
 var _ = DescribeTable("a child that serves", func(o orders.Orders, params []string, kinds, last string, status string) {
 	var stdin []byte
 	for i, param := range params {
-		stdin = append(stdin, frame.MustEncode(frame.Header{Kind: frame.Param, Call: uint64(i)}, param).Bytes()...)
+		stdin = append(stdin, frame.MustEncode(frame.Header{Kind: frame.Param, Call: uint64(i)}, &param).Bytes()...)
 	}
 	answers, stdout, err := child(o, string(stdin))
 	var got string
@@ -565,16 +580,29 @@ var _ = DescribeTable("a child that serves", func(o orders.Orders, params []stri
 	Expect(stdout).To(Or(BeEmpty(), MatchRegexp("^(noise)+$")))
 },
 	Entry("nothing", orders.Orders{Action: "a"}, nil, "", "", ""),
-	Entry("nothing, but is ready", orders.Orders{Action: "a", Ready: true}, nil, "R", "null", ""),
-	Entry("calls", orders.Orders{Action: "a", Ready: true}, []string{"1", "2", "3"}, "RAAA", `"3"`, ""),
-	Entry("several at a time", orders.Orders{Action: "a", Concurrency: 3}, []string{"1", "1", "1", "1"}, "AAAA", `"1"`, ""),
-	Entry("what reads stdin and prints", orders.Orders{Action: "a"}, []string{"stdin", "stdin"}, "AA", `""`, ""),
-	Entry("what starts a program, which sees nothing of that", orders.Orders{Action: "a"}, []string{"program", "program"}, "AA", `"no more\n"`, ""),
-	Entry("what panics", orders.Orders{Action: "a"}, []string{"1", "panic", "2"}, "AX", `"Value":"at the function"`, "exit status 2"),
-	Entry("what ends its goroutine", orders.Orders{Action: "a"}, []string{"goexit"}, "X", `"Value":"runtime.Goexit was called"`, "exit status 2"),
-	Entry("what ends it", orders.Orders{Action: "a"}, []string{"1", "exit"}, "A", `"1"`, "exit status 5"),
-	Entry("nothing, since it cannot", orders.Orders{Action: "none"}, []string{"1"}, "S", `"there is none"`, "exit status 1"),
+	Entry("nothing, but is ready", orders.Orders{Action: "a", Ready: true}, nil, "R", "", ""),
+	Entry("calls", orders.Orders{Action: "a", Ready: true}, []string{"1", "2", "3"}, "RAAA", "3", ""),
+	Entry("several at a time", orders.Orders{Action: "a", Concurrency: 3}, []string{"1", "1", "1", "1"}, "AAAA", "1", ""),
+	Entry("what reads stdin and prints", orders.Orders{Action: "a"}, []string{"stdin", "stdin"}, "AA", "", ""),
+	Entry("what starts a program, which sees nothing of that", orders.Orders{Action: "a"}, []string{"program", "program"}, "AA", "no more\n", ""),
+	Entry("what panics", orders.Orders{Action: "a"}, []string{"1", "panic", "2"}, "AX", "at the function", "exit status 2"),
+	Entry("what ends its goroutine", orders.Orders{Action: "a"}, []string{"goexit"}, "X", "runtime.Goexit was called", "exit status 2"),
+	Entry("what ends it", orders.Orders{Action: "a"}, []string{"1", "exit"}, "A", "1", "exit status 5"),
+	Entry("nothing, since it cannot", orders.Orders{Action: "none"}, []string{"1"}, "S", "there is none", "exit status 1"),
 )
+
+var _ = Describe("a child of another program than its parent's", func() {
+
+	It("says so", func() {
+		param := "1"
+		answers, _, err := child(orders.Orders{Action: "a"}, string(frame.MustEncode(frame.Header{Kind: frame.Param, Types: 7}, &param).Bytes()))
+		Expect(err).To(MatchError("exit status 1"))
+		Expect(answers).To(HaveLen(1))
+		Expect(answers[0].Kind).To(Equal(frame.Refusal))
+		Expect(string(answers[0].Value)).To(ContainSubstring("its executable has been replaced"))
+	})
+
+})
 
 var _ = Describe("a child that was not started to serve", func() {
 
@@ -593,7 +621,8 @@ var _ = Describe("a child that was not started to serve", func() {
 		cmd := specs.Child("serve")
 		cmd.Env = append(cmd.Env, orders.Orders{Action: "foo", Answers: 3, Grace: time.Hour}.Vars()...)
 		cmd.ExtraFiles = []*os.File{w}
-		cmd.Stdin = bytes.NewReader(frame.MustEncode(frame.Header{Kind: frame.Param}, "1").Bytes())
+		one := "1"
+		cmd.Stdin = bytes.NewReader(frame.MustEncode(frame.Header{Kind: frame.Param}, &one).Bytes())
 		Expect(r.Close()).To(Succeed())
 		Expect(cmd.Run()).To(Succeed())
 		Expect(w.Close()).To(Succeed())

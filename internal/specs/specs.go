@@ -4,6 +4,7 @@
 package specs
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -26,4 +27,14 @@ func LeaveNothing() {
 		gomega.Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines))
 		expectNoMore()
 	})
+}
+
+// Pointer returns a pointer to a copy of a value; nil if there is none.
+func Pointer(value any) any {
+	if value == nil {
+		return nil
+	}
+	p := reflect.New(reflect.TypeOf(value))
+	p.Elem().Set(reflect.ValueOf(value))
+	return p.Interface()
 }

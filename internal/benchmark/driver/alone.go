@@ -17,7 +17,7 @@ import (
 // contender.
 const AloneVar = "BENCHMARK_ALONE"
 
-// Alone has to come first in main. It plays the child of Floor, PingPong and Lines, and
+// Alone has to come first in main. It plays the child of Floor, PingPong, Bytes and Lines, and
 // the Neighbour.
 func Alone() {
 	switch os.Getenv(AloneVar) {
@@ -39,6 +39,14 @@ func Alone() {
 				os.Exit(0)
 			}
 			_ = out.Encode(Done)
+		}
+	case "bytes":
+		b := make([]byte, len(LargeBytes()))
+		for {
+			if _, err := io.ReadFull(os.Stdin, b); err != nil {
+				os.Exit(0)
+			}
+			_, _ = os.Stdout.Write(b)
 		}
 	case "lines":
 		out := json.NewEncoder(os.Stdout)
@@ -87,6 +95,32 @@ var pingPong = sync.OnceValue(func() func() error {
 		var result string
 		err := in.Decode(&result)
 		return Check(result, Done, err)
+	}
+})
+
+// Bytes sends a child, the same one each time, LargeBytes, and receives them.
+func Bytes() error { return exchange()() }
+
+var exchange = sync.OnceValue(func() func() error {
+	cmd := alone("bytes")
+	stdin, err := cmd.StdinPipe()
+	var stdout io.Reader
+	if err == nil {
+		stdout, err = cmd.StdoutPipe()
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return func() error { return err }
+	}
+	b := make([]byte, len(LargeBytes()))
+	return func() error {
+		if _, err := stdin.Write(LargeBytes()); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(stdout, b)
+		return err
 	}
 })
 

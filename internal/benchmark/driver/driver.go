@@ -111,6 +111,45 @@ func Trivial() { fmt.Println(`"` + Done + `"`) }
 // otherwise each and every child would make it.
 var Large = sync.OnceValue(func() string { return strings.Repeat("0123456789abcdef", 8<<20/16) })
 
+// LargeBytes are as many bytes.
+var LargeBytes = sync.OnceValue(func() []byte { return []byte(Large()) })
+
+// CheckBytes returns an error if a run has failed, or its result is not of this length.
+func CheckBytes(result []byte, length int, err error) error {
+	if err == nil && len(result) != length {
+		err = fmt.Errorf("%d bytes instead of %d", len(result), length)
+	}
+	return err
+}
+
+// A Row is an entry of a directory.
+type Row struct {
+	Name  string
+	Size  int64
+	Mode  uint32
+	Dir   bool
+	Owner struct{ User, Group int }
+	Links []string
+}
+
+// Rows are 8 MiB of structs, as JSON counts.
+var Rows = sync.OnceValue(func() (rows []Row) {
+	for i := range 70_000 {
+		row := Row{Name: fmt.Sprintf("some-file-%d.txt", i), Size: int64(i) * 1000, Mode: 0o644, Links: []string{"a", "another link"}}
+		row.Owner.User, row.Owner.Group = 1000, 1000
+		rows = append(rows, row)
+	}
+	return rows
+})
+
+// CheckRows returns an error if a run has failed, or its result is not Rows.
+func CheckRows(result []Row, err error) error {
+	if err == nil && (len(result) != len(Rows()) || result[1].Name != Rows()[1].Name) {
+		err = fmt.Errorf("unexpected result of %d rows", len(result))
+	}
+	return err
+}
+
 // Echo is an action that answers its parameter.
 func Echo() {
 	var param string
@@ -128,18 +167,18 @@ func Check(result, want string, err error) error {
 	return err
 }
 
-// JSON is what no exchange of a large parameter and a large result over pipes
-// can do without.
-func JSON() error {
-	value := Large()
+// RowsJSON is what an exchange of structs as JSON cannot do without.
+func RowsJSON() error {
+	value := Rows()
 	for range 2 {
 		data, err := json.Marshal(value)
 		if err != nil {
 			return err
 		}
+		value = nil
 		if err := json.Unmarshal(data, &value); err != nil {
 			return err
 		}
 	}
-	return nil
+	return CheckRows(value, nil)
 }

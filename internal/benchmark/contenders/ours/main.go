@@ -14,6 +14,9 @@ import (
 var (
 	trivial = reexec.RegisterFunc("trivial", func(struct{}) (string, error) { return driver.Done, nil })
 	echo    = reexec.RegisterFunc("echo", func(param string) (string, error) { return param, nil })
+	bytes   = reexec.RegisterFunc("bytes", func(param []byte) ([]byte, error) { return param, nil })
+	rows    = reexec.RegisterFunc("rows", func(param []driver.Row) ([]driver.Row, error) { return param, nil })
+	read    = reexec.RegisterFunc("read", os.ReadFile)
 	netLink = reexec.RegisterFunc("net link", func(struct{}) (string, error) { return driver.NetLink() })
 	open    = reexec.RegisterFunc("open", os.Open)
 	events  = reexec.RegisterStream("events", func(_ context.Context, _ struct{}, yield func(driver.Event) bool) error {
@@ -49,7 +52,17 @@ func main() {
 		result, err := answer16(struct{}{})
 		return driver.Check(result, driver.Done, err)
 	}
-	large := once(echo, nothing)
+	warmBytes, warmRows := once(bytes, nothing), once(rows, nothing)
+	inMount := func() (reexec.ReexecActionOption, error) {
+		there, err := driver.WithFile()
+		if err != nil {
+			return nil, err
+		}
+		if os.Geteuid() == 0 {
+			return reexec.Target(there.PID, "mnt"), nil
+		}
+		return reexec.Target(there.PID, "user", "mnt"), nil
+	}
 	inNet := sync.OnceValues(func() ([]reexec.ReexecActionOption, error) {
 		there, err := driver.Neighbour()
 		if err != nil {
@@ -100,11 +113,16 @@ func main() {
 			result, err := echo.Call(ctx, driver.Large())
 			return driver.Check(result, driver.Large(), err)
 		},
-		"warm echo": func() error {
-			result, err := large(driver.Large())
-			return driver.Check(result, driver.Large(), err)
+		"warm bytes": func() error {
+			result, err := warmBytes(driver.LargeBytes())
+			return driver.CheckBytes(result, len(driver.LargeBytes()), err)
 		},
-		"json": driver.JSON,
+		"bytes": driver.Bytes,
+		"warm rows": func() error {
+			result, err := warmRows(driver.Rows())
+			return driver.CheckRows(result, err)
+		},
+		"json rows": driver.RowsJSON,
 
 		"net": func() error {
 			there, err := inNet()
@@ -127,19 +145,23 @@ func main() {
 		"lines":  driver.Lines,
 
 		"file": func() error {
-			there, err := driver.WithFile()
+			there, err := inMount()
 			if err != nil {
 				return err
 			}
-			types := []string{"mnt"}
-			if os.Geteuid() != 0 {
-				types = []string{"user", "mnt"}
-			}
-			f, err := open.Call(ctx, driver.File, reexec.Target(there.PID, types...))
+			f, err := open.Call(ctx, driver.File, there)
 			if err != nil {
 				return err
 			}
 			return driver.CopyFrom(f)
+		},
+		"read": func() error {
+			there, err := inMount()
+			if err != nil {
+				return err
+			}
+			result, err := read.Call(ctx, driver.File, there)
+			return driver.CheckBytes(result, driver.FileSize, err)
 		},
 		"cp":     driver.Cp,
 		"direct": driver.Direct,

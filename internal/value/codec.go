@@ -1,0 +1,147 @@
+package value
+
+import (
+	"hash"
+	"io"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+)
+
+// A codec is what has to be known of a type to encode and decode its values.
+type codec struct {
+	t      reflect.Type
+	kind   reflect.Kind // values are encoded as those of this kind, or of one of the kinds below
+	pair   *pair        // by which values encode themselves
+	fields []field      // those of a struct that travel
+}
+
+const (
+	refused reflect.Kind = 100 + iota // cannot be encoded
+	numbers                           // a number, or an array of numbers
+	nothing                           // has no memory at all
+	file                              // a pointer to an open file
+	itself                            // encodes itself
+)
+
+type field struct {
+	*codec
+	index    int
+	name     string
+	exported bool // or else it is embedded
+}
+
+// codecs are known already, by their types.
+var codecs sync.Map
+
+// codecOf returns the codec of a type. Those of what pointers, slices and maps refer to, which may be the type itself, are left for later.
+func codecOf(t reflect.Type) *codec {
+	if c, ok := codecs.Load(t); ok {
+		return c.(*codec)
+	}
+	c := &codec{t: t, kind: t.Kind(), pair: pairOf(t)}
+	switch k := c.kind; {
+	case c.pair != nil:
+		c.kind = itself
+	case t.Size() == 0:
+		c.kind = nothing
+	case k >= reflect.Int && k <= reflect.Float64, k == reflect.Array && codecOf(t.Elem()).kind == numbers:
+		c.kind = numbers
+	case k == reflect.Pointer && t.Elem() == fileType:
+		c.kind = file
+	case k == reflect.Bool, k == reflect.String, k == reflect.Pointer, k == reflect.Slice, k == reflect.Array:
+	case k == reflect.Map && isKey(t.Key()), k == reflect.Interface && (t.NumMethod() == 0 || encodes(t)):
+	case k == reflect.Struct:
+		c.kind = refused // unless there is a field that travels
+		for _, f := range fields(t) {
+			c.kind, c.fields = k, append(c.fields, field{codecOf(f.Type), f.Index[0], f.Name, f.IsExported()})
+		}
+	default:
+		c.kind = refused
+	}
+	codecs.Store(t, c)
+	return c
+}
+
+// A survey looks at types and all that their values may hold.
+type survey struct {
+	seen  map[reflect.Type]bool
+	files bool // there may be open files
+	hash  hash.Hash64
+}
+
+// of looks at a type. Its error says why values of the type, which was found where it says, can never travel.
+func (s *survey) of(t reflect.Type, where string) error {
+	c := codecOf(t)
+	_, _ = io.WriteString(s.hash, t.String()+" "+strconv.Itoa(int(c.kind))+" "+strconv.Itoa(int(t.Size()))+"\n")
+	if s.seen[t] {
+		return nil
+	}
+	s.seen[t] = true
+	switch c.kind {
+	case refused:
+		return refusal(t, where)
+	case file:
+		s.files = true
+	case reflect.Map:
+		if err := s.of(t.Key(), where); err != nil {
+			return err
+		}
+		fallthrough
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return s.of(t.Elem(), where)
+	}
+	for _, f := range c.fields {
+		_, _ = io.WriteString(s.hash, f.name)
+		if err := s.of(f.t, where+"."+f.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What an interface holds may be of any type, and the decoder has to be told of which. So it may be just one of those below, and of slices of
+// them and maps from strings to them, up to three in one another. Each has a number:
+//
+//	0 to 16           those below; 0 stands for nil
+//	17 + 2 * n        slices of the type with number n
+//	17 + 2 * n + 1    maps from strings to that type
+//
+// There are no more since package reflect never forgets a type that it has made.
+var dynamics = [...]reflect.Type{
+	reflect.TypeFor[any](),
+	reflect.TypeFor[string](), reflect.TypeFor[bool](), timeType,
+	reflect.TypeFor[int](), reflect.TypeFor[int8](), reflect.TypeFor[int16](), reflect.TypeFor[int32](), reflect.TypeFor[int64](),
+	reflect.TypeFor[uint](), reflect.TypeFor[uint8](), reflect.TypeFor[uint16](), reflect.TypeFor[uint32](), reflect.TypeFor[uint64](),
+	reflect.TypeFor[uintptr](), reflect.TypeFor[float32](), reflect.TypeFor[float64](),
+}
+
+const base, lastDynamic = uint64(len(dynamics)), 254
+
+// numberOf returns the number of a type, or one that is too large.
+func numberOf(t reflect.Type) uint64 {
+	if n := slices.Index(dynamics[:], t); n >= 0 {
+		return uint64(n)
+	}
+	switch {
+	case t.Name() != "":
+	case t.Kind() == reflect.Slice:
+		return base + 2*numberOf(t.Elem())
+	case t.Kind() == reflect.Map && t.Key() == dynamics[1]:
+		return base + 2*numberOf(t.Elem()) + 1
+	}
+	return lastDynamic + 1
+}
+
+// typeOf returns the type with a number.
+func typeOf(n uint64) reflect.Type {
+	if n < base {
+		return dynamics[n]
+	}
+	elem := typeOf((n - base) / 2)
+	if (n-base)%2 == 0 {
+		return reflect.SliceOf(elem)
+	}
+	return reflect.MapOf(dynamics[1], elem)
+}

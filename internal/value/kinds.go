@@ -1,0 +1,218 @@
+package value
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"unsafe"
+)
+
+// value encodes a value, or decodes one, which is zero before. It is addressable.
+func (x *coder) value(c *codec, v reflect.Value) {
+	if x.err != nil || x.only && (c.kind == reflect.Interface || c.kind == itself) {
+		return
+	}
+	switch c.kind {
+	case refused:
+		x.fail(refusal(c.t, c.t.String()))
+	case nothing:
+		x.number(0)
+	case numbers:
+		x.copy(unsafe.Slice((*byte)(unsafe.Pointer(v.UnsafeAddr())), c.t.Size()))
+	case reflect.Bool:
+		if yes := x.bool(v.Bool()); x.decodes {
+			v.SetBool(yes)
+		}
+	case reflect.String:
+		if s := x.text(v.String()); x.decodes {
+			v.SetString(s)
+		}
+	case reflect.Pointer:
+		if x.bool(!v.IsNil()) {
+			x.deeper(c, v, 1)
+		}
+	case reflect.Slice, reflect.Map:
+		n := uint64(0)
+		if !x.decodes && !v.IsNil() {
+			n = uint64(v.Len()) + 1
+		}
+		switch n = x.number(n); {
+		case n == 0:
+		case c.kind == reflect.Map || c.t.Elem().Kind() != reflect.Uint8 || codecOf(c.t.Elem()).kind != numbers:
+			x.deeper(c, v, n-1)
+		case x.decodes:
+			v.SetBytes(x.bytes(nil, n-1))
+		default:
+			x.bytes(v.Bytes(), n-1)
+		}
+	case reflect.Array, reflect.Struct:
+		x.inside(c, v, 0)
+	case reflect.Interface:
+		x.dynamic(v)
+	case file:
+		x.file(v)
+	case itself:
+		x.itself(c, v)
+	}
+}
+
+// deeper encodes or decodes what a pointer, a slice or a map refers to: n values, or pairs of them. An encoder remembers the last of them
+// at a depth that is a power of two: what contains itself comes upon it again, before it has taken much memory.
+func (x *coder) deeper(c *codec, v reflect.Value, n uint64) {
+	x.depth++
+	marks := x.depth&(x.depth-1) == 0
+	switch here := [3]uintptr{uintptr(unsafe.Pointer(c)), v.Pointer(), uintptr(n)}; {
+	case x.depth > maxDepth:
+		x.fail(errDeep)
+	case here == x.mark && !x.decodes:
+		x.fail(errItself)
+	case marks:
+		x.mark = here
+	}
+	if x.decodes {
+		x.make(v, n)
+	}
+	x.inside(c, v, int(n))
+	if marks {
+		x.mark = [3]uintptr{}
+	}
+	x.depth--
+}
+
+// make has a decoder make what a pointer, a slice or a map refers to.
+func (x *coder) make(v reflect.Value, n uint64) {
+	t, size := v.Type(), uint64(v.Type().Elem().Size())
+	if t.Kind() == reflect.Map {
+		size += uint64(t.Key().Size())
+	}
+	switch {
+	case n > uint64(len(x.b)): // each value takes a byte at least
+		x.fail(errBytes)
+	case n*size > x.memory:
+		x.fail(errMemory)
+	case t.Kind() == reflect.Pointer:
+		v.Set(reflect.New(t.Elem()))
+	case t.Kind() == reflect.Map:
+		v.Set(reflect.MakeMapWithSize(t, int(n)))
+	case n == 0:
+		v.Set(reflect.MakeSlice(t, 0, 0))
+	default:
+		v.Grow(int(n))
+		v.SetLen(int(n))
+	}
+	x.memory -= n * size
+}
+
+// inside encodes or decodes what a reference refers to, or what an array or a struct holds.
+func (x *coder) inside(c *codec, v reflect.Value, n int) {
+	switch c.kind {
+	case reflect.Pointer:
+		x.value(codecOf(c.t.Elem()), v.Elem())
+	case reflect.Map:
+		x.entries(c, v, n)
+	case reflect.Slice, reflect.Array:
+		elem := codecOf(c.t.Elem())
+		for i := range v.Len() {
+			x.value(elem, v.Index(i))
+		}
+	case reflect.Struct:
+		for i := range c.fields {
+			f := &c.fields[i]
+			inside := v.Field(f.index)
+			if !f.exported {
+				inside = reflect.NewAt(f.t, unsafe.Pointer(inside.UnsafeAddr())).Elem()
+			}
+			x.value(f.codec, inside)
+		}
+	}
+}
+
+// entries encodes or decodes the n entries of a map.
+func (x *coder) entries(c *codec, v reflect.Value, n int) {
+	elem, key := reflect.New(c.t.Elem()).Elem(), reflect.New(c.t.Key()).Elem()
+	for entries := v.MapRange(); x.err == nil && (x.decodes && n > 0 || !x.decodes && entries.Next()); n-- {
+		if x.decodes {
+			key.SetZero()
+			elem.SetZero()
+		} else {
+			key.SetIterKey(entries)
+			elem.SetIterValue(entries)
+		}
+		x.all(key)
+		x.all(elem)
+		if x.decodes && x.err == nil {
+			v.SetMapIndex(key, elem)
+		}
+	}
+}
+
+// dynamic encodes or decodes what an interface holds.
+func (x *coder) dynamic(v reflect.Value) {
+	n := uint64(0)
+	if !x.decodes && !v.IsNil() {
+		if n = numberOf(v.Elem().Type()); n > lastDynamic {
+			x.fail(fmt.Errorf("%s in an interface cannot travel", v.Elem().Type()))
+		}
+	}
+	switch n = x.number(n); {
+	case n == 0:
+		return
+	case n > lastDynamic || !typeOf(n).Implements(v.Type()):
+		x.fail(errBytes)
+		return
+	}
+	inside := reflect.New(typeOf(n)).Elem()
+	if !x.decodes {
+		inside.Set(v.Elem())
+	}
+	x.all(inside)
+	if x.decodes {
+		v.Set(inside)
+	}
+}
+
+// file encodes or decodes an open file.
+func (x *coder) file(v reflect.Value) {
+	f := (*os.File)(v.UnsafePointer())
+	switch exists := x.bool(f != nil); {
+	case !exists:
+	case x.decodes:
+		name := x.text("")
+		if len(x.descriptors) == 0 {
+			x.fail(errFiles)
+			return
+		}
+		f = os.NewFile(uintptr(x.descriptors[0]), name)
+		x.descriptors, x.files = x.descriptors[1:], append(x.files, f)
+		v.Set(reflect.ValueOf(f))
+	case *f == os.File{}:
+		x.fail(fmt.Errorf("os.File that was never opened: %w", os.ErrInvalid))
+	default:
+		x.files = append(x.files, f)
+		x.text(f.Name())
+	}
+}
+
+// itself encodes or decodes what encodes itself, unless it is a nil slice or map.
+func (x *coder) itself(c *codec, v reflect.Value) {
+	var b []byte
+	var err error
+	nilable := v.Kind() == reflect.Slice || v.Kind() == reflect.Map
+	n := uint64(0)
+	if !x.decodes && !(nilable && v.IsNil()) {
+		b, err = c.pair.encode(v.Addr().Interface())
+		n = uint64(len(b)) + 1
+	}
+	if n = x.number(n); n == 0 && nilable {
+		return
+	}
+	if b = x.bytes(b, n-1); x.decodes && x.err == nil {
+		err = c.pair.decode(v.Addr().Interface(), b)
+	}
+	switch {
+	case err != nil && x.decodes:
+		x.fail(err)
+	case err != nil:
+		x.fail(fmt.Errorf("%s: %w", c.t, err))
+	}
+}

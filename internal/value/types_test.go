@@ -1,0 +1,146 @@
+package value
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"sync"
+	"time"
+	"unsafe"
+
+	. "github.com/onsi/ginkgo/v2"
+	g "github.com/onsi/gomega"
+)
+
+type (
+	unexported struct{ Hidden *os.File }
+	Exported   struct{ In *os.File }
+
+	// itselfOnly has nothing but itself.
+	itselfOnly struct{ *itselfOnly }
+
+	halfKey struct{ _ int }
+	Mutex   struct{ sync.Mutex }
+	bad     struct {
+		Next *bad
+		Bad  chan int
+	}
+)
+
+func (halfKey) MarshalText() ([]byte, error) { return nil, nil }
+
+var _ = DescribeTable("types that travel, and whether with files", func(value any, files bool) {
+	got, err := Check(reflect.TypeOf(value).Elem())
+	g.Expect(err).NotTo(g.HaveOccurred())
+	g.Expect(got).To(g.Equal(files))
+},
+	Entry("a number", new(int), false),
+	Entry("bytes", new([]byte), false),
+	Entry("anything", new(any), false),
+	Entry("what encodes itself", new(overriding), false),
+	Entry("a time", new(time.Time), false),
+	Entry("nothing at all", new(struct{}), false),
+	Entry("an unexported channel beside another field", new(struct {
+		A int
+		c chan int
+	}), false),
+	Entry("a channel left out", new(struct {
+		A int
+		C chan int `json:"-"`
+	}), false),
+	Entry("an embedded mutex", new(struct {
+		sync.Mutex
+		A int
+	}), false),
+	Entry("an interface of what encodes itself", new(struct{ M encoding.TextMarshaler }), false),
+	Entry("a map with keys that encode themselves", new(map[twofold]int), false),
+	Entry("a file", new(*os.File), true),
+	Entry("a pointer to one", new(**os.File), true),
+	Entry("an embedded one", new(struct{ *os.File }), true),
+	Entry("an array of them", new([2]*os.File), true),
+	Entry("a map of them", new(map[uint8][]*os.File), true),
+	Entry("in a recursive type", new(pong), true),
+	Entry("in a recursive type, from its other end", new(ping), true),
+	Entry("in an embedded type", new(struct{ unexported }), true),
+	Entry("in an embedded pointer", new(struct{ *unexported }), true),
+	Entry("behind what has none", new(struct {
+		A int
+		B map[string]*struct{ C **os.File }
+		D int
+	}), true),
+)
+
+var _ = DescribeTable("types that cannot travel", func(value any, message string) {
+	for range 2 { // nothing is remembered of them
+		_, err := Check(reflect.TypeOf(value).Elem())
+		g.Expect(err).To(g.MatchError(message))
+	}
+},
+	Entry("a channel", new(chan int), "chan int cannot travel"),
+	Entry("a function, deep within", new(map[string][]*struct{ A struct{ B [1]func() } }),
+		"map[string][]*struct { A struct { B [1]func() } }.A.B is of type func(), which cannot travel"),
+	Entry("a complex number", new(struct{ C complex64 }), "struct { C complex64 }.C is of type complex64, which cannot travel"),
+	Entry("a pointer", new(struct{ P unsafe.Pointer }), "struct { P unsafe.Pointer }.P is of type unsafe.Pointer, which cannot travel"),
+	Entry("an error", new(error), "error is an interface with methods: what is in it cannot be decoded"),
+	Entry("an error in a field", new(struct{ Err error }),
+		"struct { Err error }.Err is of type error, which is an interface with methods: what is in it cannot be decoded"),
+	Entry("a reader", new(io.Reader), "io.Reader is an interface with methods: what is in it cannot be decoded"),
+	Entry("strange keys", new(struct{ M map[float64]int }),
+		"struct { M map[float64]int }.M is of type map[float64]int, which has keys that are neither strings nor integers, nor encode themselves as text"),
+	Entry("keys that cannot be decoded", new(map[halfKey]int),
+		"map[value.halfKey]int has keys that are neither strings nor integers, nor encode themselves as text"),
+	Entry("a file by value", new(struct{ F os.File }), "struct { F os.File }.F is of type os.File, which is an open file by value; a pointer to it can travel"),
+	Entry("an embedded file by value", new(struct{ os.File }), "struct { os.File }.File is of type os.File, which is an open file by value; a pointer to it can travel"),
+	Entry("a mutex", new(struct{ Mu sync.Mutex }),
+		"struct { Mu sync.Mutex }.Mu is of type sync.Mutex, which has no exported fields, nor methods such as MarshalText and UnmarshalText"),
+	Entry("nothing but a mutex", new(Mutex), "value.Mutex has no exported fields, nor methods such as MarshalText and UnmarshalText"),
+	Entry("nothing but itself", new(itselfOnly), "value.itselfOnly has no exported fields, nor methods such as MarshalText and UnmarshalText"),
+	Entry("a buffer", new(*bytes.Buffer), "*bytes.Buffer is of type bytes.Buffer, which has no exported fields, nor methods such as MarshalText and UnmarshalText"),
+	Entry("a listener", new(net.UnixListener), "net.UnixListener has no exported fields, nor methods such as MarshalText and UnmarshalText; send its File()"),
+	Entry("any listener", new(net.Listener), "net.Listener is an interface with methods: what is in it cannot be decoded; send its File()"),
+	Entry("what is deep in a recursive type", new(bad), "value.bad.Bad is of type chan int, which cannot travel"),
+	Entry("what is embedded", new(struct{ bad }), "struct { value.bad }.bad.Bad is of type chan int, which cannot travel"),
+)
+
+var _ = Describe("the hash of types", func() {
+
+	It("is the same in whatever order they are looked at", func() {
+		codecs.Clear()
+		one := Hash(reflect.TypeFor[ping](), reflect.TypeFor[mixed]())
+		codecs.Clear()
+		_, _ = Check(reflect.TypeFor[mixed]())
+		_, _ = Check(reflect.TypeFor[pong]())
+		g.Expect(Hash(reflect.TypeFor[ping](), reflect.TypeFor[mixed]())).To(g.Equal(one))
+	})
+
+	It("is another one for other types", func() {
+		seen := map[uint64]reflect.Type{}
+		for _, t := range append([]reflect.Type{
+			reflect.TypeFor[struct{ A, B int }](), reflect.TypeFor[struct{ B, A int }](), reflect.TypeFor[struct{ A int }](), reflect.TypeFor[map[string]int](),
+			reflect.TypeFor[struct {
+				A int `json:"-"`
+				B int
+			}](),
+			reflect.TypeFor[json.Marshaler](),
+		}, ordinary...) {
+			h := Hash(t)
+			g.Expect(seen).NotTo(g.HaveKey(h), "%s", t)
+			seen[h] = t
+		}
+		g.Expect(Hash(reflect.TypeFor[int](), reflect.TypeFor[string]())).NotTo(g.Equal(Hash(reflect.TypeFor[string](), reflect.TypeFor[int]())))
+		g.Expect(Hash()).NotTo(g.Equal(Hash(reflect.TypeFor[int]())))
+	})
+
+	It("is another one where a type of the same name has changed", func() {
+		before := func() reflect.Type { type t struct{ A int32 }; return reflect.TypeFor[t]() }()
+		after := func() reflect.Type { type t struct{ A uint32 }; return reflect.TypeFor[t]() }()
+		renamed := func() reflect.Type { type t struct{ B int32 }; return reflect.TypeFor[t]() }()
+		g.Expect(Hash(before)).NotTo(g.Equal(Hash(after)))
+		g.Expect(Hash(before)).NotTo(g.Equal(Hash(renamed)))
+	})
+
+})

@@ -1,0 +1,102 @@
+// Package value encodes the values that functions and their callers exchange. Both are the same program, so
+// both know the type of each value, and the encoding holds neither types nor names: only what is in the value,
+// in the order of its type. All functions are safe for concurrent use.
+//
+// A [codec] is what has to be known of a type. From it follows what of a value travels, how, and what never can:
+//
+//	number            its memory, and so an array of numbers
+//	bool              0 or 1
+//	string            length, bytes
+//	slice             0: nil; or length + 1, elements
+//	map               0: nil; or number of entries + 1, for each its key and its element
+//	pointer           0: nil; or 1, what it points to
+//	open file         0: nil; or 1, its name as a string; it is the next one of the descriptors
+//	array, struct     elements, fields
+//	interface         0: nil; or the number of a type (see dynamics), a value of that type
+//	encodes itself    0: nil slice or map; or length + 1, bytes
+//
+// Lengths, numbers of something, 0 and 1 are as [binary.PutUvarint] writes them. Each value takes a byte at least, also one without memory.
+package value
+
+import (
+	"hash/fnv"
+	"os"
+	"reflect"
+)
+
+// Large is how many bytes a string or a []byte has at least whose memory is used as it is.
+const Large = 16 << 10
+
+// Check tells whether values of a type may hold open files. Its error is why they can never travel, and names the
+// field that is to blame.
+func Check(t reflect.Type) (files bool, err error) {
+	s := survey{seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
+	err = s.of(t, t.String())
+	return s.files, err
+}
+
+// Hash returns a number that is another one, in all likelihood, for types whose values are encoded in another way: so two programs
+// that should be the same, and are not, do not misunderstand each other.
+func Hash(types ...reflect.Type) uint64 {
+	s := survey{seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
+	for _, t := range types {
+		_ = s.of(t, "") // such as can never travel have been refused before
+	}
+	return s.hash.Sum64()
+}
+
+// Encode encodes the value that pointer points to. It appends the encoding to the last of the parts, of which there must be one, and adds
+// more: one after the other, they are the encoding. The files are the open files in the value, in the order in which
+// the decoder needs them; they still belong to the caller.
+//
+// Parts of [Large] bytes or more may be the memory of strings and slices in the value. So they must not be written
+// to, and the value must not be changed while they are in use.
+//
+// An error says why the value cannot travel. A panic is that of a method by which a type encodes itself.
+func Encode(parts [][]byte, pointer any) (encoded [][]byte, files []*os.File, err error) {
+	last := len(parts) - 1
+	x := coder{parts: parts[:last], b: parts[last]}
+	x.all(reflect.ValueOf(pointer).Elem())
+	return append(x.parts, x.b), x.files, x.err
+}
+
+// Files returns the open files in the value that pointer points to.
+func Files(pointer any) []*os.File {
+	x := coder{only: true}
+	x.all(reflect.ValueOf(pointer).Elem()) // what cannot be encoded has the files that were found so far
+	return x.files
+}
+
+// Decode decodes b into what pointer points to, whatever that has held before. The descriptors are those of the files that
+// [Encode] has returned. They belong to Decode, which makes open files of them, with the names that they had. After an
+// error, or a panic of a method by which a type decodes itself, all of them are closed, and the value is zero.
+//
+// Strings and slices of [Large] bytes or more may share the memory of b, which must not be changed then. The memory for a value is in
+// proportion to b, whatever it says: see [maxRatio].
+func Decode(b []byte, descriptors []int, pointer any) error {
+	v := reflect.ValueOf(pointer).Elem()
+	v.SetZero()
+	x := coder{decodes: true, b: b, size: len(b), memory: maxRatio*uint64(len(b)) + someMore, descriptors: descriptors}
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		for _, fd := range x.descriptors {
+			x.files = append(x.files, os.NewFile(uintptr(fd), ""))
+		}
+		for _, f := range x.files {
+			_ = f.Close()
+		}
+		v.SetZero()
+	}()
+	x.all(v)
+	switch {
+	case len(x.b) > 0:
+		x.fail(errBytes)
+	case len(x.descriptors) > 0:
+		x.fail(errFiles)
+	}
+	done = x.err == nil
+	return x.err
+}
