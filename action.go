@@ -24,14 +24,15 @@ type ReexecAction struct {
 	Result      interface{} // pointer to where the action's answer goes; see [Result]
 	Environment []string    // in addition to the parent's; see [Environment]
 
-	targets     []birth.Target  // whose namespaces are joined before those of Namespaces
-	grace       *time.Duration  // how long a child may linger, nil: defaultGrace
-	stderr      io.Writer       // where the child's stderr goes, nil: is a failure
-	tune        func(*exec.Cmd) // last word on the child, may be nil
-	unshared    []string        // types of new namespaces
-	sealed      bool            // the child runs from a sealed copy of the program
-	preserve    bool            // the child keeps its IDs in a user namespace
-	concurrency int             // how many calls a worker serves at a time, 0: the option was not used
+	targets     []birth.Target    // whose namespaces are joined before those of Namespaces
+	grace       *time.Duration    // how long a child may linger, nil: defaultGrace
+	stderr      io.Writer         // where the child's stderr goes, nil: is a failure
+	stdout      io.Writer         // where stdout of a function goes, nil: to the parent's
+	tune        []func(*exec.Cmd) // last words on the child
+	unshared    []string          // types of new namespaces
+	sealed      bool              // the child runs from a sealed copy of the program
+	preserve    bool              // the child keeps its IDs in a user namespace
+	concurrency int               // how many calls a worker serves at a time, 0: the option was not used
 }
 
 // NewReexecAction returns the named action with these options. It panics if an
@@ -103,7 +104,7 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 		if err := json.NewEncoder(&param).Encode(a.Param); err != nil {
 			return run.unsent(err)
 		}
-		spec.Input = param.Bytes()
+		spec.Input = [][]byte{param.Bytes()}
 	}
 	p, outcome, err := process.Start(ctx, spec)
 	switch {
@@ -114,7 +115,7 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 		return run.cannotStart(err)
 	}
 	defer p.Close() // which ends the child, should decoding panic
-	p.OnEnd(ctx, func() { p.Abort(context.Cause(ctx)) })
+	p.OnEnd(ctx, func() { p.Leave(context.Cause(ctx)) })
 
 	sent := p.Send()
 	run.excerpt, run.decode = p.Decode(a.Result)
@@ -128,14 +129,22 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 
 // mustMakeSense panics where an option is a programming mistake.
 func (a *ReexecAction) mustMakeSense() {
-	if a.concurrency != 0 {
-		panic("gons/reexec: ReexecAction.Run: option Concurrency is for Func.Start only")
+	a.mustNotBeConcurrent()
+	if a.stdout != nil {
+		panic("gons/reexec: ReexecAction.Run: option Stdout is for functions only, stdout of an action is its answer")
 	}
 	if a.Result == nil {
 		return
 	}
 	if v := reflect.ValueOf(a.Result); v.Kind() != reflect.Pointer || v.IsNil() {
 		panic(fmt.Sprintf("gons/reexec: ReexecAction.Run: option Result needs a pointer that is not nil, but got a %T", a.Result))
+	}
+}
+
+// mustNotBeConcurrent panics if a single call is to be several.
+func (a *ReexecAction) mustNotBeConcurrent() {
+	if a.concurrency != 0 {
+		panic("gons/reexec: ReexecAction.Run: option Concurrency is for Func.Start only")
 	}
 }
 
@@ -149,6 +158,7 @@ func (a *ReexecAction) spec() process.Spec {
 		Unshare: a.unshared,
 		Sealed:  a.sealed,
 		Stderr:  a.stderr,
+		Stdout:  a.stdout,
 		Grace:   defaultGrace,
 	}
 	for _, ns := range a.Namespaces {

@@ -8,9 +8,9 @@ import (
 	"syscall"
 
 	"example.com/gons/reexec/internal/birth"
-	"example.com/gons/reexec/internal/conversation"
-	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/call"
 	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/sys"
 )
 
 // facts are what is known of a run that has failed, or may have. Method explain makes an
@@ -30,9 +30,14 @@ type facts struct {
 	decode  error  // why the answer could not be decoded
 	excerpt string // of that answer
 
-	reply   error  // of a function: the error that it answered
-	refusal string // why the child did not serve it
-	fault   error  // why the child's words made no sense
+	reply    error  // of a function: the error that it answered
+	lastWord string // why the child has ended, as it says
+	refused  bool   // it did not serve the function
+	fault    error  // why the child's words made no sense
+
+	notBegun bool   // the function has certainly not begun
+	unread   bool   // since the child had not read its parameter
+	stack    []byte // where the child's goroutines were when it was killed
 }
 
 var (
@@ -52,12 +57,11 @@ func (f facts) explain() error {
 	if status != nil {
 		ends = ", " + status.Error()
 	}
-	var join *birth.JoinError
-	switch {
-	case errors.As(f.unborn, &join):
+	switch join := f.joinError(); {
+	case join != nil:
 		return f.joinFailure(join)
 	case killed != nil:
-		return f.failure("child was killed, reason: "+killed.Error(), killed, f.reply, f.Status)
+		return f.failure("child was killed, reason: "+killed.Error()+f.inWhichState(), killed, f.reply, f.Status)
 	case f.cancelled != nil: // the function has returned in time
 		return f.failure("call was cancelled, reason: "+f.cancelled.Error(), f.cancelled, f.reply, status)
 	case f.unborn != nil:
@@ -76,39 +80,60 @@ func (f facts) explain() error {
 		return f.reply
 	case f.decode != nil:
 		return f.failure("cannot decode child result, reason: "+f.decode.Error(), f.decode)
-	case f.refusal != "":
-		return f.failure(f.refusal, errRefused, status)
+	case f.refused:
+		return f.failure(f.lastWord, errRefused, status)
+	case f.lastWord != "":
+		return f.failure(f.lastWord, errLost, status)
 	case f.fault != nil:
 		return f.failure("cannot understand child: "+f.fault.Error(), f.fault, status)
 	case f.function && !f.answered:
-		return f.failure(fmt.Sprintf("%v, reason: %v%s", errLost, f.exit(), f.quoted()), errLost, f.exit())
+		return f.failure(fmt.Sprintf("%v, reason: %v%s%s", errLost, f.exit(), f.inWhichState(), f.quoted()), errLost, f.exit())
 
 	case status != nil:
 		return f.failure("child failed, reason: "+status.Error(), status)
 	case f.Relay != nil:
-		return f.failure("cannot pass on stderr of child, reason: "+f.Relay.Error(), f.Relay)
+		return f.failure(f.Relay.Error(), f.Relay)
 	}
 	return nil
 }
 
+// joinError is why the child could not join a namespace, if so.
+func (f facts) joinError() (join *birth.JoinError) {
+	if f.unborn != nil {
+		errors.As(f.unborn, &join)
+	}
+	return join
+}
+
 // whyKilled is why the child was killed, if that is a failure: one that only lingered was
-// done. Where a context's end cut the wait for its descendants short, there was nobody left to be
+// done. Where a context's end cut the wait for its descendants short, there was nothing left to be
 // killed.
 func (f facts) whyKilled() error {
-	waited := f.Cut == nil || f.Cut == process.ErrLingers || f.Cut == conversation.ErrClosed
+	waited := f.Left == nil || f.Left == process.ErrLingers || f.Left == call.ErrClosed
 	switch {
 	case f.Killed == process.ErrLingers:
 		return nil
 	case f.Killed == nil && !waited && errors.Is(f.decode, process.ErrHeld):
-		return f.Cut
+		return f.Left
 	}
 	return f.Killed
+}
+
+// inWhichState tells more of a child that was killed, or has ended.
+func (f facts) inWhichState() (state string) {
+	if f.unread {
+		state = " (it had not begun its function)"
+	}
+	if f.Killed != nil && f.Status == process.ErrStuck {
+		state += ", and does not end"
+	}
+	return state
 }
 
 // badStatus is the child's status, if that is a failure. It is none if the status is our own
 // doing, or unknown, and the answer is there.
 func (f facts) badStatus() error {
-	ours := f.Killed == process.ErrLingers && process.EndedByKill(f.Status)
+	ours := f.Killed == process.ErrLingers && (f.Status == process.ErrStuck || sys.EndedBy(f.State) == syscall.SIGKILL)
 	unknown := (f.function || f.result && !f.spoke) && errors.Is(f.Status, syscall.ECHILD)
 	if f.answered && (ours || unknown) {
 		return nil
@@ -162,9 +187,9 @@ func (f facts) joinFailure(join *birth.JoinError) error {
 // unanswered is the error of a child that was not started, or that has ended without being where it
 // should be, and of a call that was not answered.
 func (f facts) unanswered(err error) error {
-	var end *conversation.End
-	var unsent *conversation.UnsentError
-	var cancelled *conversation.Cancelled
+	var end *call.End
+	var unsent *call.UnsentError
+	var cancelled *call.Cancelled
 	switch {
 	case errors.As(err, &end):
 		return f.ended(end)
@@ -173,53 +198,61 @@ func (f facts) unanswered(err error) error {
 	case errors.As(err, &cancelled) && cancelled.Begun:
 		return f.failure("call was cancelled, reason: "+cancelled.Cause.Error(), cancelled.Cause)
 	case errors.As(err, &cancelled):
+		f.notBegun = true
 		return f.failure("call was not started, reason: "+cancelled.Cause.Error(), cancelled.Cause)
-	case err == conversation.ErrClosed:
+	case err == call.ErrClosed:
+		f.notBegun = true
 		return f.failure(err.Error(), err)
 	}
 	return f.cannotStart(err)
 }
 
 // ended is the error of a child that has ended.
-func (f facts) ended(end *conversation.End) error {
+func (f facts) ended(end *call.End) error {
 	f.Outcome, f.unborn, f.fault, f.cancelled = end.Outcome, end.Unborn, end.Fault, end.Cancelled
+	f.notBegun, f.unread, f.stack = end.NotBegun, end.Unread, end.Stack
 	if f.answered {
 		f.fault = nil
 	}
-	if end.Word.Kind == frame.Refusal {
-		f.refusal = text(end.Word)
+	if end.Word != nil && end.Word.Kind() != call.Panicked {
+		f.lastWord = text(end.Word)
+		f.refused = end.Word.Kind() == call.Refused
+		f.notBegun = f.notBegun || f.refused
 	}
 	return f.explain()
 }
 
-// hear notes what a child has answered to a call.
-func (f *facts) hear(answer frame.Frame, result any) {
-	defer answer.CloseFiles()
+// hear notes what a child has answered to a call. A result is decoded into what result points to.
+func (f *facts) hear(answer *call.Answer, result any) {
+	defer answer.Close()
 	f.answered = true
-	switch answer.Kind {
-	case frame.Result:
-		f.decode = answer.Decode(result)
-	case frame.Failed:
-		f.reply = newFuncError(f.name, answer)
-	case frame.Panicked:
+	switch answer.Kind() {
+	case call.Result:
+		if result != nil {
+			f.decode = answer.Decode(result)
+		}
+	case call.Failed:
+		f.reply = newFuncError(f.name, failureOf(answer))
+	case call.Panicked:
 		f.reply = newPanicError(f.name, answer)
 	default:
 		failure := failureOf(answer)
+		f.notBegun = answer.Kind() == call.Unread
 		f.reply = f.failure(failure.Message, append([]error{errors.New(failure.Message)}, failure.Causes()...)...)
 	}
 }
 
 // failureOf returns what has travelled of an error.
-func failureOf(answer frame.Frame) (failure frame.Failure) {
+func failureOf(answer *call.Answer) (failure call.Failure) {
 	if err := answer.Decode(&failure); err != nil {
 		failure.Message = "an error that cannot be understood: " + err.Error()
 	}
 	return failure
 }
 
-// text is what a frame says.
-func text(f frame.Frame) (text string) {
-	if err := f.Decode(&text); err != nil {
+// text is what an answer says.
+func text(answer *call.Answer) (text string) {
+	if err := answer.Decode(&text); err != nil {
 		return "what the child says cannot be understood: " + err.Error()
 	}
 	return text

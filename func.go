@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"reflect"
 
-	"example.com/gons/reexec/internal/conversation"
-	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/call"
 	"example.com/gons/reexec/internal/process"
-	"example.com/gons/reexec/internal/serve"
 	"example.com/gons/reexec/internal/value"
 )
 
@@ -55,12 +53,9 @@ type Func[P, R any] struct {
 // A shape is what is known of a registered function or stream beside its types.
 type shape struct {
 	name    string
-	context bool // it obeys its context
-	files   bool // its parameter may hold open files
-	opens   bool // its answers may
-	stream  bool // it answers with events, too
-
-	types uint64 // the hash of its types, which parent and child have in common if they are the same program
+	context bool  // it obeys its context
+	stream  bool  // it answers with events, too
+	hash    int64 // of its types, which parent and child have in common if they are the same program
 }
 
 // facts are what is known of each run of the function.
@@ -87,9 +82,13 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 }
 
 // RegisterFuncContext is [RegisterFunc] for a function that obeys its context. The
-// context ends when that of the call does, with the same Err and the text of its cause, or
-// when the parent ends. Then the function has the grace period (see [GracePeriod]) to
-// return. It also knows the deadline of the caller's context, but no values.
+// context has the deadline of the caller's, and ends then by itself. It also ends when the caller's is cancelled, with the text
+// of its cause, and when the parent ends. Then the function has the grace period (see [GracePeriod]) to
+// return. Values of the caller's context do not travel.
+//
+// SIGINT, SIGTERM and SIGHUP, as of a terminal or a service manager, do not end such a function before its parent has
+// had the grace period to cancel the call. Without a decision the child then ends by the signal, even if the function
+// catches it.
 func RegisterFuncContext[P, R any](name string, fn func(ctx context.Context, param P) (R, error)) Func[P, R] {
 	s := shape{name: name, context: true}
 	return Func[P, R]{register[P, R](s, fn != nil, func(ctx context.Context, param P, _ func(any) bool) (any, error) {
@@ -99,35 +98,37 @@ func RegisterFuncContext[P, R any](name string, fn func(ctx context.Context, par
 }
 
 // register registers the action of a function, if there is one, with parameters of type P and answers
-// of type A.
-func register[P, A any](s shape, exists bool, call func(ctx context.Context, param P, emit func(any) bool) (any, error)) shape {
+// of type A. What run returns, and gives to emit, is a pointer to an answer.
+func register[P, A any](s shape, exists bool, run func(ctx context.Context, param P, emit func(any) bool) (any, error)) shape {
 	if !exists {
 		Register(s.name, nil) // panics
 	}
 	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
 		param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
-		s.files, s.opens = s.mustTravel("parameter", param), s.mustTravel("answer", answer)
-		s.types = value.Hash(param, answer)
+		s.mustTravel("parameter", param)
+		s.mustTravel("answer", answer)
+		s.hash = int64(value.Hash(param, answer))
 	}
-	function := serve.Function{Name: s.name, Context: s.context, Files: s.opens, Types: s.types}
-	function.Call = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
-		var param P
-		if err := decode(&param); err != nil {
-			return nil, err
-		}
-		return call(ctx, param, emit)
-	}
-	Register(s.name, func() { serve.Serve(order, function) })
+	Register(s.name, func() {
+		call.Serve(order, call.Function{
+			Name: s.name, Context: s.context, Hash: s.hash,
+			Call: func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
+				var param P
+				if err := decode(&param); err != nil {
+					return nil, err
+				}
+				return run(ctx, param, emit)
+			},
+		})
+	})
 	return s
 }
 
-// mustTravel tells whether values of a type may hold open files.
-func (s shape) mustTravel(what string, t reflect.Type) (files bool) {
-	files, err := value.Check(t)
-	if err != nil {
+// mustTravel panics if values of a type can never travel.
+func (s shape) mustTravel(what string, t reflect.Type) {
+	if _, err := value.Check(t); err != nil {
 		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", s.name, what, err))
 	}
-	return files
 }
 
 // Call runs the function in a child of its own, and returns its result once that child
@@ -141,9 +142,10 @@ func (s shape) mustTravel(what string, t reflect.Type) (files bool) {
 // chain), or a child that has ended without an answer. With an error the result is the
 // zero value.
 //
-// When ctx is done, the error wraps [context.Cause](ctx), and the child is killed. Only a
-// function of [RegisterFuncContext] first has the grace period to return; if it returns an
-// error, that is wrapped, too.
+// When ctx is done, the error wraps [context.Cause](ctx), and the child is killed, unless the answer has arrived
+// by then. Only a function of [RegisterFuncContext] first has the grace period to return; if it returns an
+// error, that is wrapped, too. The [*ActionError] tells where the goroutines of a killed child were. A child that the kernel does
+// not end, as one that waits for a file system that does not answer, is given up: the error says so.
 //
 // The child inherits what children inherit, also the namespaces of the calling thread if
 // the caller has locked itself to one ([runtime.LockOSThread]). A child that lingers after
@@ -153,17 +155,28 @@ func (s shape) mustTravel(what string, t reflect.Type) (files bool) {
 // Call panics if [CheckAction] has not been called, in a child, if ctx is nil, if f is the
 // zero Func, and if there is a [Param], a [Result] or a [Concurrency] among the options.
 func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOption) (result R, err error) {
-	talk, call, err := f.alone(ctx, &param, options)
+	once, err := f.once(ctx, &param, options)
 	if err != nil {
 		return result, err
 	}
-	defer talk.Kill(call, errDecoder) // should decoding panic
+	finished := false
+	defer func() {
+		if !finished { // decoding has panicked
+			once.Kill(errDecoder)
+		}
+	}()
 	run := f.facts()
-	if answer, err := talk.Next(call); err == nil {
+	answer, err := once.Next()
+	if err == nil {
 		run.hear(answer, &result)
 	}
-	if err := run.ended(talk.Finish()); err != nil {
-		f.discard(&result)
+	end := once.Finish()
+	finished = true
+	if unsent := (*call.UnsentError)(nil); errors.As(err, &unsent) {
+		return result, run.unsent(unsent.Err)
+	}
+	if err := run.ended(end); err != nil {
+		discard(&result)
 		return *new(R), err
 	}
 	return result, nil
@@ -172,25 +185,30 @@ func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOp
 // errDecoder is why a child is killed whose result made the parent's decoder panic.
 var errDecoder = errors.New("decoder of the result panicked")
 
-// alone starts a child for a single call, with a pointer to its parameter.
-func (s shape) alone(ctx context.Context, param any, options []ReexecActionOption) (*conversation.Conversation, *conversation.Call, error) {
+// once starts a child for a single call, whose parameter pointer points to.
+func (s shape) once(ctx context.Context, pointer any, options []ReexecActionOption) (*call.Once, error) {
 	a := s.action(ctx, options)
-	a.mustMakeSense()
+	a.mustNotBeConcurrent()
 	run := s.facts()
 	if ctx.Err() != nil {
-		return nil, nil, run.notStarted(context.Cause(ctx))
+		return nil, run.notStarted(context.Cause(ctx))
 	}
-	spec := conversation.Spec{Spec: a.spec(), Context: s.context, Files: s.files, Types: s.types}
+	param, err := call.NewParam(ctx, pointer)
+	if err != nil {
+		return nil, run.unanswered(err)
+	}
+	once, err := call.Begin(ctx, s.spec(a), param)
+	if err != nil {
+		return nil, run.unanswered(err)
+	}
+	return once, nil
+}
+
+// spec returns what the child of a function is to be.
+func (s shape) spec(a *ReexecAction) call.Spec {
+	spec := call.Spec{Spec: a.spec(), Context: s.context, Stream: s.stream, Hash: s.hash}
 	spec.Roams = s.stream // a loop may go on in another goroutine, see iter.Pull
-	encoded, err := spec.NewParam(ctx, param)
-	if err != nil {
-		return nil, nil, run.unsent(err)
-	}
-	talk, call, err := conversation.Alone(ctx, spec, encoded)
-	if err != nil {
-		return nil, nil, run.unanswered(err)
-	}
-	return talk, call, nil
+	return spec
 }
 
 // action returns the action that serves a function, whose options must make sense.
@@ -212,9 +230,9 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 	return a
 }
 
-// discard closes the files of the result that a pointer points to, and that nobody receives.
-func (s shape) discard(result any) {
-	if s.opens {
-		frame.CloseFiles(value.Files(result))
+// discard closes the open files of a result, given by a pointer, that has no receiver.
+func discard(result any) {
+	for _, f := range value.Files(result) {
+		_ = f.Close()
 	}
 }

@@ -122,9 +122,16 @@ func Stderr(w io.Writer) ReexecActionOption {
 	return func(a *ReexecAction) { a.stderr = w }
 }
 
+// Stdout sends what the child of a function prints to stdout on to w as it comes. Without it, or if w is nil, that is the
+// parent's stdout. When [Worker.Call] returns, w has all that was printed before. All else is as for [Stderr]; an error of w is
+// that of the call. Stdout of an action is its answer, so there the option panics.
+func Stdout(w io.Writer) ReexecActionOption {
+	return func(a *ReexecAction) { a.stdout = w }
+}
+
 // Cmd lets tune change the command that starts the child: its working directory,
 // credentials, a cgroup, Pdeathsig, ExtraFiles, or namespaces with ID mappings that
-// [Unshare] does not offer.
+// [Unshare] does not offer. Several such options add up, in their order. If they set Dir, that is the child's PWD, too.
 //
 // Stdin, Stdout and Stderr of the command belong to the run and are set afterwards.
 // ExtraFiles are numbered from 3 as always; those that the run itself needs follow. New
@@ -141,7 +148,11 @@ func Stderr(w io.Writer) ReexecActionOption {
 // the child of a worker, started by a goroutine that is locked to a thread itself
 // ([runtime.LockOSThread]), depends on that goroutine's thread.
 func Cmd(tune func(*exec.Cmd)) ReexecActionOption {
-	return func(a *ReexecAction) { a.tune = tune }
+	return func(a *ReexecAction) {
+		if tune != nil {
+			a.tune = append(slices.Clip(a.tune), tune)
+		}
+	}
 }
 
 // Sealed has the child run from a sealed copy of the program in memory, so that no

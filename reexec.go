@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 
 	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/call"
 	"example.com/gons/reexec/internal/orders"
-	"example.com/gons/reexec/internal/serve"
 	"example.com/gons/reexec/internal/testsupport"
 )
 
@@ -87,7 +87,7 @@ func RunAction() (action bool) {
 func pending() (Action, error) {
 	action, err := findAction()
 	if err != nil {
-		serve.Refuse(order, err.Error()+" (functions are registered before CheckAction: in package-level variables, or in init functions)")
+		call.Refuse(order, err.Error()+" (functions are registered before CheckAction: in package-level variables, or in init functions)")
 	}
 	return action, err
 }

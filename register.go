@@ -2,7 +2,10 @@ package reexec
 
 import (
 	"fmt"
+	"slices"
 	"sync"
+
+	"example.com/gons/reexec/internal/call"
 )
 
 // Action is a function that a child runs and that talks to its parent by standard streams;
@@ -38,4 +41,20 @@ func registered(name string) (action Action, ok bool) {
 		return a.(Action), true
 	}
 	return nil, false
+}
+
+// RegisterErrors has errors of the program travel: where one of them is in the chain of an error that a function returns,
+// [errors.Is] finds it in the [*FuncError], too. Many errors travel without; see [FuncError.Unwrap].
+//
+//	var ErrBusy = errors.New("busy")
+//
+//	func init() { reexec.RegisterErrors(ErrBusy) }
+//
+// It is for init functions and package-level variables, since parent and child must register the same errors in the same order.
+// It panics if one of them is nil.
+func RegisterErrors(errs ...error) {
+	if slices.Contains(errs, nil) {
+		panic("gons/reexec: RegisterErrors: nil error")
+	}
+	call.RegisterErrors(errs)
 }

@@ -2,9 +2,10 @@ package reexec
 
 import (
 	"context"
+	"errors"
 	"iter"
 
-	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/call"
 )
 
 // A Stream is a function that runs in a child, in other namespaces, and tells its caller
@@ -34,15 +35,14 @@ type Stream[P, E any] struct {
 // in it are closed. The caller may not have it yet: the function may be as far ahead as a pipe
 // holds, thousands of small events, and yield blocks while the pipe is full. If yield returns
 // false, no more events are wanted, and the function should return: its context has ended, or
-// the event could not be sent. After a break that may be at a later event than the last one that
-// the caller has seen. Only one goroutine at a time may call yield.
+// the event could not be sent. The caller may have left its loop several events before. Only one goroutine at a time may call yield.
 //
 // The function obeys its context, as one of [RegisterFuncContext] does: one that waits
 // for something has to return when ctx is done.
 func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P, yield func(E) bool) error) Stream[P, E] {
 	s := shape{name: name, context: true, stream: true}
 	return Stream[P, E]{register[P, E](s, fn != nil, func(ctx context.Context, param P, emit func(any) bool) (any, error) {
-		return &struct{}{}, fn(ctx, param, func(event E) bool { return emit(&event) })
+		return nil, fn(ctx, param, func(event E) bool { return emit(&event) })
 	})}
 }
 
@@ -60,13 +60,13 @@ func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P,
 // slow loop slows the function down, once the pipe is full.
 //
 // An error is the last pair, with the zero event. Errors are those of [Func.Call]; the end
-// of ctx is one, too, and wraps [context.Cause](ctx). Breaking out of the loop is none: it
+// of ctx is one, too, and wraps [context.Cause](ctx): it is the next pair, and events that have not been read are dropped. Breaking out of the loop is none: it
 // ends the function's context, and the child has the grace period (see [GracePeriod]) to
 // end.
 //
 // Call panics where [Func.Call] does, and does so before the loop.
 func (s Stream[P, E]) Call(ctx context.Context, param P, options ...ReexecActionOption) iter.Seq2[E, error] {
-	s.action(ctx, options).mustMakeSense()
+	s.action(ctx, options).mustNotBeConcurrent()
 	return func(yield func(E, error) bool) {
 		if err := s.each(ctx, param, options, func(event E) bool { return yield(event, nil) }); err != nil {
 			yield(*new(E), err)
@@ -76,41 +76,45 @@ func (s Stream[P, E]) Call(ctx context.Context, param P, options ...ReexecAction
 
 // each gives each event to yield, until that returns false; then the error does not matter.
 func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionOption, yield func(E) bool) error {
-	talk, call, err := s.alone(ctx, &param, options)
+	once, err := s.once(ctx, &param, options)
 	if err != nil {
 		return err
 	}
-	defer talk.Kill(call, errDecoder) // should the loop, or decoding, panic
-	run, wanted := s.facts(), true
-	var undecoded error
-	var event E
-	for {
-		answer, err := talk.Next(call)
+	finished := false
+	defer func() {
+		if !finished { // the loop, or decoding, has panicked
+			once.Kill(errDecoder)
+		}
+	}()
+	run := s.facts()
+	undecoded, broken, unsent := error(nil), false, error(nil)
+	for !broken {
+		answer, err := once.Next()
 		if err != nil {
+			unsent = err
 			break
 		}
-		if answer.Kind != frame.Event {
-			run.hear(answer, new(struct{}))
+		if answer.Kind() != call.Event {
+			run.hear(answer, nil)
 			break
 		}
-		if !wanted {
-			answer.CloseFiles()
-			continue
-		}
-		event = *new(E)
-		if undecoded = answer.Decode(&event); undecoded != nil || !yield(event) {
-			wanted = false
-			talk.Cancel(call)
-		}
+		var event E
+		undecoded = answer.Decode(&event)
+		broken = undecoded != nil || !yield(event)
 	}
-	end := talk.Finish()
+	if broken {
+		once.Break()
+	}
+	end := once.Finish()
+	finished = true
 	switch {
-	case undecoded != nil && end.Cancelled == nil: // which is why the child was told to end
-		run = s.facts()
-		run.Stderr, run.decode = end.Stderr, undecoded
+	case undecoded != nil && end.Cancelled == nil:
+		run.Stderr, run.decode, run.answered = end.Stderr, undecoded, true
 		return run.explain()
-	case !wanted && undecoded == nil:
+	case broken && undecoded == nil:
 		return nil
+	case errors.As(unsent, new(*call.UnsentError)):
+		return run.unanswered(unsent)
 	}
 	return run.ended(end)
 }

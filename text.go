@@ -11,16 +11,19 @@ import (
 
 // notStarted is the error of a context that is done before there is a child.
 func (f facts) notStarted(cause error) error {
+	f.notBegun = true
 	return f.failure("child was not started, reason: "+cause.Error(), cause)
 }
 
 // unsent is the error of a parameter that cannot be sent.
 func (f facts) unsent(cause error) error {
+	f.notBegun = true
 	return f.failure("cannot send parameter to child, reason: "+cause.Error(), cause)
 }
 
 // cannotStart is the error of a child that cannot be started.
 func (f facts) cannotStart(cause error) error {
+	f.notBegun = true
 	return f.failure("cannot start child, reason: "+cause.Error(), public(cause))
 }
 
@@ -39,7 +42,7 @@ func (f facts) bare(text string, causes ...error) error {
 	if len(causes) > 1 || oneLine(err.Error()) != err.Error() {
 		err = causeList(causes)
 	}
-	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, text: oneLine(text)}
+	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, Stack: f.stack, text: oneLine(text), notStarted: f.notBegun}
 }
 
 // A causeList is several errors, or one of several lines, in one line.
@@ -57,18 +60,23 @@ func (l causeList) Unwrap() []error { return l }
 
 // oneLine makes one line of a text, without anything that a terminal would obey: a text
 // may be a child's.
-func oneLine(text string) string {
-	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
+func oneLine(text string) string { return printable(text, "") }
+
+// printable returns a text in which all is quoted that is neither printable nor kept. A newline that is not kept is a
+// space.
+func printable(text, kept string) string {
+	isPlain := func(r rune) bool { return r != utf8.RuneError && unicode.IsPrint(r) || strings.ContainsRune(kept, r) }
+	if strings.IndexFunc(text, func(r rune) bool { return !isPlain(r) }) < 0 {
 		return text
 	}
 	var line strings.Builder
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
 		switch {
+		case isPlain(r) || r == utf8.RuneError && size > 1:
+			line.WriteString(text[:size])
 		case r == '\n':
 			line.WriteByte(' ')
-		case unicode.IsPrint(r) && (r != utf8.RuneError || size > 1):
-			line.WriteRune(r)
 		default:
 			quoted := strconv.Quote(text[:size])
 			line.WriteString(quoted[1 : len(quoted)-1])

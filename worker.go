@@ -3,31 +3,29 @@ package reexec
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 
-	"example.com/gons/reexec/internal/conversation"
-	"example.com/gons/reexec/internal/frame"
+	"example.com/gons/reexec/internal/call"
 	"example.com/gons/reexec/internal/process"
 )
 
 // A Worker is a child that serves many calls of a function, in the same namespaces, and
 // so spares each of them the start of a process. [Func.Start] makes one. A Worker is safe
-// for concurrent use; it serves one call at a time or, with [Concurrency], several.
+// for concurrent use; it serves one call at a time or, with [Concurrency], several. Each call
+// runs in a goroutine of its own, so a thread that it locks and changes ends with it ([runtime.LockOSThread]).
 //
 // A worker is gone after a panic of its function, after the end of its child, and after a
 // call that was cancelled while it was being served, unless its function obeys its
 // context; see [RegisterFuncContext]. Every later call returns why, and another Start makes
 // a new one.
 //
-// A worker ends by itself when its parent ends. Calls that are being served then have the
+// A worker that serves no call outlasts SIGINT, SIGTERM and SIGHUP, as of a terminal or a service manager. It
+// ends by itself when its parent ends. Calls that are being served then have the
 // grace period.
 type Worker[P, R any] struct {
-	shape shape
-	spec  conversation.Spec
-	talk  *conversation.Conversation
-	told  atomic.Bool // a call has returned why the worker is gone
-	close func() error
+	shape  shape
+	worker *call.Worker
+	told   atomic.Bool // a call has returned why the worker is gone
 }
 
 // Start starts a child that serves any number of calls until ctx is done: ctx bounds the
@@ -47,25 +45,21 @@ type Worker[P, R any] struct {
 // Errors and panics are those of [Func.Call], except that [Concurrency] is allowed.
 func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*Worker[P, R], error) {
 	a := f.action(ctx, options)
-	concurrency := max(a.concurrency, 1)
 	run := f.facts()
 	if ctx.Err() != nil {
 		return nil, run.notStarted(context.Cause(ctx))
 	}
-	w := &Worker[P, R]{shape: f.shape}
-	w.spec = conversation.Spec{Spec: a.spec(), Context: f.context, Files: f.files, Types: f.types}
-	w.spec.Open, w.spec.Ready, w.spec.Roams, w.spec.Concurrency = true, true, true, concurrency
-	talk, err := conversation.Start(ctx, w.spec)
+	spec := f.spec(a)
+	spec.Concurrency = max(a.concurrency, 1)
+	worker, err := call.Start(ctx, spec)
 	if err != nil {
 		return nil, run.unanswered(err)
 	}
-	w.talk = talk
-	w.close = sync.OnceValue(w.end)
-	return w, nil
+	return &Worker[P, R]{shape: f.shape, worker: worker}, nil
 }
 
 func (w *Worker[P, R]) mustBeStarted() {
-	if w == nil || w.talk == nil {
+	if w == nil || w.worker == nil {
 		panic("gons/reexec: Worker: zero Worker, use Func.Start")
 	}
 }
@@ -73,11 +67,11 @@ func (w *Worker[P, R]) mustBeStarted() {
 // Call calls the function in the child, and returns its result. Calls begin in the order
 // in which they come, each as soon as the child is free. The time that they wait counts for ctx.
 //
-// When ctx is done, Call returns an error that wraps [context.Cause](ctx). A call that had
-// not begun then never runs, and the worker is left alone. If it had begun, the child is
-// killed, and the worker gone. Only a function of [RegisterFuncContext] has the grace period
-// to return, for which Call does not wait; if it returns in time, the worker lives on. Where it is
-// gone, the errors of all other calls wrap that cause, too: whether it is one's own, ctx.Err tells.
+// When ctx is done, Call returns an error that wraps [context.Cause](ctx), unless the answer has
+// arrived by then. A call that had not begun never runs, which [ErrNotStarted] tells, and the worker is left alone. If
+// it had begun, the child is killed, and the worker gone. Only a function of [RegisterFuncContext] has the grace period
+// to return, for which Call does not wait; if it returns in time, the worker lives on. If a cancelled call killed the
+// worker, all other calls fail with the same cause. Check ctx.Err to see whether it was yours.
 //
 // Other errors are those of [Func.Call], and [os.ErrClosed] after Close. Call panics if ctx
 // is nil or w is the zero Worker.
@@ -87,33 +81,35 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 		panic("nil Context")
 	}
 	run := w.shape.facts()
-	if err := w.talk.Refuses(ctx); err != nil {
+	if err := w.worker.Refuses(ctx); err != nil {
 		return result, w.explain(err)
 	}
-	encoded, err := w.spec.NewParam(ctx, &param)
+	sent, err := call.NewParam(ctx, &param)
 	if err != nil {
-		return result, run.unsent(err)
+		return result, run.unanswered(err)
 	}
-	answer, err := w.talk.Call(ctx, encoded)
+	answer, err := w.worker.Call(ctx, sent)
 	if err != nil {
 		return result, w.explain(err)
 	}
 	heard := false
 	defer func() {
 		if !heard { // decoding has panicked
-			w.talk.Kill(nil, errDecoder)
+			w.worker.Kill(errDecoder)
 		}
 	}()
-	run.hear(answer, &result)
+	run.hear(&answer, &result)
 	heard = true
-	if answer.Kind == frame.Panicked {
+	if answer.Kind() == call.Panicked {
 		w.told.Store(true)
-		stop := process.OnDone(ctx, func() { w.talk.Kill(nil, context.Cause(ctx)) })
-		_ = w.talk.Finish() // so that nothing is left when Call returns
-		stop()
+		_ = w.worker.DiedIn(ctx, nil) // so that nothing is left when Call returns
 	}
+	if answer.Kind() == call.Failed && ctx.Err() != nil {
+		run.cancelled = context.Cause(ctx) // which the error is likely to be about
+	}
+	run.Relay = answer.Relay
 	if err := run.explain(); err != nil {
-		w.shape.discard(&result)
+		discard(&result)
 		return *new(R), err
 	}
 	return result, nil
@@ -121,7 +117,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 
 // explain returns the error of a call that was not answered.
 func (w *Worker[P, R]) explain(err error) error {
-	var end *conversation.End
+	var end *call.End
 	if errors.As(err, &end) {
 		w.told.Store(true)
 		return w.gone(end)
@@ -130,14 +126,15 @@ func (w *Worker[P, R]) explain(err error) error {
 }
 
 // gone is why there is no child any more.
-func (w *Worker[P, R]) gone(end *conversation.End) error {
+func (w *Worker[P, R]) gone(end *call.End) error {
 	run := w.shape.facts()
-	if end.Word.Kind == frame.Panicked {
+	run.notBegun = end.NotBegun
+	if end.Word != nil && end.Word.Kind() == call.Panicked {
 		panicked := newPanicError(run.name, end.Word)
 		return run.failure("worker is gone, reason: "+panicked.Error(), panicked)
 	}
 	if end.Closed && end.Idle && w.badEnd(end) == nil {
-		return w.explain(conversation.ErrClosed)
+		return w.explain(call.ErrClosed)
 	}
 	return run.ended(end)
 }
@@ -146,16 +143,11 @@ func (w *Worker[P, R]) gone(end *conversation.End) error {
 // and then the child, have the grace period (see [GracePeriod]) to end by themselves. Calls
 // that have not begun return [os.ErrClosed].
 //
-// The error tells that the child has ended badly by itself, or that the context of
+// The error tells that the child has ended badly by itself, that the kernel does not end it, or that the context of
 // Start has ended, unless a call has told so already. Closing again returns the same.
 func (w *Worker[P, R]) Close() error {
 	w.mustBeStarted()
-	return w.close()
-}
-
-// end is what Close does the first time.
-func (w *Worker[P, R]) end() error {
-	end := w.talk.Close()
+	end := w.worker.Close()
 	if w.told.Load() || !end.Idle {
 		return nil // a call has told, or is about to
 	}
@@ -163,10 +155,11 @@ func (w *Worker[P, R]) end() error {
 }
 
 // badEnd returns why the end of a worker was none that Close has asked for.
-func (w *Worker[P, R]) badEnd(end *conversation.End) error {
+func (w *Worker[P, R]) badEnd(end *call.End) error {
 	run := w.shape.facts()
 	run.answered = true // nothing was asked
-	if end.Killed == conversation.ErrClosed || end.Killed == process.ErrLingers {
+	asked := end.Killed == call.ErrClosed || end.Killed == process.ErrLingers
+	if asked && end.Status != process.ErrStuck {
 		return nil
 	}
 	return run.ended(end)
@@ -176,7 +169,7 @@ func (w *Worker[P, R]) badEnd(end *conversation.End) error {
 // [Worker.Err] then tells that.
 func (w *Worker[P, R]) Done() <-chan struct{} {
 	w.mustBeStarted()
-	return w.talk.Exited()
+	return w.worker.Exited()
 }
 
 // Err returns why the worker is gone, as calls would say. It returns nil as long as the
@@ -184,11 +177,11 @@ func (w *Worker[P, R]) Done() <-chan struct{} {
 func (w *Worker[P, R]) Err() error {
 	w.mustBeStarted()
 	select {
-	case <-w.talk.Exited():
+	case <-w.worker.Exited():
 	default:
 		return nil
 	}
-	end := w.talk.Finish()
+	end := w.worker.Died()
 	if end.Closed && w.badEnd(end) == nil {
 		return nil
 	}
@@ -199,5 +192,5 @@ func (w *Worker[P, R]) Err() error {
 // another process may have it.
 func (w *Worker[P, R]) PID() int {
 	w.mustBeStarted()
-	return w.talk.PID()
+	return w.worker.PID()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,8 +42,24 @@ func adopt(first *exec.Cmd, pid int, err error) (*exec.Cmd, error) {
 	} else if process != nil {
 		_ = process.Release()
 	}
-	if first.Wait() != nil { // it ends by itself, and its status says nothing
-		_ = first.Process.Release() // somebody else has reaped it
+	reap := func() {
+		if first.Wait() != nil { // it ends by itself, and its status says nothing
+			_ = first.Process.Release() // it was reaped elsewhere
+		}
+	}
+	if err == nil {
+		reap()
+		return clone, nil
+	}
+	// Something went wrong, and it may be that the kernel does not end this process.
+	reaped := make(chan struct{})
+	go func() {
+		defer close(reaped)
+		reap()
+	}()
+	select {
+	case <-reaped:
+	case <-time.After(lastWords):
 	}
 	return clone, err
 }

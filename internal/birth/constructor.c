@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <link.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@
 #define DEATH_VAR "gons_reexec_pdeath"       /* number of a signal */
 
 int birth_state = BIRTH_UNSEEN;
+int birth_ignores_term;
 
 /*
  * The constructor of package gons, and its error message: weak, since cgo links this file
@@ -160,6 +162,14 @@ static int find_constructor(struct dl_phdr_info *file, size_t size, void *state)
 	return 1;
 }
 
+/* signal_is_ignored tells whether the parent ignores a signal, and so has its children ignore it (signal(7)). */
+static int signal_is_ignored(int number)
+{
+	struct sigaction action;
+
+	return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 /*
  * Priority 101 is the first that is not the C library's own: it comes before the constructor of gons,
  * which has none, and before that which starts the Go runtime in a C archive.
@@ -185,6 +195,7 @@ __attribute__((constructor(101))) static void birth_constructor(void)
 		return;
 	birth_take_orders();
 	birth_close_on_exec();
+	birth_ignores_term = signal_is_ignored(SIGTERM);
 	socket = birth_order(SOCKET_VAR);
 	if (socket)
 		join(socket);

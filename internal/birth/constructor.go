@@ -26,6 +26,9 @@ func takenOrders() (orders string, ran bool) {
 	return C.GoStringN(C.birth_orders, C.birth_orders_size), C.birth_state != C.BIRTH_UNSEEN
 }
 
+// IgnoresTerm tells whether the parent of this child ignores SIGTERM.
+func IgnoresTerm() bool { return C.birth_ignores_term != 0 }
+
 // CannotStart returns why this process may start no children, or nil.
 func CannotStart() error {
 	switch C.birth_state {

@@ -9,6 +9,7 @@ enum {
 };
 
 extern int birth_state;
+extern int birth_ignores_term; /* SIGTERM was ignored, which Go's runtime would forget; it keeps SIGINT and SIGHUP so */
 
 /* report.c: the socket to the parent, or -1; and the functions that send a report, or end a child and say why. */
 extern int birth_parent;

@@ -14,6 +14,9 @@ func Status() error { return nil }
 // takenOrders returns that no constructor has taken orders.
 func takenOrders() (orders string, ran bool) { return "", false }
 
+// IgnoresTerm is not known.
+func IgnoresTerm() bool { return false }
+
 // CannotStart returns why this process may start no children, or nil.
 func CannotStart() error { return cannotObey() }
 

@@ -19,7 +19,7 @@ int birth_orders_size;
 
 /* The orders that are numbers of descriptors, see packages orders and testsupport. Those of the report are in constructor.c. */
 static const char *const files[] = {
-	"gons_reexec_answers", "gons_reexec_control", "gons_reexec_sealed", "gons_reexec_parent", "gons_reexec_coverdir",
+	"gons_reexec_answers", "gons_reexec_control", "gons_reexec_stderr", "gons_reexec_sealed", "gons_reexec_parent", "gons_reexec_coverdir",
 };
 
 /* is_order tells whether a variable is this package's, or package gons'. */

@@ -1,13 +1,15 @@
 // Package orders is what a parent tells its child through the environment, but for
 // the namespaces, which are package birth's. Writing and taking stand side by side. After Take
 // nothing in the environment tells that this process was started as a child. Package process gives
-// orders; the root takes them, and package serve obeys them.
+// orders; the root takes them, and package call obeys them.
 package orders
 
 import (
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"example.com/gons/reexec/internal/birth"
@@ -21,9 +23,9 @@ const prefix = "gons_"
 const (
 	actionVar      = prefix + "reexec_action"      // name of the action
 	answersVar     = prefix + "reexec_answers"     // number of the file for the answers of a function
-	readyVar       = prefix + "reexec_ready"       // 1 if a function is to tell that it is ready
+	stderrVar      = prefix + "reexec_stderr"      // number of the reading end of a function's own stderr
 	controlVar     = prefix + "reexec_control"     // number of the socket of a function
-	concurrencyVar = prefix + "reexec_concurrency" // how many calls a function serves at a time
+	concurrencyVar = prefix + "reexec_concurrency" // how many calls a function serves at a time; without, it serves one call
 	graceVar       = prefix + "reexec_grace"       // grace period after the parent's end
 	sealedVar      = prefix + "reexec_sealed"      // number of the program's file, to be closed
 	deathVar       = prefix + "reexec_pdeath"      // number of the signal at the parent's death
@@ -35,9 +37,9 @@ type Orders struct {
 	Action      string        // name of the action
 	Answers     int           // number of the file for the answers of a function; 0: it is none
 	Control     int           // number of the socket of a function; 0: there is none
-	Concurrency int           // how many calls a function serves at a time
+	Stderr      int           // number of the reading end of a function's own stderr
+	Concurrency int           // how many calls a function serves at a time, until there are no more; 0: it serves one call
 	Grace       time.Duration // how long calls may go on after the parent's end
-	Ready       bool          // the parent waits until the function is ready
 	Sealed      int           // number of the program's file, if the child is to close it; 0: it is not
 	Death       int           // number of the signal at the parent's death; 0: none
 	Parent      int           // number of the parent's pidfd, if there is such a signal; 0: there is none
@@ -51,7 +53,7 @@ func (o Orders) Vars() []string {
 		name   string
 		number int
 	}{
-		{answersVar, o.Answers}, {controlVar, o.Control}, {concurrencyVar, o.Concurrency},
+		{answersVar, o.Answers}, {controlVar, o.Control}, {stderrVar, o.Stderr}, {concurrencyVar, o.Concurrency},
 		{sealedVar, o.Sealed}, {deathVar, o.Death}, {parentVar, o.Parent},
 	} {
 		if v.number != 0 {
@@ -60,9 +62,6 @@ func (o Orders) Vars() []string {
 	}
 	if o.Grace != 0 {
 		vars = append(vars, graceVar+"="+o.Grace.String())
-	}
-	if o.Ready {
-		vars = append(vars, readyVar+"=1")
 	}
 	return vars
 }
@@ -93,18 +92,21 @@ func Take() (o Orders) {
 		Control:     number(controlVar),
 		Concurrency: number(concurrencyVar),
 		Grace:       grace,
-		Ready:       birth.Order(readyVar) != "",
+		Stderr:      number(stderrVar),
 		Sealed:      number(sealedVar),
 		Death:       number(deathVar),
 		Parent:      number(parentVar),
 	}
 	Remove()
 	takeName()
+	if birth.IgnoresTerm() {
+		signal.Ignore(syscall.SIGTERM) // which Go's runtime catches otherwise
+	}
 	watchParent(o.Death, o.Parent)
 	if o.Sealed != 0 {
 		_ = os.NewFile(uintptr(o.Sealed), "program").Close()
 	}
-	for _, number := range []int{o.Answers, o.Control} {
+	for _, number := range []int{o.Answers, o.Control, o.Stderr} {
 		if number != 0 {
 			closeOnExec(number)
 		}

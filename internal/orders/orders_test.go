@@ -38,7 +38,7 @@ var _ = Describe("orders", func() {
 			Control:     4,
 			Concurrency: 1 << 30,
 			Grace:       100 * time.Hour,
-			Ready:       true,
+			Stderr:      7,
 			Sealed:      5,
 			Death:       int(syscall.SIGTERM),
 			Parent:      0, // a pidfd; see below
@@ -47,11 +47,11 @@ var _ = Describe("orders", func() {
 			name := reflect.TypeFor[Orders]().Field(field).Name
 			Expect(reflect.ValueOf(given).Field(field).IsZero()).To(Equal(name == "Parent"), name)
 		}
-		cmd := specs.Child("take", "3", "4", "5", "6")
+		cmd := specs.Child("take", "3", "4", "5", "6", "7")
 		cmd.Args[0] = "/some/where/program"
 		cmd.Env = append(cmd.Env, "gons_net=/proc/self/ns/net", "gons_reexec_unknown=1", "gonsnot=1")
 		cmd.Env = append(cmd.Env, given.Vars()...)
-		for range 4 {
+		for range 5 {
 			r, w, err := os.Pipe()
 			Expect(err).NotTo(HaveOccurred())
 			defer r.Close()
@@ -62,7 +62,7 @@ var _ = Describe("orders", func() {
 		Expect(told.Orders).To(Equal(given))
 		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
 		Expect(told.Env).To(ContainElement("gonsnot=1"))
-		Expect(told.Open).To(Equal([]string{"3", "4", "6"}), "all but the sealed program")
+		Expect(told.Open).To(Equal([]string{"3", "4", "6", "7"}), "all but the sealed program")
 		if runtime.GOOS == "linux" {
 			Expect(told.Inherited).To(Equal([]string{"6"}))
 			Expect(told.Name).To(Equal("program\n"))
@@ -114,7 +114,7 @@ var _ = Describe("orders", func() {
 	})
 
 	It("do not survive cleaning", func() {
-		env := append([]string{"A=1", "xgons_=1", "gons_=2", "GONS_x=3"}, Orders{Action: "a", Grace: 1, Ready: true}.Vars()...)
+		env := append([]string{"A=1", "xgons_=1", "gons_=2", "GONS_x=3"}, Orders{Action: "a", Grace: 1, Stderr: 3}.Vars()...)
 		clean := Clean(env)
 		clean = slices.DeleteFunc(clean, func(v string) bool { return strings.HasPrefix(v, "GORACE=") })
 		Expect(clean).To(Equal([]string{"A=1", "xgons_=1", "GONS_x=3"}))

@@ -35,25 +35,25 @@ func (p *Process) Decode(result any) (seen string, err error) {
 // text or a word: they are complete when the child has ended, or has said nothing more
 // for the grace period.
 type answerReader struct {
-	p        *Process
-	excerpt  excerpt
-	scalar   []byte // what has been read of a number or a word
-	text     bool   // it is a text
-	escaped  bool   // the next byte of the text is
-	nested   bool   // it is an object or an array
-	complete bool   // it is neither, and complete
-	held     bool   // a descendant holds the pipe
+	p       *Process
+	excerpt excerpt
+	scalar  []byte // what has been read, if it is a number, a text or a word
+	nested  bool   // it is an object or an array
+	held    bool   // a descendant holds the pipe
 }
 
 func (r *answerReader) Read(b []byte) (int, error) {
-	if r.complete {
+	if r.mayBeComplete() {
 		resume := r.p.Linger()
 		defer resume()
 	}
 	n, err := r.p.Answer.Read(b)
 	_, _ = r.excerpt.Write(b[:n])
 	if !r.nested {
-		r.look(b[:n])
+		r.scalar = bytes.TrimLeft(append(r.scalar, b[:n]...), " \t\r\n")
+		if r.nested = bytes.HasPrefix(r.scalar, []byte("{")) || bytes.HasPrefix(r.scalar, []byte("[")); r.nested {
+			r.scalar = nil
+		}
 	}
 	if errors.Is(err, ErrHeld) {
 		r.held, err = true, io.EOF
@@ -61,34 +61,13 @@ func (r *answerReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// look finds out what kind of answer this is, and whether it is complete if it is a scalar.
-func (r *answerReader) look(b []byte) {
-	if !r.text {
-		r.scalar = bytes.TrimLeft(append(r.scalar, b...), " \t\r\n")
-		if len(r.scalar) == 0 {
-			return
-		}
-		switch r.scalar[0] {
-		case '{', '[':
-			r.nested = true
-		case '"':
-			r.text, b = true, r.scalar[1:]
-		default:
-			r.complete = json.Valid(r.scalar)
-		}
+// mayBeComplete tells whether nothing more needs to come.
+func (r *answerReader) mayBeComplete() bool {
+	if !bytes.HasPrefix(r.scalar, []byte(`"`)) {
+		return len(r.scalar) > 0 && json.Valid(r.scalar)
 	}
-	if !r.text || r.complete {
-		return
-	}
-	for _, c := range b {
-		switch {
-		case r.escaped:
-			r.escaped = false
-		case c == '\\':
-			r.escaped = true
-		case c == '"':
-			r.complete = true
-			return
-		}
-	}
+	// A text may be long, so only its end is looked at: it is a quote that is not escaped.
+	text, quoted := bytes.CutSuffix(r.scalar, []byte(`"`))
+	escapes := len(text) - len(bytes.TrimRight(text, `\`))
+	return quoted && len(text) > 0 && escapes%2 == 0
 }

@@ -7,21 +7,61 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"example.com/gons/reexec/internal/sys"
 )
 
-// reap waits for the end of the child. From then on its descendants may keep its
-// pipes for no longer than the grace period.
+// A child ends in one of these ways.
+//
+//   - By itself. Its descendants may hold its pipes for the grace period; Wait waits as long.
+//   - After its answer: Linger gives it the grace period, and then it is killed.
+//   - Because its caller has left: Leave kills it, LeaveAfterGrace first gives it the grace period. Then what its
+//     descendants hold, and a writer of stderr that does not get on, are not waited for any more.
+//   - Not at all: the kernel does not end a child that waits for a file system that does not answer (state D in ps(1)),
+//     or that is in a frozen cgroup of version 1. A moment after it was killed Wait gives it up, and the goroutine that
+//     waits for the child stays until it has ended.
+
+var (
+	// ErrLingers is why a child is killed that does not end after its answer.
+	ErrLingers = errors.New("child lingers")
+
+	// ErrStuck is the status of a child that was killed and does not end.
+	ErrStuck = errors.New("child was killed, and does not end (it may wait for a file system that does not answer, or be in a frozen cgroup)")
+)
+
+const (
+	maxKept = 64 << 10 // bytes kept of each the beginning and the end of an output
+
+	// moment is how long the passing on of an output may stand still once the caller has left.
+	moment = 100 * time.Millisecond
+
+	// stuckAfter is how long a child that was killed may take to end. Usually it takes milliseconds, but machines may be busy.
+	stuckAfter = 3 * time.Second
+)
+
+// reap waits for the end of the child. It is a goroutine.
 func (p *Process) reap() {
 	status := wait(p.cmd)
-	p.limit(time.Now().Add(p.grace))
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.status = status
 	close(p.exited)
+	if p.stuckTimer != nil {
+		p.stuckTimer.Stop()
+	}
+	p.mu.Unlock()
+	if p.Control != nil {
+		p.Answer.limit(time.Now()) // a function's answers are out of its descendants' reach
+	}
+	select {
+	case <-p.left:
+		p.limit(time.Now())
+	default:
+		p.limit(time.Now().Add(p.grace))
+	}
 }
 
-// wait waits for a child. Where somebody else reaps it, who waits for any child, or
-// where the parent ignores SIGCHLD, its status cannot be known (wait(2)).
+// wait waits for a child. Its status cannot be known where the parent ignores SIGCHLD, or waits for any child elsewhere
+// (wait(2)).
 func wait(cmd *exec.Cmd) error {
 	err := error(syscall.ECHILD)
 	if cmd.Process != nil {
@@ -36,81 +76,74 @@ func wait(cmd *exec.Cmd) error {
 	return err
 }
 
-// Kill kills the child, unless it has ended already. The first reason counts.
-func (p *Process) Kill(why error) {
+// kill kills the child, unless it has ended already. The first reason counts.
+func (p *Process) kill(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
 	case <-p.exited:
+		return
 	default:
-		// Until it is reaped this succeeds even if the child has just ended by itself.
-		if p.cmd.Process != nil && p.cmd.Process.Kill() == nil && p.killed == nil {
-			p.killed = why
-		}
+	}
+	if p.cmd.Process == nil {
+		return
+	}
+	// Until it is reaped this succeeds even if the child has just ended by itself.
+	err := p.cmd.Process.Kill()
+	if err == nil && p.killed == nil {
+		p.killed = why
+	}
+	if !errors.Is(err, os.ErrProcessDone) && p.stuckTimer == nil {
+		p.stuckTimer = time.AfterFunc(stuckAfter, func() {
+			close(p.stuck)
+			p.limit(time.Now())
+		})
 	}
 }
 
-// Abort kills the child, if it has not ended yet, and has nobody wait for anything
-// more from it.
-func (p *Process) Abort(why error) {
-	p.Kill(why)
-	p.mu.Lock()
-	if p.cut == nil {
-		p.cut = why
-		close(p.aborted)
-	}
-	p.mu.Unlock()
-	p.limit(time.Now())
-}
-
-// AbortAtEnd waits for the end of the child, and aborts as soon as its stderr has been passed on, or that has not got on
-// for a moment.
-func (p *Process) AbortAtEnd(why error) {
-	<-p.exited
-	for before, now := int64(-1), p.stderr.progress(); now > before && !p.isAborted(); {
-		p.hush()
-		before, now = now, p.stderr.progress()
-	}
-	p.Abort(why)
-}
-
-func (p *Process) isAborted() bool {
-	select {
-	case <-p.aborted:
-		return true
-	default:
-		return false
-	}
-}
-
-// hush waits until stderr has been passed on, but only for a moment.
-func (p *Process) hush() {
-	select {
-	case <-p.stderr.silent:
-	case <-time.After(moment):
-	}
-}
-
-// AbortAfterGrace grants the child the grace period, and then aborts it.
-func (p *Process) AbortAfterGrace(why error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.abortTimer == nil {
-		p.abortTimer = time.AfterFunc(p.grace, func() { p.Abort(why) })
-	}
-}
-
-// Linger grants the child the grace period and then kills it. Resume ends that, as if nothing had
+// Linger gives the child the grace period and then kills it. Resume ends that, as if nothing had
 // been said.
 func (p *Process) Linger() (resume func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lingerTimer == nil {
-		p.lingerTimer = time.AfterFunc(p.grace, func() { p.Kill(ErrLingers) })
+		p.lingerTimer = time.AfterFunc(p.grace, func() { p.kill(ErrLingers) })
 	} else {
 		p.lingerTimer.Reset(p.grace)
 	}
 	return func() { p.lingerTimer.Stop() }
+}
+
+// Leave kills the child, if it has not ended yet. Nothing more is awaited from it.
+func (p *Process) Leave(why error) {
+	p.kill(why)
+	p.LetGo(why)
+	p.limit(time.Now())
+}
+
+// LeaveAfterGrace gives the child the grace period, and then kills it; it also lets go.
+func (p *Process) LeaveAfterGrace(why error) {
+	p.mu.Lock()
+	if p.leaveTimer == nil {
+		p.leaveTimer = time.AfterFunc(p.grace, func() { p.Leave(why) })
+	}
+	p.mu.Unlock()
+	p.LetGo(why)
+}
+
+// LetGo has nothing awaited that is there after the end of the child. The first reason counts.
+func (p *Process) LetGo(why error) {
+	p.mu.Lock()
+	if p.leftFor == nil {
+		p.leftFor = why
+		close(p.left)
+	}
+	p.mu.Unlock()
+	select {
+	case <-p.exited:
+		p.limit(time.Now())
+	default:
+	}
 }
 
 // Exited is closed once the child is reaped.
@@ -128,50 +161,90 @@ func (p *Process) limit(until time.Time) {
 		return
 	}
 	p.until = until
-	// Where the system has no deadlines for pipes, they last until their end.
-	if p.Stdin != nil {
-		_ = p.Stdin.SetDeadline(until)
-	}
-	if p.Control != nil {
-		_ = p.Control.SetDeadline(until)
+	for _, f := range []*os.File{p.Stdin, p.Control} {
+		if f != nil {
+			_ = f.SetDeadline(until)
+		}
 	}
 	p.Answer.limit(until)
-	_ = p.stderr.pipe.file.SetDeadline(until)
+	for _, o := range p.outputs {
+		o.pipe.limit(until)
+	}
 }
 
 // An Outcome tells how a child has ended.
 type Outcome struct {
 	Stderr string
 	Killed error            // why it was killed; nil if it has ended by itself
-	Cut    error            // why nobody waited for what its descendants still hold; nil if it was waited for
-	Status error            // of its end: nil, *exec.ExitError, or an unknown one, which wraps ECHILD
+	Left   error            // why what its descendants still hold was not waited for; nil if it was
+	Status error            // of its end: nil, *exec.ExitError, an unknown one, which wraps ECHILD, or ErrStuck
 	State  *os.ProcessState // how it has ended; nil if its status is unknown
-	Relay  error            // why stderr could not be passed on
+	Relay  error            // why stderr or stdout could not be passed on
 }
 
 // Wait blocks until the child is reaped and nothing more is to come from it. Answers must
-// have been read before. A writer of stderr that blocks, though, is waited for only as long as the run is not aborted.
+// have been read before.
 func (p *Process) Wait() Outcome {
-	<-p.exited
-	select {
-	case <-p.stderr.silent:
-	case <-p.aborted:
-		p.hush()
+	p.awaitEnd()
+	for _, o := range p.outputs {
+		o.finish(p.left)
 	}
 	p.mu.Lock()
-	for _, timer := range []*time.Timer{p.lingerTimer, p.abortTimer} {
+	for _, timer := range []*time.Timer{p.lingerTimer, p.leaveTimer} {
 		if timer != nil {
 			timer.Stop()
 		}
 	}
 	p.mu.Unlock()
-	p.limit(time.Now()) // there is nobody any more to read the rest of stdin
+	p.limit(time.Now()) // nothing reads the rest of stdin any more
 	p.stop()
+	return p.outcome()
+}
 
+// awaitEnd blocks until the child is reaped, or is given up.
+func (p *Process) awaitEnd() {
+	select {
+	case <-p.exited:
+	case <-p.stuck:
+	}
+}
+
+// Died blocks until the child is reaped, and tells how it has ended. Of its output it waits only for what the child itself has
+// written, and only as long as the passing on gets on. The output goes on after that.
+func (p *Process) Died() Outcome {
+	p.awaitEnd()
+	for _, o := range p.outputs {
+		for before, now := int64(-1), o.progress(); now > before; before, now = now, o.progress() {
+			stop := make(chan struct{})
+			timer := time.AfterFunc(moment, func() { close(stop) })
+			o.catchUp(stop, nil)
+			if timer.Stop() {
+				break
+			}
+		}
+	}
+	return p.outcome()
+}
+
+func (p *Process) outcome() Outcome {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	o := Outcome{Killed: p.killed, Cut: p.cut, Status: p.status, State: p.cmd.ProcessState}
-	o.Stderr, o.Relay = p.stderr.heard()
+	o := Outcome{Killed: p.killed, Left: p.leftFor, Status: p.status}
+	select {
+	case <-p.exited:
+		o.State = p.cmd.ProcessState
+	default:
+		o.Status = ErrStuck
+	}
+	for i, output := range p.outputs {
+		kept, relay := output.heard()
+		if i == 0 {
+			o.Stderr = kept
+		}
+		if relay != nil && o.Relay == nil {
+			o.Relay = relay
+		}
+	}
 	return o
 }
 
@@ -180,19 +253,28 @@ func (p *Process) Wait() Outcome {
 func (p *Process) Close() {
 	select {
 	case <-p.exited:
+	case <-p.stuck:
 	default:
-		p.Abort(os.ErrClosed)
+		p.Leave(os.ErrClosed)
 		_ = p.Wait()
 	}
 	p.stop()
-	for _, f := range []*os.File{p.Stdin, p.Control, p.Answer.file, p.stderr.pipe.file} {
-		if f != nil {
-			_ = f.Close()
-		}
+	for _, o := range p.outputs {
+		o.drop(nil) // whatever a writer that blocks does then
+		sys.CloseAll(o.pipe.file)
 	}
+	sys.CloseAll(p.Stdin, p.Control, p.Answer.file)
 	p.unlock()
 }
 
-// CatchUp blocks until what the child has written to stderr so far has been passed on,
-// or until nobody waits any more.
-func (p *Process) CatchUp(done <-chan struct{}) { p.stderr.catchUp(done, p.aborted) }
+// CatchUp blocks until what the child has printed so far has been passed on, or until nothing is awaited any more. It
+// returns why that was not passed on.
+func (p *Process) CatchUp(done <-chan struct{}) (relay error) {
+	for _, o := range p.outputs {
+		o.catchUp(done, p.left)
+		if _, err := o.heard(); relay == nil {
+			relay = err
+		}
+	}
+	return relay
+}

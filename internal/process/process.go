@@ -1,16 +1,16 @@
-// Package process runs one child, with its pipes, and promises that nobody waits for it
-// for ever: at the end of the context, or of a grace period, all waiting ends.
+// Package process runs one child, with its pipes, and promises that no caller waits for it
+// for ever: at the end of the context, or of a grace period, all waiting ends. The ways in which a child
+// ends stand in end.go.
 //
 // The child may be an action, which answers on stdout, or a function, which answers on a
 // pipe of its own. What it says is not this package's business. It is for package
-// conversation, and for actions in the root. All methods are safe for concurrent
+// call, and for actions in the root. All methods are safe for concurrent
 // use, but for those that say otherwise.
 package process
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec/internal/birth"
-	"example.com/gons/reexec/internal/pipe"
+	"example.com/gons/reexec/internal/sys"
 )
 
 // A Spec is what a child is to be.
@@ -27,19 +27,18 @@ type Spec struct {
 	Action  string      // its name
 	Joins   birth.Joins // the namespaces
 	Env     []string    // variables in addition to those of the parent
-	Tune    func(*exec.Cmd)
+	Tune    []func(*exec.Cmd)
 	Unshare []string      // types of namespaces that the child gets new ones of, after Tune
 	Sealed  bool          // it runs from a sealed copy of this program
 	Stderr  io.Writer     // where stderr goes; nil: it is just kept
+	Stdout  io.Writer     // where stdout of a function goes; nil: to that of the parent
 	Grace   time.Duration // how long the child may linger, and its descendants hold its pipes
 
-	Input []byte // what stdin gives
-	Open  bool   // stdin stays open after the input; without it, and without input, it is empty
+	Input [][]byte // what stdin gives; without, stdin of an action is empty
 
 	Roams       bool // it is not only the calling goroutine, or not on this thread, that waits for the child
-	Ready       bool // the child is to say that it is ready
 	Function    bool // the answers come on a pipe of their own, and stdout is the parent's
-	Concurrency int  // how many calls a function serves at a time, told to the child
+	Concurrency int  // how many calls a function serves at a time, until stdin ends; 0: it serves one call
 }
 
 // A Process is a child, from its start until it is reaped.
@@ -50,35 +49,28 @@ type Process struct {
 
 	grace  time.Duration
 	cmd    *exec.Cmd
-	pid    int    // of the child; 0 if somebody else has reaped it already
-	locked bool   // the calling goroutine is locked to its thread, until Close
-	rest   []byte // what did not fit into stdin at once
-	unborn error  // why the child is not where it should be
+	pid    int  // of the child; 0 if somebody else has reaped it already
+	locked bool // the calling goroutine is locked to its thread, until Close
+	input  *sys.Writing
+	stdin  syscall.RawConn
+	unborn error // why the child is not where it should be
 	stop   func() bool
 
-	stderr listener
+	outputs []*output // stderr, and perhaps stdout
 
-	status error // of the child's end: nil, *exec.ExitError, or an unknown one; guarded by exited
-	exited chan struct{}
+	exited chan struct{} // closed once the child is reaped
+	stuck  chan struct{} // closed when the child was killed and has not ended
+	left   chan struct{} // closed when the caller has left
 
-	mu          sync.Mutex
-	killed      error         // why the child was killed, nil: it was not
-	aborted     chan struct{} // closed when nothing more is awaited
-	cut         error         // why
-	lingerTimer *time.Timer   // of Linger
-	abortTimer  *time.Timer   // of AbortAfterGrace
-	until       time.Time     // limit of the use of the pipes, zero: none
+	mu          sync.Mutex // guards what follows
+	status      error      // of the child's end: nil, *exec.ExitError, or an unknown one
+	killed      error      // why the child was killed, nil: it was not
+	leftFor     error      // why the caller has left
+	until       time.Time  // limit of the use of the pipes, zero: none
+	lingerTimer *time.Timer
+	leaveTimer  *time.Timer
+	stuckTimer  *time.Timer
 }
-
-// ErrLingers is why a child is killed that does not end after its answer.
-var ErrLingers = errors.New("child lingers")
-
-const (
-	maxKept = 64 << 10 // bytes kept of each the beginning and the end of a stderr
-
-	// A writer of stderr that blocks is not waited for any longer once a run is aborted.
-	moment = 100 * time.Millisecond
-)
 
 // Start starts a child, from the calling thread, and returns once it is in its
 // namespaces. Its error is that of a child that was not started, or, with an outcome,
@@ -91,28 +83,34 @@ func Start(ctx context.Context, spec Spec) (p *Process, outcome *Outcome, err er
 		Answer:  &Reader{},
 		grace:   spec.Grace,
 		exited:  make(chan struct{}),
-		aborted: make(chan struct{}),
+		stuck:   make(chan struct{}),
+		left:    make(chan struct{}),
+		outputs: []*output{newOutput("stderr", spec.Stderr)},
 		stop:    func() bool { return false },
 	}
-	p.stderr.init(spec.Stderr)
+	if spec.Stdout != nil {
+		p.outputs = append(p.outputs, newOutput("stdout", spec.Stdout))
+	}
 	if err := p.launch(ctx, spec); err != nil {
 		close(p.exited)
-		close(p.stderr.silent)
 		p.Close()
 		return nil, nil, err
 	}
 	if p.cmd.Process != nil {
 		p.pid = p.cmd.Process.Pid // which is none any more once it is released
 	}
-	go p.stderr.listen()
+	for _, o := range p.outputs {
+		go o.listen()
+	}
 	go p.reap()
 	if p.unborn != nil {
 		if errors.Is(p.unborn, birth.ErrKilled) {
-			p.Abort(context.Cause(ctx))
+			p.Leave(context.Cause(ctx))
 			p.mu.Lock()
 			p.killed = context.Cause(ctx) // it may have ended already
 			p.mu.Unlock()
 		}
+		p.OnEnd(ctx, func() { p.Leave(context.Cause(ctx)) }) // its stderr may not get on
 		ended := p.Wait()
 		p.Close()
 		return nil, &ended, p.unborn
@@ -143,42 +141,31 @@ func OnDone(ctx context.Context, f func()) (stop func() (ran bool)) {
 	})
 }
 
-// allSent is what Send returns where nothing is left to be sent.
-var allSent = func() <-chan error {
-	sent := make(chan error)
-	close(sent)
-	return sent
-}()
-
-// feed puts as much input into stdin as fits at once, usually all of it. So a
-// child that fails early, and reads nothing, always fails in the same way, and
-// is not sometimes too fast for its parent.
-func (p *Process) feed(spec Spec) {
-	n := 0
-	if len(spec.Input) > 0 {
-		pipe.Grow(p.Stdin, len(spec.Input))
-		n, _ = writeNow(p.Stdin, spec.Input) // Send meets the error again
+// WillWrite prepares to write to stdin.
+func (p *Process) WillWrite(w *sys.Writing, parts [][]byte) {
+	size := 0
+	for _, part := range parts {
+		size += len(part)
 	}
-	if p.rest = spec.Input[n:]; len(p.rest) == 0 && !spec.Open {
-		_ = p.Stdin.Close()
-	}
+	sys.GrowPipe(p.Stdin, size)
+	w.Init(p.stdin, parts)
 }
 
 // Send writes to stdin what is left of the input, and then ends stdin. The channel
-// then tells how that went. It is for children whose stdin does not stay open.
+// then tells how that went. It is for actions.
 func (p *Process) Send() <-chan error {
-	if len(p.rest) == 0 {
-		return allSent
-	}
 	sent := make(chan error, 1)
-	go func() {
-		_, err := p.Stdin.Write(p.rest)
-		_ = p.Stdin.Close()
-		if isBroken(err) || errors.Is(err, os.ErrDeadlineExceeded) {
-			// Which of both it is, is a matter of time after the child's end.
-			err = fmt.Errorf("child did not read it to its end: %w", syscall.EPIPE)
-		}
-		sent <- err
-	}()
+	switch {
+	case p.input == nil:
+		sent <- nil
+	case p.input.Done():
+		sent <- p.Stdin.Close()
+	default:
+		go func() {
+			err := p.input.Wait()
+			_ = p.Stdin.Close()
+			sent <- err
+		}()
+	}
 	return sent
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"sync"
 	"syscall"
@@ -22,19 +21,19 @@ var sealed = struct {
 // seal has a child run from a sealed copy of its program in memory, to which nobody can
 // write (memfd_create(2), CVE-2019-5736). It is handed down, since its number in the parent may be
 // another file's in the child by the time it executes the program.
-func seal(cmd *exec.Cmd, order *orders.Orders) (err error) {
+func seal(f *files, order *orders.Orders) (err error) {
 	sealed.Lock()
 	defer sealed.Unlock()
-	program := sealed.programs[cmd.Path]
+	program := sealed.programs[f.cmd.Path]
 	if program == nil {
-		if program, err = sealedCopy(cmd.Path); err != nil {
+		if program, err = sealedCopy(f.cmd.Path); err != nil {
 			return fmt.Errorf("cannot make a sealed copy of the program: %w", err)
 		}
-		sealed.programs[cmd.Path] = program
+		sealed.programs[f.cmd.Path] = program
 	}
-	order.Sealed, err = inherit(cmd, program)
-	cmd.Path = "/proc/self/fd/" + strconv.Itoa(order.Sealed)
-	return err
+	order.Sealed = f.inherit(program)
+	f.cmd.Path = "/proc/self/fd/" + strconv.Itoa(order.Sealed)
+	return nil
 }
 
 const allSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE

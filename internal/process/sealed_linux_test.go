@@ -86,12 +86,12 @@ var _ = Describe("a sealed copy of the program", func() {
 
 	It("is the one of the program that the child is to run", func() {
 		for _, program := range []string{"/bin/sh", "/bin/cat", "/bin/sh"} {
-			p := start(Spec{Sealed: true, Tune: func(cmd *exec.Cmd) {
+			p := start(Spec{Sealed: true, Tune: tune(func(cmd *exec.Cmd) {
 				cmd.Path, cmd.Args = program, []string{program, "/proc/self/comm"}
 				if program == "/bin/sh" {
 					cmd.Args = []string{"sh", "-c", "echo shell"}
 				}
-			}}, "")
+			})}, "")
 			said, outcome := told(p)
 			Expect(outcome.Status).NotTo(HaveOccurred())
 			Expect(said == "shell\n").To(Equal(program == "/bin/sh"), said)

@@ -21,27 +21,27 @@ func executable() (string, error) { return "/proc/self/exe", nil }
 // namespace takes the signal away (prctl(2)), and package syscall mistakes a child
 // in another PID namespace for an orphan. Instead of its parent's PID the child gets a
 // pidfd of it; kernels without (before Linux 5.3) leave it open whether the
-// parent has ended before the child asks. It returns what is to be closed after
-// the start.
-func takeDeathSignal(cmd *exec.Cmd, order *orders.Orders) ([]*os.File, error) {
-	if cmd.SysProcAttr == nil || cmd.SysProcAttr.Pdeathsig == 0 {
-		return nil, nil
+// parent has ended before the child asks.
+func takeDeathSignal(f *files, order *orders.Orders) error {
+	if f.cmd.SysProcAttr == nil || f.cmd.SysProcAttr.Pdeathsig == 0 {
+		return nil
 	}
-	attr := *cmd.SysProcAttr // it is the caller's
+	attr := *f.cmd.SysProcAttr // it is the caller's
 	order.Death = int(attr.Pdeathsig)
 	attr.Pdeathsig = 0
-	cmd.SysProcAttr = &attr
+	f.cmd.SysProcAttr = &attr
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	switch err {
 	case nil:
 	case unix.ENOSYS, unix.EPERM: // as old kernels, and old seccomp filters, have it
-		return nil, nil
+		return nil
 	default:
-		return nil, os.NewSyscallError("pidfd_open", err)
+		return os.NewSyscallError("pidfd_open", err)
 	}
 	parent := os.NewFile(uintptr(fd), "pidfd")
-	order.Parent, err = inherit(cmd, parent)
-	return []*os.File{parent}, err
+	f.theirs = append(f.theirs, parent)
+	order.Parent = f.inherit(parent)
+	return nil
 }
 
 // newNamespaces returns the flags of those that a child gets.

@@ -17,7 +17,7 @@ func executable() (string, error) { return os.Executable() }
 
 // takeDeathSignal does nothing, since there are no PID namespaces that would be in
 // the way.
-func takeDeathSignal(*exec.Cmd, *orders.Orders) ([]*os.File, error) { return nil, nil }
+func takeDeathSignal(*files, *orders.Orders) error { return nil }
 
 // newNamespaces are none.
 func newNamespaces(*exec.Cmd) (flags uintptr) { return 0 }
@@ -26,7 +26,7 @@ func newNamespaces(*exec.Cmd) (flags uintptr) { return 0 }
 func explainNew(_ *exec.Cmd, err error) error { return err }
 
 // seal is not possible.
-func seal(*exec.Cmd, *orders.Orders) error {
+func seal(*files, *orders.Orders) error {
 	return fmt.Errorf("cannot seal a copy of the program on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
 

@@ -1,0 +1,70 @@
+package call
+
+import (
+	"context"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/sys"
+)
+
+// An End is what has become of a child that has ended, or that never was where it should be. It is
+// also the error of calls that can have no other.
+type End struct {
+	process.Outcome
+	Unborn    error   // why it was not where it should be
+	Word      *Answer // its last word, if that says why it has ended: a refusal, a signal or a panic; or else nil
+	Fault     error   // why its words made no sense
+	Cancelled error   // why its call was cancelled
+	NotBegun  bool    // it has certainly not begun with the call
+	Unread    bool    // since it had not read that
+	Stack     []byte  // where its goroutines were when it was killed
+	Closed    bool    // it was Close that has ended it
+	Idle      bool    // no call was being served then
+}
+
+func (e *End) Error() string { return "child has ended" }
+
+// end returns the end of a child.
+func (c *Conversation) end(outcome process.Outcome) *End {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := &End{Outcome: outcome, Fault: c.fault, Cancelled: c.cancelled, NotBegun: c.unread, Unread: c.unread, Stack: c.stack}
+	if c.word.kind != 0 {
+		e.Word = &Answer{frame: c.word}
+	}
+	if c.doom != nil {
+		e.Killed = c.doom // though it may have ended, or been killed, in between
+	}
+	return e
+}
+
+// await waits for a moment for the end of a context if a signal has ended the child that may have been for its parent, too:
+// a terminal, or a service manager, sends it to both.
+func (e *End) await(ctx context.Context, moment func() <-chan struct{}) {
+	if !slices.Contains(sys.GroupSignals, os.Signal(sys.EndedBy(e.State))) {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-moment():
+	}
+	if ctx.Err() != nil {
+		e.Cancelled = context.Cause(ctx)
+	}
+}
+
+// newMoment returns a channel that is closed a moment after it was first asked for, so that all calls of a worker together wait no longer.
+func newMoment() func() <-chan struct{} {
+	return sync.OnceValue(func() <-chan struct{} {
+		over := make(chan struct{})
+		time.AfterFunc(signalMoment, func() { close(over) })
+		return over
+	})
+}
+
+// signalMoment is how much later than its child a parent may learn of a signal.
+const signalMoment = 250 * time.Millisecond

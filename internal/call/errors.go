@@ -1,0 +1,27 @@
+package call
+
+import "os"
+
+// A Cancelled is the error of a call whose context has ended.
+type Cancelled struct {
+	Cause error
+	Begun bool
+}
+
+func (e *Cancelled) Error() string { return e.Cause.Error() }
+func (e *Cancelled) Unwrap() error { return e.Cause }
+
+// An UnsentError is the error of a parameter that cannot be sent.
+type UnsentError struct{ Err error }
+
+func (e *UnsentError) Error() string { return e.Err.Error() }
+func (e *UnsentError) Unwrap() error { return e.Err }
+
+// ErrClosed is the error of calls after Close.
+var ErrClosed error = closedError{}
+
+// Made by package fmt it would cost each child 20 µs of its start.
+type closedError struct{}
+
+func (closedError) Error() string { return "worker is closed: " + os.ErrClosed.Error() }
+func (closedError) Unwrap() error { return os.ErrClosed }

@@ -1,0 +1,175 @@
+package call
+
+import (
+	"encoding/binary"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"example.com/gons/reexec/internal/sys"
+	"example.com/gons/reexec/internal/value"
+)
+
+// Parent and child talk in frames. Those of calls go by the child's stdin, answers by a pipe of their own. A socket beside
+// them carries the open files of both, each time before the frame with the value that they are in, and what the child has
+// to know at once. The end of the socket means that the parent has ended.
+//
+//	parent → child   stdin    Call(n, deadline, parameter)
+//	                 socket   Cancel(n, cause)    the context of call n has ended
+//	                          Dump(n)             where are all goroutines?
+//	                          Closing             no more calls come, those that are served may end
+//	                          Files(n)            open files of the parameter of call n
+//	child → parent   pipe     Ready               it is in its namespaces and serves many calls
+//	                          Refused(text)       it cannot serve, and ends
+//	                          Event(n, event)     more are to come
+//	                          Ended(text)         a signal ends it, which its status does not tell
+//	                          Result(n, result)   the last answer to a call; so are the next four
+//	                          Failed(n, failure)  the function has returned an error
+//	                          Unread(n, failure)  the parameter could not be decoded
+//	                          Unserved(n, failure) an answer could not be sent
+//	                          Panicked(n, panic)  and the child ends
+//	                          Stack(n, text)      what Dump has asked for
+//	                 socket   Files(n)            open files of an answer to call n
+type Kind byte
+
+// Kinds of frames. Those that are exported answer a call, but for Refused and Ended.
+const (
+	called  Kind = 'C'
+	cancel  Kind = 'X'
+	dump    Kind = 'D'
+	closing Kind = 'L'
+	files   Kind = 'f'
+
+	ready    Kind = 'Y'
+	Refused  Kind = 'N'
+	Ended    Kind = 'G'
+	Event    Kind = 'E'
+	Result   Kind = 'R'
+	Failed   Kind = 'F'
+	Unread   Kind = 'B'
+	Unserved Kind = 'U'
+	Panicked Kind = 'P'
+	stack    Kind = 'S'
+)
+
+// A header precedes the value of a frame.
+type header struct {
+	kind  Kind
+	call  uint64
+	extra int64  // of Call: the deadline, see unixNano; of Cancel: 1 for a deadline; of an answer: the hash of the function's types
+	files uint32 // open files of the value; in Files those of this message
+	size  uint64 // of the value, in bytes
+}
+
+const headerSize = 1 + 8 + 8 + 4 + 8
+
+func (h header) put(b []byte) {
+	order := binary.BigEndian
+	b[0] = byte(h.kind)
+	order.PutUint64(b[1:], h.call)
+	order.PutUint64(b[9:], uint64(h.extra))
+	order.PutUint32(b[17:], h.files)
+	order.PutUint64(b[21:], h.size)
+}
+
+func parseHeader(b []byte) header {
+	order := binary.BigEndian
+	return header{
+		kind:  Kind(b[0]),
+		call:  order.Uint64(b[1:]),
+		extra: int64(order.Uint64(b[9:])),
+		files: order.Uint32(b[17:]),
+		size:  order.Uint64(b[21:]),
+	}
+}
+
+// A frame is one that has been read.
+type frame struct {
+	header
+	value []byte
+	open  []int // descriptors of its open files
+	lost  error // why some are missing
+}
+
+// decode decodes the value of a frame, which is consumed: its open files are those of the value, or are closed.
+func (f *frame) decode(pointer any) error {
+	open := f.open
+	f.open = nil
+	if f.lost != nil {
+		sys.CloseDescriptors(open)
+		return f.lost
+	}
+	return value.Decode(f.value, open, pointer)
+}
+
+// close closes the open files of a frame that is not decoded.
+func (f *frame) close() {
+	sys.CloseDescriptors(f.open)
+	f.open = nil
+}
+
+// An outgoing is a frame that is to be written.
+type outgoing struct {
+	sys.Writing
+	parts [][]byte   // the header is at the beginning of the first one
+	files []*os.File // those of the value
+}
+
+// outgoings are reused, since most frames are small.
+var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
+
+// encode makes a frame. The value is what pointer points to; without a pointer there is none.
+func encode(h header, pointer any) (*outgoing, error) {
+	o := outgoings.Get().(*outgoing)
+	if len(o.parts) == 0 {
+		o.parts = [][]byte{make([]byte, 0, 512)}
+	}
+	o.parts[0] = append(o.parts[0][:0], make([]byte, headerSize)...)
+	if pointer != nil {
+		parts, files, err := value.Encode(o.parts[:1], pointer)
+		if err != nil {
+			return nil, err
+		}
+		o.parts, o.files = parts, files
+	}
+	h.files += uint32(len(o.files))
+	h.size = uint64(o.size() - headerSize)
+	h.put(o.parts[0])
+	return o, nil
+}
+
+// number sets the call of a frame.
+func (o *outgoing) number(call uint64) { binary.BigEndian.PutUint64(o.parts[0][1:], call) }
+
+// size is how many bytes a frame has.
+func (o *outgoing) size() (n int) {
+	for _, part := range o.parts {
+		n += len(part)
+	}
+	return n
+}
+
+// free gives the memory of a frame back once it has been written. A large buffer, or many, are not reused.
+func (o *outgoing) free() {
+	if len(o.parts) == 1 && cap(o.parts[0]) <= maxReused {
+		o.files = nil
+		outgoings.Put(o)
+	}
+}
+
+const maxReused = 16 << 10 // bytes
+
+// unixNano returns a deadline in nanoseconds since 1970: 0 if there is none, and the nearest that there is for one in the
+// far future.
+func unixNano(deadline time.Time, ok bool) int64 {
+	switch {
+	case !ok:
+		return 0
+	case deadline.After(latest):
+		return math.MaxInt64
+	}
+	return deadline.UnixNano()
+}
+
+var latest = time.Unix(0, math.MaxInt64) // in the year 2262

@@ -1,0 +1,159 @@
+package call
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	g "github.com/onsi/gomega"
+)
+
+// mustEncode returns a frame, which says that it has more files than its value.
+func mustEncode(h header, value any, more int) []byte {
+	o, err := encode(h, specs.Pointer(value))
+	if err != nil {
+		panic(err)
+	}
+	h = parseHeader(o.parts[0])
+	h.files += uint32(more)
+	h.put(o.parts[0])
+	return bytes.Join(o.parts, nil)
+}
+
+// feed gives bytes to in, some at a time, and returns the frames that they make.
+func feed(in *incoming, b []byte, some int) (frames []frame) {
+	for len(b) > 0 {
+		room := in.room()
+		n := copy(room[:min(len(room), some)], b)
+		in.fill(n)
+		b = b[n:]
+		for {
+			f, ok := in.frame()
+			if !ok {
+				break
+			}
+			frames = append(frames, f)
+		}
+	}
+	return frames
+}
+
+// read reads a single frame.
+func read(encoded []byte) frame {
+	GinkgoHelper()
+	frames := feed(&incoming{}, encoded, len(encoded))
+	g.Expect(frames).To(g.HaveLen(1))
+	return frames[0]
+}
+
+var _ = Describe("a frame", func() {
+
+	DescribeTable("arrives as it was sent", func(h header) {
+		f := read(mustEncode(h, []string{"a", "b\n"}, 0))
+		h.size = uint64(len(f.value))
+		g.Expect(f.header).To(g.Equal(h))
+		var value []string
+		g.Expect(f.decode(&value)).To(g.Succeed())
+		g.Expect(value).To(g.Equal([]string{"a", "b\n"}))
+	},
+		Entry("with nothing else", header{kind: Result}),
+		Entry("with all there is", header{kind: called, call: 1<<64 - 1, extra: 1<<63 - 1, files: 1<<32 - 1}),
+		Entry("with a deadline of long ago", header{kind: called, call: 1 << 32, extra: -1}),
+	)
+
+	It("may have no value", func() {
+		f := read(mustEncode(header{kind: ready}, nil, 0))
+		g.Expect(f.header).To(g.Equal(header{kind: ready}))
+		g.Expect(f.value).To(g.BeEmpty())
+	})
+
+	It("of a call can be given to another", func() {
+		o := ok(encode(header{kind: called, call: 1, extra: 5}, new(int)))
+		o.number(7)
+		g.Expect(read(o.parts[0]).header).To(g.Equal(header{kind: called, call: 7, extra: 5, size: 8}))
+	})
+
+	It("takes the time of a deadline", func() {
+		g.Expect(unixNano(time.Time{}, false)).To(g.BeZero())
+		g.Expect(unixNano(time.Unix(1, 2), true)).To(g.Equal(int64(1e9 + 2)))
+		g.Expect(unixNano(time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC), true)).To(g.Equal(int64(math.MaxInt64)))
+	})
+
+	It("cannot hold what cannot travel", func() {
+		_, err := encode(header{}, new(func()))
+		g.Expect(err).To(g.MatchError("func() cannot travel"))
+	})
+
+	It("is made in memory that was used before, unless that is large", func() {
+		for _, size := range []int{10, 2 * maxReused, 1 << 20, 10} { // one that is copied, and one that is not
+			o := ok(encode(header{call: 3}, specs.Pointer([]string{strings.Repeat("x", size/2), strings.Repeat("y", size/2)})))
+			g.Expect(o.files).To(g.BeEmpty())
+			var got []string
+			f := read(bytes.Join(o.parts, nil))
+			g.Expect(f.decode(&got)).To(g.Succeed())
+			g.Expect(got[1]).To(g.Equal(strings.Repeat("y", size/2)))
+			o.free()
+		}
+	})
+
+	DescribeTable("comes in pieces", func(size int, pieces ...int) {
+		value := strings.Repeat("x", size)
+		encoded := mustEncode(header{kind: Event, call: 3}, value, 0)
+		for _, some := range pieces {
+			frames := feed(&incoming{}, slices.Concat(encoded, encoded, encoded), some)
+			g.Expect(frames).To(g.HaveLen(3))
+			for _, f := range frames {
+				g.Expect(f.call).To(g.Equal(uint64(3)))
+				var got string
+				g.Expect(f.decode(&got)).To(g.Succeed())
+				g.Expect(got == value).To(g.BeTrue())
+			}
+		}
+	},
+		Entry("of every size", 0, 1, 2, 3, headerSize-1, headerSize, headerSize+1, headerSize+2, 1000),
+		Entry("of a small one", 100, 1, 7, headerSize, headerSize+1, 100, 130, 131, 132, 133, 300, 1000),
+		Entry("of one that fills the buffer", bufferSize-headerSize-3, 1000, bufferSize-1, bufferSize, bufferSize+1),
+		Entry("of one that is a little larger", bufferSize-headerSize-2, 1000, bufferSize-1, bufferSize, bufferSize+1),
+		Entry("of a large one", 300_000, 1000, 10_000, bufferSize, 65536, 1<<20),
+	)
+
+	It("is none before its end", func() {
+		encoded := mustEncode(header{kind: Result}, "value", 0)
+		for n := range encoded {
+			g.Expect(feed(&incoming{}, encoded[:n], n)).To(g.BeEmpty())
+		}
+	})
+
+	It("costs memory in proportion to what has arrived", func() {
+		in := &incoming{}
+		b := make([]byte, headerSize)
+		header{kind: Result, size: 1 << 62}.put(b)
+		g.Expect(feed(in, b, headerSize)).To(g.BeEmpty())
+		for _, expected := range []int{atOnce, 2 * atOnce} {
+			room := in.room()
+			g.Expect(len(in.value) + len(room)).To(g.Equal(expected))
+			in.fill(len(room))
+			_, ok := in.frame()
+			g.Expect(ok).To(g.BeFalse())
+		}
+	})
+
+	DescribeTable("that makes no sense", func(encoded []byte, receive func(f *frame), matcher any) {
+		f := read(encoded)
+		receive(&f)
+		g.Expect(f.decode(new([]*os.File))).To(g.MatchError(matcher))
+	},
+		Entry("no value", make([]byte, headerSize), func(*frame) {}, "bytes that are not those of a value of this type"),
+		Entry("another value", append(make([]byte, headerSize-1), 1, 7), func(*frame) {}, "bytes that are not those of a value of this type"),
+		Entry("files that are not there", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *frame) {}, "open files that do not belong to the value"),
+		Entry("files that were lost", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *frame) { f.lost = errNoRoom }, syscall.EMFILE),
+	)
+
+})

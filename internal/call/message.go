@@ -1,0 +1,176 @@
+package call
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"example.com/gons/reexec/internal/sys"
+)
+
+// tell sends a message on the socket. If that has no room, it goes on in a goroutine. A child that cannot be told has ended, or
+// will be killed.
+func tell(socket *os.File, h header, pointer any) {
+	o, err := encode(h, pointer)
+	if err != nil {
+		return // there is no such message
+	}
+	message := o.parts[0]
+	if len(o.parts) > 1 { // a long cause has a part of its own
+		message = bytes.Join(o.parts, nil)
+	}
+	if errors.Is(sys.Send(socket, message, nil, false), syscall.EAGAIN) {
+		go func() { _ = sys.Send(socket, message, nil, true) }()
+		return
+	}
+	o.free()
+}
+
+// cancellation returns the message of a context's end.
+func cancellation(ctx context.Context) (extra int64, cause *string) {
+	if ctx.Err() == context.DeadlineExceeded {
+		extra = 1
+	}
+	text := context.Cause(ctx).Error()
+	end := min(len(text), sys.MaxMessage-headerSize-binary.MaxVarintLen64)
+	for i := 0; end < len(text) && i < utf8.UTFMax && !utf8.RuneStart(text[end]); i++ {
+		end-- // not half a letter
+	}
+	text = text[:end]
+	return extra, &text
+}
+
+// messages are buffers for what is received.
+var messages = sync.Pool{New: func() any { return new([sys.MaxMessage]byte) }}
+
+// receive receives a message, if there is one: or else EAGAIN, or [io.EOF] at the end.
+func receive(socket *os.File) (f frame, err error) {
+	buffer := messages.Get().(*[sys.MaxMessage]byte)
+	defer messages.Put(buffer)
+	n, open, err := sys.Receive(socket, buffer[:])
+	if err != nil {
+		return f, err
+	}
+	if n >= headerSize {
+		f = frame{header: parseHeader(buffer[:]), value: append([]byte(nil), buffer[headerSize:n]...)}
+	}
+	if f.kind != files {
+		sys.CloseDescriptors(open)
+		return f, nil
+	}
+	if f.open = open; len(open) != int(f.files) {
+		f.lost = errNoRoom
+	}
+	return f, nil
+}
+
+// take adds open files that have come in a message to a frame.
+func (f *frame) take(message *frame) {
+	f.open = append(f.open, message.open...)
+	if message.lost != nil {
+		f.lost = message.lost
+	}
+}
+
+var (
+	// errNoRoom says that this process had no room for files.
+	errNoRoom error = syscall.EMFILE
+
+	errMissing = errors.New("child has not sent them")
+)
+
+// receiveFiles receives the open files of an answer, which have been sent before it. Others are of an answer that was not sent
+// to its end.
+func (f *frame) receiveFiles(socket *os.File) {
+	for received, vain := 0, 0; received < int(f.files); {
+		m, err := receive(socket)
+		switch {
+		case errors.Is(err, syscall.EAGAIN) || err == io.EOF || vain > maxVain: // which of the first two depends on how fast the child ends
+			m.close()
+			f.lost = lost(errMissing)
+			return
+		case err != nil:
+			f.lost = lost(err)
+			return
+		case m.kind != files || m.call != f.call:
+			m.close()
+			vain++
+		default:
+			if len(m.open) == 0 {
+				vain++
+			}
+			f.take(&m)
+			received += int(m.files)
+		}
+	}
+	if f.lost != nil {
+		f.lost = lost(f.lost)
+	}
+}
+
+// maxVain is how many messages without files for an answer are received with it: more than a socket holds, since a hostile child
+// may send them without end.
+const maxVain = 1 << 10
+
+func lost(err error) error { return fmt.Errorf("open files could not be received: %w", err) }
+
+// duplicates returns descriptors of the same files, in the same order. So closing one of the files meanwhile does not
+// have another one be sent in its place.
+func duplicates(files []*os.File) (descriptors []int, err error) {
+	for _, f := range files {
+		fd, err := sys.Descriptor(f)
+		if err != nil {
+			sys.CloseDescriptors(descriptors)
+			return nil, fmt.Errorf("cannot send file %s: %w", f.Name(), err)
+		}
+		descriptors = append(descriptors, fd)
+	}
+	return descriptors, nil
+}
+
+// sendFiles sends the descriptors for a call, and closes them. As many files as a process may have open may be on their
+// way already (unix(7)), of all processes of its user. Then it tries again, for a while. A patient sender does so as long as
+// its receiver has not received what it has sent for other calls or events.
+func sendFiles(socket *os.File, call uint64, descriptors []int, patient bool) error {
+	defer func() { sys.CloseDescriptors(descriptors) }()
+	for len(descriptors) > 0 {
+		now := descriptors[:min(len(descriptors), sys.MaxFiles)]
+		o, err := encode(header{kind: files, call: call, files: uint32(len(now))}, nil)
+		if err != nil {
+			return err
+		}
+		begin, pause := time.Now(), time.Millisecond
+		for {
+			err = sys.Send(socket, o.parts[0], now, true)
+			if !sys.IsCrowded(err) || !(patient && sys.IsUnread(socket)) && time.Since(begin) >= patience {
+				break
+			}
+			time.Sleep(pause)
+			pause = min(2*pause, 50*time.Millisecond)
+		}
+		o.free()
+		if err != nil {
+			return err
+		}
+		sys.CloseDescriptors(now)
+		descriptors, patient = descriptors[len(now):], false // what is unread then is of these files, too
+	}
+	return nil
+}
+
+// patience is how long a sender tries at least.
+var patience = 2 * time.Second
+
+// isGone tells whether what was to be sent was not since the other end has ended, which says more.
+func isGone(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed)
+}

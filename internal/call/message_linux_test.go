@@ -1,0 +1,350 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	g "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"example.com/gons/reexec/internal/specs"
+	"example.com/gons/reexec/internal/sys"
+)
+
+// sockets returns both ends of a connection, as they are between a function and its caller.
+func sockets() (a, b *os.File) {
+	a, b, err := sys.SocketPair()
+	must(err)
+	return a, b
+}
+
+// pair is sockets for a spec.
+func pair() (a, b *os.File) {
+	a, b = sockets()
+	DeferCleanup(func() { sys.CloseAll(a, b) })
+	return a, b
+}
+
+// nulls returns files, and their duplicates.
+func nulls(n int) (files []*os.File, descriptors []int) {
+	GinkgoHelper()
+	for range n {
+		f := ok(os.Open(os.DevNull))
+		DeferCleanup(func() { _ = f.Close() })
+		files = append(files, f)
+	}
+	descriptors = ok(duplicates(files))
+	return files, descriptors
+}
+
+// expecting returns the frame of an answer that has so many files.
+func expecting(n int) frame {
+	return read(mustEncode(header{kind: Result, call: 5}, make([]*os.File, 0), n))
+}
+
+var _ = Describe("a message", func() {
+
+	DescribeTable("says how a context has ended", func(make func() (context.Context, context.CancelFunc), deadline bool, cause error) {
+		a, b := pair()
+		ctx, end := make()
+		defer end()
+		extra, why := cancellation(ctx)
+		tell(a, header{kind: cancel, call: 42, extra: extra}, why)
+		f := ok(receive(b))
+		g.Expect(f.kind).To(g.Equal(cancel))
+		g.Expect(f.call).To(g.Equal(uint64(42)))
+		g.Expect(f.extra != 0).To(g.Equal(deadline))
+		var text string
+		g.Expect(f.decode(&text)).To(g.Succeed())
+		g.Expect(causeOf(text)).To(g.Equal(cause))
+	},
+		Entry("cancelled", func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			return ctx, cancel
+		}, false, context.Canceled),
+		Entry("too late", func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.Background(), -1)
+		}, true, context.DeadlineExceeded),
+		Entry("too late with a cause", func() (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(context.Background(), -1, errors.New("lunch"))
+		}, true, errors.New("lunch")),
+		Entry("cancelled with a cause", cancelledFor("so there"), false, errors.New("so there")),
+		Entry("with a very long cause", cancelledFor(strings.Repeat("x", 1<<20)), false, errors.New(strings.Repeat("x", maxCause))),
+		Entry("with a cause that is cut between letters", cancelledFor(strings.Repeat("x", maxCause-1)+"é"), false, errors.New(strings.Repeat("x", maxCause-1))),
+		Entry("with a cause that is no text", cancelledFor("a\xffb\x00"), false, errors.New("a\xffb\x00")),
+		Entry("with a long cause that is no text", cancelledFor(strings.Repeat("\x80", maxCause+9)), false, errors.New(strings.Repeat("\x80", maxCause-4))),
+	)
+
+	It("waits for room, as long as there is the other end", func() {
+		a, b := pair()
+		why := strings.Repeat("x", maxCause)
+		sent := 0
+		for ; sent < 1000; sent++ {
+			tell(a, header{kind: cancel, call: uint64(sent)}, &why)
+		}
+		for n := range sent / 2 {
+			g.Eventually(func() error {
+				_, err := receive(b)
+				return err
+			}).Should(g.Succeed(), "%d", n)
+		}
+		g.Expect(b.Close()).To(g.Succeed())
+		tell(a, header{kind: dump}, nil)
+	})
+
+	DescribeTable("carries files", func(n, messages int) {
+		a, b := pair()
+		sent, descriptors := nulls(n)
+		g.Expect(sendFiles(a, 5, descriptors, false)).To(g.Succeed())
+		f := read(mustEncode(header{kind: Result, call: 5}, sent, 0))
+		f.receiveFiles(b)
+		g.Expect(f.lost).NotTo(g.HaveOccurred())
+		_, err := receive(b)
+		g.Expect(err).To(g.MatchError(syscall.EAGAIN))
+		var all []*os.File
+		g.Expect(f.decode(&all)).To(g.Succeed())
+		g.Expect(all).To(g.HaveLen(n))
+		for i, open := range all {
+			here := ok(open.Stat())
+			there := ok(sent[i].Stat())
+			g.Expect(os.SameFile(here, there)).To(g.BeTrue())
+			g.Expect(open.Close()).To(g.Succeed())
+		}
+	},
+		Entry("one", 1, 1),
+		Entry("as many as fit into one", sys.MaxFiles, 1),
+		Entry("one more", sys.MaxFiles+1, 2),
+		Entry("many", 2*sys.MaxFiles+10, 3),
+	)
+
+	It("carries no file that is closed", func() {
+		files, descriptors := nulls(3)
+		sys.CloseDescriptors(descriptors)
+		g.Expect(files[1].Close()).To(g.Succeed())
+		_, err := duplicates(files)
+		g.Expect(err).To(g.MatchError(os.ErrClosed))
+		g.Expect(err).To(g.MatchError(g.ContainSubstring("cannot send file /dev/null")))
+	})
+
+	It("carries files to nobody, and closes them", func() {
+		a, b := pair()
+		g.Expect(b.Close()).To(g.Succeed())
+		_, descriptors := nulls(300)
+		err := sendFiles(a, 1, descriptors, false)
+		g.Expect(err).To(g.MatchError(syscall.EPIPE))
+		g.Expect(isGone(err)).To(g.BeTrue())
+	})
+
+	It("with files that are for no value leaves none", func() {
+		a, b := pair()
+		for _, value := range []any{new(string), new([]*os.File), new(explosive)} {
+			_, descriptors := nulls(2)
+			g.Expect(sendFiles(a, 5, descriptors, false)).To(g.Succeed())
+			f := expecting(2)
+			f.receiveFiles(b)
+			g.Expect(f.open).To(g.HaveLen(2))
+			func() {
+				defer func() { _ = recover() }()
+				g.Expect(f.decode(value)).NotTo(g.Succeed())
+			}()
+			g.Expect(f.open).To(g.BeEmpty())
+		}
+	})
+
+	It("is skipped where it does not belong to the answer, but not for ever", func() {
+		a, b := pair()
+		send := func(call uint64, n int) {
+			_, descriptors := nulls(n)
+			g.Expect(sendFiles(a, call, descriptors, false)).To(g.Succeed())
+		}
+		send(4, 3) // of an answer that was not sent to its end
+		tell(a, header{kind: dump, call: 5}, nil)
+		send(5, 1)
+		f := expecting(1)
+		f.receiveFiles(b)
+		g.Expect(f.lost).NotTo(g.HaveOccurred())
+		g.Expect(f.open).To(g.HaveLen(1))
+		f.close()
+
+		stop := make(chan struct{})
+		var senders sync.WaitGroup
+		for range 4 { // threads of a hostile child
+			senders.Go(func() {
+				for message := mustEncode(header{kind: files, call: 5}, nil, 0); !isClosed(stop); {
+					_ = sys.Send(a, message, nil, false)
+				}
+			})
+		}
+		received := make(chan error)
+		go func() {
+			for range 5 {
+				f := expecting(1)
+				f.receiveFiles(b)
+				received <- f.lost
+			}
+		}()
+		for range 5 {
+			g.Eventually(received).WithTimeout(5 * time.Second).Should(g.Receive(g.MatchError(errMissing)))
+		}
+		close(stop)
+		senders.Wait()
+	})
+
+	DescribeTable("that makes no sense leaves no files", func(b []byte, kind Kind, lost error) {
+		ours, theirs := pair()
+		_, descriptors := nulls(1)
+		g.Expect(sys.Send(theirs, b, descriptors, false)).To(g.Succeed())
+		sys.CloseDescriptors(descriptors)
+		f := ok(receive(ours))
+		g.Expect(f.kind).To(g.Equal(kind))
+		if lost == nil {
+			g.Expect(f.lost).To(g.BeNil())
+			g.Expect(f.open).To(g.BeEmpty())
+		} else {
+			g.Expect(f.lost).To(g.Equal(lost))
+			f.close()
+		}
+	},
+		Entry("too short", []byte("f\x00"), Kind(0), nil),
+		Entry("just too short", mustEncode(header{kind: files, call: 1}, nil, 1)[:headerSize-1], Kind(0), nil),
+		Entry("of an unknown kind", mustEncode(header{kind: '?'}, nil, 1), Kind('?'), nil),
+		Entry("with a file that is for nothing", mustEncode(header{kind: cancel}, "why", 1), cancel, nil),
+		Entry("with less files than it says", mustEncode(header{kind: files}, nil, 2), files, errNoRoom),
+		Entry("with more files than it says", mustEncode(header{kind: files}, nil, 0), files, errNoRoom),
+	)
+
+	DescribeTable("in a process that may have few open files", func(role, told string) {
+		out := ok(specs.Child(role).Output())
+		g.Expect(strings.TrimSpace(string(out))).To(g.HavePrefix(told))
+	},
+		Entry("some are lost, and the others closed", "few", "lost, and none left"),
+		Entry("too many on their way have to wait", "crowd", "<nil>"),
+		Entry("too many on their way have to wait, however long that takes", "patient", "<nil>"),
+		Entry("too many on their way are an error in the end", "stuck", "sendmsg: too many references: cannot splice"),
+		Entry("too many of others are so for a patient sender, too", "crowded out", "sendmsg: too many references: cannot splice"),
+	)
+
+})
+
+const maxCause = sys.MaxMessage - headerSize - 10
+
+// cancelledFor makes a context that was cancelled for a reason.
+func cancelledFor(why string) func() (context.Context, context.CancelFunc) {
+	return func() (context.Context, context.CancelFunc) {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(errors.New(why))
+		return ctx, func() {}
+	}
+}
+
+// An explosive value panics when it is decoded.
+type explosive struct{ File *os.File }
+
+func (explosive) MarshalJSON() ([]byte, error) { return nil, nil }
+func (*explosive) UnmarshalJSON([]byte) error  { panic("at the decoder") }
+
+func init() {
+	specs.Roles["few"] = func([]string) {
+		a, b := sockets()
+		null, _ := os.Open(os.DevNull)
+		for range 3 {
+			descriptors, err := duplicates([]*os.File{null, null, null, null, null, null})
+			must(err)
+			must(sendFiles(a, 1, descriptors, false))
+		}
+		before := openFiles()
+		limitFiles(before + 3)
+		for range 3 {
+			f := frame{header: header{call: 1, files: 6}}
+			f.receiveFiles(b)
+			if f.lost == nil || len(f.open) == 0 {
+				fmt.Println("not lost:", f)
+			}
+			if err := f.decode(new(any)); !errors.Is(err, syscall.EMFILE) {
+				fmt.Println(err)
+			}
+		}
+		limitFiles(1000)
+		if openFiles() == before {
+			fmt.Println("lost, and none left")
+		}
+	}
+	crowd := func(receives func(socket *os.File), patient bool) error {
+		a, b := sockets()
+		fd, err := sys.Descriptor(b)
+		must(err)
+		b = sys.OwnFile(fd, "b")
+		runtime.LockOSThread()
+		limitFiles(64)
+		none := [2]unix.CapUserData{} // who has some is not limited
+		must(unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]))
+		null, _ := os.Open(os.DevNull)
+		go receives(b)
+		for range 8 { // so few at a time that both sides together always have numbers left
+			var files []*os.File
+			for range 15 {
+				files = append(files, null)
+			}
+			descriptors, err := duplicates(files)
+			must(err)
+			if err := sendFiles(a, 1, descriptors, patient); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	listen := func(socket *os.File) {
+		time.Sleep(20 * time.Millisecond)
+		must(sys.Listen(socket, func() error {
+			for {
+				f, err := receive(socket)
+				if err != nil {
+					return err
+				}
+				f.close()
+			}
+		}))
+	}
+	deaf := func(*os.File) {}
+	specs.Roles["crowd"] = func([]string) { fmt.Println(crowd(listen, false)) }
+	specs.Roles["patient"] = func([]string) {
+		patience = 0
+		fmt.Println(crowd(listen, true))
+	}
+	specs.Roles["stuck"] = func([]string) {
+		patience = 4 * time.Millisecond
+		fmt.Println(crowd(deaf, false))
+	}
+	specs.Roles["crowded out"] = func([]string) {
+		patience = 4 * time.Millisecond
+		_ = crowd(deaf, false) // by others
+		fmt.Println(crowd(deaf, true))
+	}
+}
+
+func must(err error) {
+	if err != nil && err != io.EOF {
+		panic(err)
+	}
+}
+
+func openFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	must(err)
+	return len(entries) - 1
+}
+
+// limitFiles has descriptors be less than a number.
+func limitFiles(n int) {
+	must(unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(n), Max: 1000}, nil))
+}

@@ -1,0 +1,254 @@
+package call
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	g "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// short is a grace period that nobody wants to wait for twice.
+const short = 50 * time.Millisecond
+
+var (
+	errEnough  = errors.New("enough")
+	background = context.Background()
+)
+
+// A request is a parameter, and a result.
+type request struct {
+	Do   string
+	Text string
+	File *os.File
+	Time time.Duration
+}
+
+// obey does what a request asks for.
+func (r *request) obey(ctx context.Context, emit func(any) bool) error {
+	switch r.Do {
+	case "wait":
+		<-ctx.Done()
+		return context.Cause(ctx)
+	case "clean up":
+		<-ctx.Done()
+		time.Sleep(r.Time)
+	case "sleep":
+		fmt.Fprint(os.Stderr, r.Text)
+		time.Sleep(time.Minute)
+	case "nap":
+		time.Sleep(r.Time)
+	case "panic":
+		panic(r.Text)
+	case "exit":
+		os.Exit(3)
+	case "stderr":
+		fmt.Fprint(os.Stderr, r.Text)
+	case "read":
+		_, _ = io.Copy(io.Discard, r.File)
+	case "same":
+		r.Text = fmt.Sprint(strings.Count(r.Text, r.Text[:1]) == len(r.Text))
+		fmt.Fprint(os.Stderr, r.Text)
+	case "count":
+		for i := 0; emit(&i); i++ {
+		}
+	case "signals":
+		caught := make(chan os.Signal, 9)
+		signal.Notify(caught, syscall.SIGTERM)
+		fmt.Fprint(os.Stderr, "begun")
+		<-ctx.Done()
+		r.Text = fmt.Sprint(len(caught))
+	case "ignored":
+		r.Text = fmt.Sprint(signal.Ignored(syscall.SIGINT))
+	}
+	return nil
+}
+
+func init() {
+	// A child that serves what its parameter says.
+	specs.Roles["serve"] = func([]string) {
+		o := orders.Take()
+		hash := int64(0)
+		if o.Action == "replaced" {
+			hash = 7
+		}
+		Serve(o, Function{Context: o.Action == "obedient", Hash: hash,
+			Call: func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
+				var r request
+				if err := decode(&r); err != nil {
+					return nil, err
+				}
+				return &r, r.obey(ctx, emit)
+			}})
+	}
+	specs.Roles["hostile"] = beHostile
+}
+
+// beHostile is the main function of a child that says what it likes: one thing an argument.
+func beHostile(args []string) {
+	o := orders.Take()
+	answers, socket := os.NewFile(uintptr(o.Answers), "answers"), os.NewFile(uintptr(o.Control), "control")
+	null, _ := os.Open(os.DevNull)
+	for _, arg := range args {
+		var word, kind, value string
+		var call uint64
+		var n int
+		_, _ = fmt.Sscan(arg, &word, &call, &n, &kind, &value)
+		nulls := make([]*os.File, n%1000)
+		for i := range nulls {
+			nulls[i] = null
+		}
+		said := any(value)
+		if n > 0 && value != "none" {
+			said = nulls
+		}
+		switch word {
+		case "files":
+			descriptors, _ := duplicates(nulls)
+			_ = sendFiles(socket, call, descriptors, false)
+		case "cancel":
+			tell(socket, header{kind: cancel, call: call}, new(string))
+		case "frame", "frames":
+			b := mustEncode(header{kind: Kind(kind[0]), call: call}, said, 0)
+			h := parseHeader(b)
+			h.files = uint32(n)
+			if value == "hash" {
+				h.extra = 7
+			}
+			h.put(b)
+			if word == "frames" {
+				flood(o.Answers, bytes.Repeat(b, 4096/len(b))) // which one write does not part (PIPE_BUF, pipe(7))
+			}
+			_, _ = answers.Write(b)
+		case "endless": // frame
+			b := make([]byte, 64<<10)
+			header{kind: Result, call: call, size: 1 << 60}.put(b)
+			_, _ = answers.Write(b)
+			flood(o.Answers, b)
+		case "read":
+			_, _ = io.ReadFull(os.Stdin, make([]byte, headerSize+1))
+		case "linger":
+			time.Sleep(time.Minute)
+		}
+	}
+}
+
+// flood writes without end, from many threads: so the other end meets no silence.
+func flood(fd int, b []byte) {
+	for range 2 {
+		go func() {
+			for {
+				if _, err := unix.Write(fd, b); err != nil {
+					os.Exit(1)
+				}
+			}
+		}()
+	}
+	select {}
+}
+
+// plays has a child play a role.
+func plays(role string, args ...string) Spec {
+	return Spec{Spec: process.Spec{Env: []string{specs.Role(role, args...)}, Grace: time.Minute}}
+}
+
+// plain is a function that knows no context.
+func plain() Spec { return plays("serve") }
+
+// obedient is a function that obeys its context.
+func obedient() Spec {
+	spec := plays("serve")
+	spec.Action, spec.Context = "obedient", true
+	return spec
+}
+
+// A writer does what a spec wants.
+type writer func(b []byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
+
+// hearing has a spec hear what a child says on stderr, piece by piece.
+func (s Spec) hearing() (spec Spec, heard chan string) {
+	heard = make(chan string, 100)
+	s.Stderr = writer(func(b []byte) (int, error) {
+		heard <- string(b)
+		return len(b), nil
+	})
+	return s, heard
+}
+
+// param encodes a parameter.
+func param(ctx context.Context, value any) Param {
+	GinkgoHelper()
+	p := ok(NewParam(ctx, specs.Pointer(value)))
+	return p
+}
+
+// worker starts a child for many calls, which ends with the spec.
+func worker(spec Spec, concurrency int) *Worker {
+	GinkgoHelper()
+	spec.Concurrency = concurrency
+	w := ok(Start(background, spec))
+	DeferCleanup(func() { w.Kill(errEnough) })
+	return w
+}
+
+// result calls, and returns the result.
+func (w *Worker) result(r request) (result request) {
+	GinkgoHelper()
+	answer := ok(w.Call(background, param(background, r)))
+	g.Expect(string(rune(answer.kind))).To(g.Equal("R"), "%s", answer.value)
+	g.Expect(answer.Decode(&result)).To(g.Succeed())
+	return result
+}
+
+// calling calls elsewhere, and tells its error.
+func (w *Worker) calling(ctx context.Context, r request) (ended chan error) {
+	GinkgoHelper()
+	p := param(ctx, r)
+	ended = make(chan error, 1)
+	go func() {
+		answer, err := w.Call(ctx, p)
+		answer.Close()
+		ended <- err
+	}()
+	return ended
+}
+
+// locked does what needs mu, and gives it back even if an assertion fails.
+func (c *Conversation) locked(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
+// sent waits until so many calls are unanswered.
+func (w *Worker) sent(n int) {
+	GinkgoHelper()
+	g.Eventually(func() (sent int) {
+		w.locked(func() { sent = len(w.calls) })
+		return sent
+	}).Should(g.Equal(n))
+}
+
+// arrived waits until there is something to be read from the child. What reads for calls must not.
+func (c *Conversation) arrived() {
+	GinkgoHelper()
+	g.Expect(c.p.Answer.Poll(func(fd uintptr) bool {
+		n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+		return n > 0 || err != nil
+	})).To(g.BeTrue())
+}

@@ -1,0 +1,178 @@
+package call
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"syscall"
+
+	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/sys"
+	"example.com/gons/reexec/internal/testsupport"
+)
+
+// A Function is what a child serves.
+type Function struct {
+	Name    string
+	Context bool  // it obeys its context
+	Hash    int64 // of its types
+
+	// Call serves one call. It decodes the parameter; the result, a pointer, is encoded after it has
+	// returned. Where emit, which takes a pointer, returns false, no more events are wanted.
+	Call func(ctx context.Context, decode func(pointer any) error, emit func(event any) bool) (result any, err error)
+}
+
+// A server serves the calls of one child.
+type server struct {
+	function Function
+	answers  *os.File
+	conn     syscall.RawConn // of answers
+	stdin    *os.File
+	many     int // how many calls it serves at a time, until there are no more; 0: it serves one
+	in       incoming
+	all      sync.WaitGroup // all goroutines that read or serve calls
+	control  *control
+	signals  *signals
+
+	answering sync.Mutex // held from the first open file of an answer until it is written
+}
+
+// Serve serves calls until the parent has no more. It does not return before all are
+// answered.
+func Serve(o orders.Orders, function Function) {
+	s := &server{function: function, many: o.Concurrency}
+	if o.Answers == 0 {
+		fmt.Fprintf(os.Stderr, "gons/reexec: function %q must be called with Func.Call", function.Name)
+		testsupport.Exit(1)
+	}
+	low := []int{o.Answers, o.Control, o.Stderr}
+	for _, fd := range []*int{&o.Answers, &o.Control, &o.Stderr} {
+		*fd = sys.Raise(*fd) // out of reach of code that closes, or reuses, the first descriptors
+	}
+	err := s.open(o)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "gons/reexec: function %q cannot answer: %v", function.Name, err)
+		testsupport.Exit(1)
+	}
+	if s.stdin, err = sys.TakeStdin(); err != nil {
+		s.last(Refused, "cannot take parameters: "+err.Error())
+		testsupport.Exit(1)
+	}
+	s.signals = newSignals(s, o)
+	s.control = newControl(s, o)
+	for i, fd := range []int{o.Answers, o.Control, o.Stderr} {
+		if low[i] != fd {
+			sys.CloseDescriptors(low[i : i+1]) // only now, or the first ones would be those of the runtime's poller
+		}
+	}
+	if s.many > 0 {
+		s.tell(header{kind: ready}, nil)
+	}
+	s.all.Go(s.next)
+	s.all.Wait()
+}
+
+// Refuse tells the parent why this child does not serve its function, and ends the child. It
+// returns only if this child is not meant to serve a function.
+func Refuse(o orders.Orders, why string) {
+	if s := (&server{}); o.Answers != 0 && s.open(o) == nil {
+		s.last(Refused, why)
+		testsupport.Exit(1)
+	}
+}
+
+// last tells why this child ends.
+func (s *server) last(kind Kind, why string) { s.tell(header{kind: kind}, &why) }
+
+// open opens the pipe for answers.
+func (s *server) open(o orders.Orders) (err error) {
+	s.answers = os.NewFile(uintptr(o.Answers), "answers")
+	s.conn, err = s.answers.SyscallConn()
+	return err
+}
+
+// next reads the next call and serves it. It is the goroutine of one call, which gets its successor before it ends: so a
+// thread that the function has locked and changed ends with it (runtime.LockOSThread), and no call takes a
+// switch of goroutines.
+func (s *server) next() {
+	f, err := s.read()
+	if err != nil {
+		return // the parent has no more calls, or has ended
+	}
+	ctx, begun := s.control.begin(&f)
+	if s.many > 1 {
+		s.all.Go(s.next)
+	}
+	if begun {
+		s.serve(ctx, &f)
+	} else {
+		f.close()
+	}
+	if s.many == 1 {
+		s.all.Go(s.next)
+	}
+}
+
+// read blocks until the next call has come.
+func (s *server) read() (frame, error) {
+	for {
+		if f, ok := s.in.frame(); ok {
+			return f, nil
+		}
+		n, err := s.stdin.Read(s.in.room())
+		s.in.fill(n)
+		if err != nil {
+			return frame{}, err
+		}
+	}
+}
+
+// serve serves a call. A panic ends the child.
+func (s *server) serve(ctx context.Context, f *frame) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		value := recover()
+		if value == nil {
+			value = "runtime.Goexit was called"
+		}
+		s.tell(header{kind: Panicked, call: f.call}, &Panic{Value: shorten(fmt.Sprint(value)), Stack: debug.Stack()})
+		testsupport.Exit(2)
+	}()
+	s.signals.begin()
+	decode := func(pointer any) error {
+		if err := f.decode(pointer); err != nil {
+			return &unservedError{Unread, "cannot decode parameter", err}
+		}
+		return nil
+	}
+	var unsent error
+	emit := func(event any) bool {
+		if ctx.Err() != nil || unsent != nil {
+			closeFiles(event) // as if it had been sent
+			return false
+		}
+		unsent = s.answer(header{kind: Event, call: f.call}, "event", event)
+		return ctx.Err() == nil && unsent == nil
+	}
+	result, err := s.function.Call(ctx, decode, emit)
+	if unsent != nil {
+		err = unsent
+	}
+	s.control.end(f.call)
+	s.signals.finish()
+	s.conclude(f.call, result, err)
+	returned = true
+}
+
+// stacks tells the parent where all goroutines are.
+func (s *server) stacks(call uint64) {
+	text := make([]byte, maxText)
+	text = text[:runtime.Stack(text, true)]
+	s.tell(header{kind: stack, call: call}, &text)
+}

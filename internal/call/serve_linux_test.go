@@ -1,0 +1,615 @@
+package call
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/specs"
+	"example.com/gons/reexec/internal/sys"
+
+	. "github.com/onsi/ginkgo/v2"
+	g "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+type function = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error)
+
+// echo answers with its parameter, once release is closed, if there is one.
+func echo[T any](release <-chan struct{}) function {
+	return func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+		var value T
+		if err := decode(&value); err != nil {
+			return nil, err
+		}
+		if release != nil {
+			<-release
+		}
+		return &value, nil
+	}
+}
+
+// obeys returns when its context ends: its error, cause and deadline.
+func obeys(ctx context.Context, _ func(any) error, _ func(any) bool) (any, error) {
+	deadline, _ := ctx.Deadline()
+	<-ctx.Done()
+	return &[]string{ctx.Err().Error(), context.Cause(ctx).Error(), fmt.Sprint(deadline.UnixNano())}, nil
+}
+
+// A caller is the other side of a server.
+type caller struct {
+	server  *server
+	params  *os.File
+	answers *os.File
+	socket  *os.File
+	in      incoming
+	ended   chan struct{} // the server has
+}
+
+// serve has a function be served in this process, until the end of the spec.
+func serve(function Function, many int) *caller {
+	GinkgoHelper()
+	c := &caller{ended: make(chan struct{})}
+	stdin, params := pipes()
+	answers, theirs := pipes()
+	_, stderr := pipes()
+	ours, socket := sockets()
+	c.params, c.answers, c.socket = params, answers, ours
+	conn := ok(theirs.SyscallConn())
+	c.server = &server{function: function, stdin: stdin, answers: theirs, conn: conn, many: many}
+	c.server.signals = &signals{s: c.server, grace: time.Hour}
+	o := orders.Orders{Grace: time.Hour} // at its end this process would exit
+	for file, fd := range map[*os.File]*int{socket: &o.Control, stderr: &o.Stderr} {
+		*fd = ok(sys.Descriptor(file))
+	}
+	_ = socket.Close()
+	c.server.control = newControl(c.server, o)
+	go func() {
+		defer close(c.ended)
+		c.server.all.Go(c.server.next)
+		c.server.all.Wait()
+	}()
+	DeferCleanup(func() {
+		_ = errors.Join(params.Close(), ours.Close())
+		g.Eventually(c.ended).Should(g.BeClosed())
+		g.Eventually(c.server.isOrphan).Should(g.BeTrue())
+		_ = c.server.control.socket.Close()
+	})
+	return c
+}
+
+func (s *server) isOrphan() bool {
+	s.control.mu.Lock()
+	defer s.control.mu.Unlock()
+	return s.control.orphan
+}
+
+// call sends a parameter, after its files; some of them may not be in the value.
+func (c *caller) call(h header, value any, files ...*os.File) {
+	GinkgoHelper()
+	h.kind = called
+	o := ok(encode(h, specs.Pointer(value)))
+	c.sendFiles(h.call, files...)
+	_ = ok(c.params.Write(mustEncode(h, value, len(files)-len(o.files))))
+}
+
+func (c *caller) sendFiles(call uint64, files ...*os.File) {
+	GinkgoHelper()
+	descriptors := ok(duplicates(files))
+	g.Expect(sendFiles(c.socket, call, descriptors, false)).To(g.Succeed())
+}
+
+// cancel tells of the end of a context, for a reason.
+func (c *caller) cancel(call uint64, why string) {
+	tell(c.socket, header{kind: cancel, call: call}, &why)
+}
+
+// look looks at what is the control's.
+func look[T any](c *caller, f func(c *control) T) T {
+	c.server.control.mu.Lock()
+	defer c.server.control.mu.Unlock()
+	return f(c.server.control)
+}
+
+// serves waits until so many calls with contexts have begun.
+func (c *caller) serves(n int) {
+	GinkgoHelper()
+	g.Eventually(func() int { return look(c, func(c *control) int { return len(c.running) }) }).Should(g.Equal(n))
+}
+
+// answer returns the next answer.
+func (c *caller) answer() frame {
+	GinkgoHelper()
+	g.Expect(c.answers.SetReadDeadline(time.Now().Add(30 * time.Second))).To(g.Succeed())
+	for {
+		if f, ok := c.in.frame(); ok {
+			return f
+		}
+		n := ok(c.answers.Read(c.in.room()))
+		c.in.fill(n)
+	}
+}
+
+// next returns the next answer, which is of a kind.
+func (c *caller) next(kind Kind) frame {
+	GinkgoHelper()
+	f := c.answer()
+	g.Expect(string(rune(f.kind))).To(g.Equal(string(rune(kind))), "%s", f.value)
+	return f
+}
+
+// says returns the value of the next answer.
+func says[T any](c *caller, kind Kind) (value T) {
+	GinkgoHelper()
+	f := c.next(kind)
+	g.Expect(f.decode(&value)).To(g.Succeed())
+	return value
+}
+
+// pipes returns both ends of a pipe, closed at the end of the spec.
+func pipes() (r, w *os.File) {
+	GinkgoHelper()
+	r, w, err := os.Pipe()
+	g.Expect(err).NotTo(g.HaveOccurred())
+	DeferCleanup(func() { sys.CloseAll(r, w) })
+	return r, w
+}
+
+// closed expects a pipe to be closed by all others.
+func closed(r, w *os.File) {
+	GinkgoHelper()
+	_ = w.Close()
+	g.Expect(r.SetReadDeadline(time.Now().Add(30 * time.Second))).To(g.Succeed())
+	_, err := r.Read(make([]byte, 1))
+	g.Expect(err).To(g.Equal(io.EOF))
+}
+
+var _ = Describe("a server", func() {
+
+	It("answers calls in their order", func() {
+		c := serve(Function{Hash: 77, Call: echo[string](nil)}, 1)
+		for number := range uint64(5) {
+			c.call(header{call: number + 1}, fmt.Sprint("value ", number))
+		}
+		for number := range uint64(5) {
+			f := c.next(Result)
+			g.Expect(f.call).To(g.Equal(number + 1))
+			g.Expect(f.extra).To(g.Equal(int64(77)))
+			var value string
+			g.Expect(f.decode(&value)).To(g.Succeed())
+			g.Expect(value).To(g.Equal(fmt.Sprint("value ", number)))
+		}
+		g.Expect(c.params.Close()).To(g.Succeed())
+		g.Eventually(c.ended).Should(g.BeClosed())
+	})
+
+	DescribeTable("answers calls, and all before it ends", func(many, calls, atATime, answered int) {
+		var mu sync.Mutex
+		now, most := 0, 0
+		release := make(chan struct{})
+		c := serve(Function{Call: func(context.Context, func(any) error, func(any) bool) (any, error) {
+			mu.Lock()
+			now++
+			most = max(most, now)
+			mu.Unlock()
+			<-release
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return nil, nil
+		}}, many)
+		for number := range calls {
+			c.call(header{call: uint64(number + 1)}, nil)
+		}
+		g.Expect(c.params.Close()).To(g.Succeed())
+		g.Eventually(func() int { mu.Lock(); defer mu.Unlock(); return now }).Should(g.Equal(atATime))
+		g.Consistently(c.ended, "10ms").ShouldNot(g.BeClosed())
+		close(release)
+		seen := map[uint64]bool{}
+		for range answered {
+			seen[c.next(Result).call] = true
+		}
+		g.Expect(seen).To(g.HaveLen(answered))
+		g.Eventually(c.ended).Should(g.BeClosed())
+		g.Expect(most).To(g.Equal(atATime))
+	},
+		Entry("one", 0, 3, 1, 1),
+		Entry("one at a time", 1, 3, 1, 3),
+		Entry("several at a time", 3, 3, 3, 3),
+	)
+
+	for _, many := range []int{1, 4} {
+		It(fmt.Sprintf("leaves nothing of what a function does to its thread to the next, %d at a time", many), func() {
+			c := serve(Function{Call: func(context.Context, func(any) error, func(any) bool) (any, error) {
+				runtime.LockOSThread() // never unlocked: so the thread ends
+				task := fmt.Sprintf("/proc/self/task/%d/comm", unix.Gettid())
+				name, err := os.ReadFile(task)
+				if err == nil {
+					err = os.WriteFile(task, []byte("changed"), 0)
+				}
+				text := string(name)
+				return &text, err
+			}}, many)
+			for number := range uint64(20) {
+				c.call(header{call: number + 1}, nil)
+				g.Expect(says[string](c, Result)).NotTo(g.Equal("changed\n"))
+			}
+		})
+	}
+
+	DescribeTable("says why there is no result", func(call function, kind Kind, failure Failure) {
+		c := serve(Function{Call: call}, 1)
+		for number := range uint64(2) { // it goes on
+			c.call(header{call: number + 1}, "text")
+			got := says[Failure](c, kind)
+			got.Known = nil
+			g.Expect(got).To(g.Equal(failure))
+		}
+	},
+		Entry("an error", func(context.Context, func(any) error, func(any) bool) (any, error) {
+			return new(int), fmt.Errorf("no: %w", syscall.ENOENT)
+		}, Failed, Failure{Message: "no: no such file or directory", Errnos: []syscall.Errno{syscall.ENOENT}}),
+		Entry("a parameter of another type", echo[int](nil), Unread,
+			Failure{Message: "cannot decode parameter in child, reason: bytes that are not those of a value of this type"}),
+		Entry("a result that cannot be encoded", func(context.Context, func(any) error, func(any) bool) (any, error) {
+			return new(func()), nil
+		}, Unserved, Failure{Message: "cannot encode result in child, reason: func() cannot travel"}),
+		Entry("an event that cannot be encoded", func(_ context.Context, _ func(any) error, emit func(any) bool) (any, error) {
+			if emit(new(func())) || emit(new(int)) {
+				return nil, errors.New("more were wanted")
+			}
+			return nil, nil
+		}, Unserved, Failure{Message: "cannot encode event in child, reason: func() cannot travel"}),
+		Entry("a file that is closed", func(context.Context, func(any) error, func(any) bool) (any, error) {
+			f, _ := os.Open(os.DevNull)
+			_ = f.Close()
+			return &f, nil
+		}, Unserved, Failure{Message: "cannot send result in child, reason: cannot send file /dev/null: file already closed"}),
+	)
+
+	It("sends events, until they are not wanted any more", func() {
+		c := serve(Function{Context: true, Call: func(ctx context.Context, _ func(any) error, emit func(any) bool) (any, error) {
+			for i := 0; emit(&i); i++ {
+				time.Sleep(100 * time.Microsecond)
+			}
+			return nil, context.Cause(ctx)
+		}}, 0)
+		c.call(header{call: 7}, nil)
+		for i := range 5 {
+			g.Expect(says[int](c, Event)).To(g.Equal(i))
+		}
+		c.cancel(7, "enough")
+		f := c.answer()
+		for ; f.kind == Event; f = c.answer() {
+		}
+		g.Expect(string(f.value)).To(g.ContainSubstring("enough"))
+	})
+
+	It("tells a call of the end of its context", func() {
+		c := serve(Function{Context: true, Call: obeys}, 2)
+		c.call(header{call: 1, extra: math.MaxInt64}, nil)
+		c.call(header{call: 2}, nil)
+		c.cancel(3, "too soon") // its parent does not know what has been read
+		c.cancel(1, "enough")
+		g.Expect(says[[]string](c, Result)).To(g.Equal([]string{"context canceled", "enough", fmt.Sprint(int64(math.MaxInt64))}))
+		c.cancel(1, "too late")
+		c.call(header{call: 3}, nil)
+		g.Expect(says[[]string](c, Result)[1]).To(g.Equal("too soon"))
+		tell(c.socket, header{kind: cancel, call: 2}, &[]int{1, 2, 3}) // which makes no sense
+		tell(c.socket, header{kind: '?', call: 2}, nil)
+		c.cancel(2, "more than enough")
+		g.Expect(says[[]string](c, Result)[1]).To(g.Equal("more than enough"))
+		g.Expect(look(c, func(c *control) int { return len(c.told) + len(c.running) })).To(g.BeZero())
+	})
+
+	It("ends a context at its deadline, or if its clock is late, a moment after its parent has", func() {
+		c := serve(Function{Context: true, Call: obeys}, 1)
+		c.call(header{call: 1, extra: time.Now().Add(20 * time.Millisecond).UnixNano()}, nil)
+		g.Expect(says[[]string](c, Result)[:2]).To(g.Equal([]string{"context deadline exceeded", "context deadline exceeded"}))
+		c.call(header{call: 2, extra: time.Now().Add(time.Hour).UnixNano()}, nil)
+		c.serves(1)
+		why := "lunch"
+		begin := time.Now()
+		tell(c.socket, header{kind: cancel, call: 2, extra: 1}, &why)
+		g.Expect(says[[]string](c, Result)[:2]).To(g.Equal([]string{"context canceled", "lunch"}))
+		g.Expect(time.Since(begin)).To(g.BeNumerically(">=", clocks))
+	})
+
+	It("says where all goroutines are", func() {
+		c := serve(Function{Context: true, Call: obeys}, 1)
+		c.call(header{call: 1}, nil)
+		c.serves(1)
+		tell(c.socket, header{kind: dump, call: 9}, nil)
+		f := c.next(stack)
+		g.Expect(f.call).To(g.Equal(uint64(9)))
+		var text []byte
+		g.Expect(f.decode(&text)).To(g.Succeed())
+		g.Expect(string(text)).To(g.ContainSubstring("call.obeys"))
+		g.Expect(len(text)).To(g.BeNumerically("<=", maxText))
+		c.cancel(1, "enough")
+		c.next(Result)
+	})
+
+	It("tells all calls of the end of the parent, and begins no more", func() {
+		c := serve(Function{Context: true, Call: obeys}, 3)
+		c.call(header{call: 1}, nil)
+		c.call(header{call: 2}, nil)
+		c.serves(2)
+		r, w := pipes()
+		c.sendFiles(3, w)
+		g.Expect(c.socket.Close()).To(g.Succeed())
+		for range 2 {
+			g.Expect(says[[]string](c, Result)[:2]).To(g.Equal([]string{"context canceled", errOrphan.Error()}))
+		}
+		_ = ok(c.params.Write(mustEncode(header{kind: called, call: 3}, []*os.File{w}, 0)))
+		g.Expect(c.params.Close()).To(g.Succeed())
+		g.Eventually(c.ended).Should(g.BeClosed())
+		closed(r, w)
+		g.Expect(c.answers.SetReadDeadline(time.Now())).To(g.Succeed())
+		_, err := c.answers.Read(make([]byte, 1))
+		g.Expect(err).To(g.MatchError(os.ErrDeadlineExceeded), "it was not answered")
+	})
+
+	It("lets calls end, though nothing takes their answers any more", func() {
+		cleanedUp := make(chan error, 2)
+		c := serve(Function{Context: true, Call: func(ctx context.Context, _ func(any) error, emit func(any) bool) (any, error) {
+			for emit(new(string)) {
+			}
+			cleanedUp <- context.Cause(ctx)
+			return nil, nil
+		}}, 2)
+		c.call(header{call: 1}, nil)
+		c.call(header{call: 2}, nil)
+		c.serves(2)
+		g.Expect(c.answers.Close()).To(g.Succeed())
+		for range 2 {
+			g.Eventually(cleanedUp).Should(g.Receive(g.Equal(errOrphan)))
+		}
+	})
+
+	It("gets files, and closes those that it has sent", func() {
+		c := serve(Function{Call: echo[map[string]*os.File](nil)}, 1)
+		r, w := pipes()
+		c.call(header{call: 1}, map[string]*os.File{"w": w, "nil": nil}, w)
+		f := c.next(Result)
+		f.receiveFiles(c.socket)
+		var got map[string]*os.File
+		g.Expect(f.decode(&got)).To(g.Succeed())
+		g.Expect(got["nil"]).To(g.BeNil())
+		g.Expect(got["w"].Name()).To(g.Equal(w.Name()))
+		g.Expect(got["w"].Close()).To(g.Succeed())
+		closed(r, w)
+	})
+
+	It("closes no standard stream that it has sent", func() {
+		c := serve(Function{Call: func(context.Context, func(any) error, func(any) bool) (any, error) {
+			return &[]*os.File{os.Stdin, os.Stdout, os.Stderr}, nil
+		}}, 1)
+		c.call(header{call: 1}, nil)
+		f := c.next(Result)
+		f.receiveFiles(c.socket)
+		g.Expect(f.open).To(g.HaveLen(3))
+		f.close()
+		for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+			_ = ok(f.Stat())
+		}
+	})
+
+	DescribeTable("keeps no file that nothing gets", func(value any, call function) {
+		c := serve(Function{Call: call}, 1)
+		r, w := pipes()
+		if value == nil {
+			value = []*os.File{w}
+		}
+		c.call(header{call: 1}, value, w)
+		g.Expect(c.answer().kind).To(g.BeElementOf(Unread, Unserved, Failed))
+		closed(r, w)
+	},
+		Entry("since it is not decoded", "text", echo[int](nil)),
+		Entry("since the value has no place for it", "text", echo[string](nil)),
+		Entry("since it comes with an error", nil, func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+			var files []*os.File
+			return &files, errors.Join(decode(&files), errors.New("sorry"))
+		}),
+		Entry("since it is an event after one that could not be sent", nil, func(_ context.Context, decode func(any) error, emit func(any) bool) (any, error) {
+			var files []*os.File
+			err := decode(&files)
+			_, _ = emit(&bad{}), emit(&files)
+			return nil, err
+		}),
+		Entry("since it comes with what cannot be encoded", nil, func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+			var files []*os.File
+			err := decode(&files)
+			return &struct {
+				F []*os.File
+				G bad
+			}{files, bad{}}, err
+		}),
+	)
+
+	It("keeps no file of a call that never comes", func() {
+		c := serve(Function{Call: echo[[]*os.File](nil)}, 1)
+		r, w := pipes()
+		c.sendFiles(1, w) // the parent could not send them all
+		c.sendFiles(2, w)
+		kept := func() int { return look(c, func(c *control) int { return len(c.files) }) }
+		g.Eventually(kept).Should(g.Equal(2))
+		c.call(header{call: 3}, []*os.File{})
+		g.Expect(c.next(Result).call).To(g.Equal(uint64(3)))
+		c.sendFiles(2, w)
+		c.call(header{call: 4}, []*os.File{w}, w) // it looks for messages before it begins
+		f := c.next(Result)
+		f.receiveFiles(c.socket)
+		f.close()
+		g.Expect(kept()).To(g.BeZero())
+		closed(r, w)
+	})
+
+	It("says that files are missing", func() {
+		c := serve(Function{Call: echo[[]*os.File](nil)}, 1)
+		_, w := pipes()
+		c.sendFiles(1, w)
+		_ = ok(c.params.Write(mustEncode(header{kind: called, call: 1}, []*os.File{w, w}, 0)))
+		g.Expect(says[Failure](c, Unread).Message).To(g.HavePrefix("cannot decode parameter in child, reason: open files could not be received"))
+	})
+
+})
+
+type bad struct{ X int }
+
+func (bad) MarshalJSON() ([]byte, error)  { return nil, errors.New("bad") }
+func (*bad) UnmarshalJSON(b []byte) error { return nil }
+
+// child has a process serve as a whole.
+func child(o orders.Orders, stdin []byte) (answers []frame, stdout string, err error) {
+	GinkgoHelper()
+	r, w := pipes()
+	_, stderr := pipes()
+	ours, theirs := pair()
+	o.Answers, o.Control, o.Stderr = 3, 4, 5
+	cmd := specs.Child("serve words")
+	cmd.Env = append(cmd.Env, o.Vars()...)
+	cmd.ExtraFiles = []*os.File{w, theirs, stderr}
+	cmd.Stdin = bytes.NewReader(stdin)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	g.Expect(cmd.Start()).To(g.Succeed())
+	sys.CloseAll(w, theirs)
+	said := ok(io.ReadAll(r))
+	err = cmd.Wait()
+	_ = ours.Close()
+	return feed(&incoming{}, said, len(said)), out.String(), err
+}
+
+func init() {
+	specs.Roles["serve words"] = func([]string) {
+		o := orders.Take()
+		if o.Action == "none" {
+			Refuse(orders.Orders{}, "is not heard")
+			Refuse(o, "there is none")
+		}
+		Serve(o, Function{Name: o.Action, Call: func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+			var value string
+			if err := decode(&value); err != nil {
+				return nil, err
+			}
+			switch value {
+			case "panic":
+				panic("at the function")
+			case "goexit":
+				runtime.Goexit()
+			case "stdin":
+				fmt.Print("noise")
+				b, err := io.ReadAll(os.Stdin)
+				value = string(b)
+				return &value, err
+			case "exit":
+				os.Exit(5)
+			case "close": // what it was started with, and uses the numbers again
+				for fd := 3; fd <= 5; fd++ {
+					_ = unix.Close(fd)
+				}
+				f, err := os.CreateTemp("", "reused-")
+				must(err)
+				must(errors.Join(os.Remove(f.Name()), unix.Dup2(int(f.Fd()), 4), unix.Dup2(int(f.Fd()), 5)))
+				go func() {
+					time.Sleep(time.Millisecond)
+					if info, err := f.Stat(); err != nil || info.Size() > 0 {
+						os.Exit(6)
+					}
+				}()
+			case "program":
+				cmd := exec.Command("/bin/sh", "-c", "cat; for n in 3 4 5; do test -e /proc/self/fd/$n && echo $n; done; echo no more")
+				cmd.Stdin = os.Stdin
+				b, err := cmd.Output()
+				value = string(b)
+				return &value, err
+			}
+			return &value, nil
+		}})
+	}
+}
+
+var _ = DescribeTable("a child that serves", func(o orders.Orders, params string, kinds, last string, status string) {
+	var stdin []byte
+	for i, param := range strings.Fields(params) {
+		stdin = append(stdin, mustEncode(header{kind: called, call: uint64(i + 1)}, param, 0)...)
+	}
+	answers, stdout, err := child(o, stdin)
+	var got string
+	for _, f := range answers {
+		got += string(rune(f.kind))
+	}
+	g.Expect(got).To(g.Equal(kinds))
+	if len(answers) > 0 {
+		g.Expect(string(answers[len(answers)-1].value)).To(g.ContainSubstring(last))
+	}
+	if status == "" {
+		g.Expect(err).NotTo(g.HaveOccurred())
+	} else {
+		g.Expect(err).To(g.MatchError(status))
+	}
+	g.Expect(stdout).To(g.Or(g.BeEmpty(), g.MatchRegexp("^(noise)+$")))
+},
+	Entry("nothing", orders.Orders{Action: "a"}, "", "", "", ""),
+	Entry("nothing, but is ready", orders.Orders{Action: "a", Concurrency: 1}, "", "Y", "", ""),
+	Entry("one call", orders.Orders{Action: "a"}, "1 2", "R", "1", ""),
+	Entry("calls", orders.Orders{Action: "a", Concurrency: 1}, "1 2 3", "YRRR", "3", ""),
+	Entry("several at a time", orders.Orders{Action: "a", Concurrency: 3}, "1 1 1", "YRRR", "1", ""),
+	Entry("what reads stdin and prints", orders.Orders{Action: "a", Concurrency: 1}, "stdin stdin", "YRR", "", ""),
+	Entry("what starts a program, which sees nothing of that", orders.Orders{Action: "a", Concurrency: 1}, "program program", "YRR", "no more\n", ""),
+	Entry("what closes descriptors", orders.Orders{Action: "a", Concurrency: 1}, "close 1 2 3", "YRRRR", "3", ""),
+	Entry("what panics", orders.Orders{Action: "a", Concurrency: 1}, "1 panic 2", "YRP", "at the function", "exit status 2"),
+	Entry("what ends its goroutine", orders.Orders{Action: "a"}, "goexit", "P", "runtime.Goexit was called", "exit status 2"),
+	Entry("what ends it", orders.Orders{Action: "a", Concurrency: 1}, "1 exit", "YR", "1", "exit status 5"),
+	Entry("nothing, since it cannot", orders.Orders{Action: "none"}, "1", "N", "there is none", "exit status 1"),
+)
+
+var _ = Describe("a child", func() {
+
+	It("that was not started to serve says so", func() {
+		cmd := specs.Child("serve words")
+		cmd.Env = append(cmd.Env, orders.Orders{Action: "foo"}.Vars()...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		g.Expect(cmd.Run()).To(g.MatchError("exit status 1"))
+		g.Expect(stderr.String()).To(g.ContainSubstring(`function "foo" must be called with Func.Call`))
+	})
+
+	It("whose answers are not taken ends by itself", func() {
+		r, w := pipes()
+		_, stderr := pipes()
+		_, theirs := pair()
+		cmd := specs.Child("serve words")
+		cmd.Env = append(cmd.Env, orders.Orders{Action: "foo", Answers: 3, Control: 4, Stderr: 5, Grace: time.Hour}.Vars()...)
+		cmd.ExtraFiles = []*os.File{w, theirs, stderr}
+		cmd.Stdin = bytes.NewReader(mustEncode(header{kind: called, call: 1}, "1", 0))
+		g.Expect(r.Close()).To(g.Succeed())
+		g.Expect(cmd.Run()).To(g.Succeed())
+	})
+
+	It("ends the grace period after its parent", func() {
+		stdin, _ := pipes()
+		_, w := pipes()
+		ours, theirs := pair()
+		cmd := specs.Child("serve words")
+		cmd.Env = append(cmd.Env, orders.Orders{Action: "foo", Answers: 3, Control: 4, Stderr: 5, Grace: 50 * time.Millisecond}.Vars()...)
+		cmd.ExtraFiles = []*os.File{w, theirs, w}
+		cmd.Stdin = stdin
+		g.Expect(cmd.Start()).To(g.Succeed())
+		sys.CloseAll(ours, theirs)
+		g.Expect(cmd.Wait()).To(g.MatchError("exit status 1"))
+	})
+
+})

@@ -1,0 +1,157 @@
+package call
+
+import (
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/sys"
+	"example.com/gons/reexec/internal/testsupport"
+)
+
+// A terminal or a service manager signals whole process groups, and what becomes of a call is its parent's to decide.
+// So a child catches the signals that would end it as follows.
+//
+//   - A function that obeys its context is ended by a signal only if its parent decides nothing within the grace period:
+//     if it neither cancels the call, nor closes the worker, nor calls again.
+//   - A worker that serves no call ignores them: its parent ends it by Close, or by its own end.
+//   - A plain function is ended by a signal, as any program is. As it takes several calls' time to catch signals and to let them
+//     go again, a worker does so only for a call that has lasted a while.
+//
+// A function with a [signal.Notify] of its own gets each signal once, but a plain one of a worker may get it twice in the first
+// millisecond of a call. A function that obeys its context is ended by the signal all the same, if its parent decides nothing.
+type signals struct {
+	s      *server
+	grace  time.Duration
+	caught chan os.Signal // nil: signals are left alone
+
+	mu       sync.Mutex // guards what follows
+	calls    int        // that are being served
+	catching bool
+	end      *time.Timer // ends the child after the grace period
+	long     *time.Timer // stops the catching during a long call of a plain function
+}
+
+// while is how long a plain function runs before it is ended by a signal as any program is.
+const while = time.Millisecond
+
+func newSignals(s *server, o orders.Orders) *signals {
+	g := &signals{s: s, grace: o.Grace}
+	if !s.function.Context && s.many == 0 {
+		return g
+	}
+	g.caught = make(chan os.Signal, 1)
+	g.catch()
+	go func() {
+		for caught := range g.caught {
+			g.obey(caught)
+		}
+	}()
+	return g
+}
+
+// catch catches the signals that the parent does not ignore. It needs mu, once others know g.
+func (g *signals) catch() {
+	for _, s := range sys.GroupSignals {
+		if !signal.Ignored(s) {
+			signal.Notify(g.caught, s)
+		}
+	}
+	g.catching = true
+}
+
+// obey does what a signal asks for.
+func (g *signals) obey(caught os.Signal) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch serves := g.calls > 0 || g.s.many == 0; {
+	case !serves:
+	case !g.s.function.Context: // as if it had not been caught, so one that the function catches, too, comes twice
+		g.letGo()
+		sys.SignalSelf(caught.(syscall.Signal))
+	case g.end == nil:
+		g.end = time.AfterFunc(g.grace, func() { g.die(caught.(syscall.Signal)) })
+	}
+}
+
+// die ends this child by a signal, as if it had not been caught.
+func (g *signals) die(s syscall.Signal) {
+	signal.Reset(s)
+	if os.Getpid() != 1 {
+		sys.SignalSelf(s)
+		time.Sleep(g.grace + while) // until it arrives
+	}
+	// The first process of a PID namespace is out of its own reach (pid_namespaces(7)).
+	g.s.last(Ended, "child was ended by signal: "+s.String())
+	testsupport.Exit(2)
+}
+
+// decided notes that the parent has decided.
+func (g *signals) decided() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stop()
+}
+
+// stop takes the end of the child back. It needs mu.
+func (g *signals) stop() {
+	if g.end != nil {
+		g.end.Stop()
+		g.end = nil
+	}
+}
+
+// begin begins a call.
+func (g *signals) begin() {
+	if g.caught == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stop()
+	g.calls++
+	if g.s.function.Context || g.calls > 1 {
+		return
+	}
+	if g.long == nil {
+		g.long = time.AfterFunc(while, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if g.calls > 0 { // it has not just ended
+				g.letGo()
+			}
+		})
+	} else {
+		g.long.Reset(while)
+	}
+}
+
+// letGo stops the catching. It needs mu.
+func (g *signals) letGo() {
+	if g.catching {
+		signal.Stop(g.caught)
+		g.catching = false
+	}
+}
+
+// finish ends a call.
+func (g *signals) finish() {
+	if g.caught == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.calls--; g.calls > 0 {
+		return
+	}
+	g.stop()
+	if g.long != nil {
+		g.long.Stop()
+	}
+	if !g.catching {
+		g.catch()
+	}
+}

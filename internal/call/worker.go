@@ -1,0 +1,287 @@
+package call
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/sys"
+)
+
+// A Worker is a conversation about many calls. It is safe for concurrent use.
+//
+// A worker has as many turns as its child serves calls at a time. A call waits for a turn in the parent, first come,
+// first served; one that has a turn is sent, and has begun.
+type Worker struct {
+	*Conversation
+	turns   chan struct{} // each element is a turn that is taken
+	sending chan struct{} // a lock, held by the goroutine that writes to the child
+	closing chan struct{} // closed by Close
+	hungUp  func() *End
+
+	closed bool // Close has been called; mu guards this, and the next
+	idle   bool // no call was being served then
+}
+
+// Start starts a child that serves many calls, and waits until it is ready. The end of ctx kills it at any time.
+func Start(ctx context.Context, spec Spec) (*Worker, error) {
+	spec.Roams = true
+	c, err := start(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		Conversation: c,
+		turns:        make(chan struct{}, spec.Concurrency),
+		sending:      make(chan struct{}, 1),
+		closing:      make(chan struct{}),
+	}
+	w.hungUp = sync.OnceValue(w.hangUp)
+	isReady := c.newCall()
+	c.calls = append(c.calls, isReady)
+	c.p.OnEnd(ctx, func() { c.p.Leave(context.Cause(ctx)) })
+	if _, err := c.await(context.Background(), isReady, c.over); err != nil {
+		end := w.hungUp()
+		end.NotBegun = true
+		end.await(ctx, w.moment)
+		return nil, end
+	}
+	return w, nil
+}
+
+// Exited is closed once the child is reaped.
+func (w *Worker) Exited() <-chan struct{} { return w.p.Exited() }
+
+// PID is that of the child.
+func (w *Worker) PID() int { return w.p.PID() }
+
+// Refuses returns why no call can begin any more, if so.
+func (w *Worker) Refuses(ctx context.Context) error {
+	switch {
+	case isClosed(w.closing):
+		return ErrClosed
+	case ctx.Err() != nil:
+		return &Cancelled{Cause: context.Cause(ctx)}
+	case isClosed(w.over) || isClosed(w.p.Exited()):
+		return w.DiedIn(ctx, nil)
+	}
+	return nil
+}
+
+// Call has the child serve a call, and blocks until it has answered; then what it has printed
+// before has been passed on, unless ctx ends sooner. The error is *Cancelled, ErrClosed,
+// *End, or *UnsentError.
+func (w *Worker) Call(ctx context.Context, param Param) (Answer, error) {
+	// A goroutine that is locked to its thread may have a low priority (nice(2)), and must not read for others.
+	if w.spec.Concurrency > 1 && sys.IsLocked() {
+		var answer Answer
+		var err error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			answer, err = w.call(ctx, param)
+		}()
+		<-done
+		return answer, err
+	}
+	return w.call(ctx, param)
+}
+
+func (w *Worker) call(ctx context.Context, param Param) (Answer, error) {
+	call, err := w.begin(ctx, param)
+	if err != nil {
+		return Answer{}, err
+	}
+	f, err := w.await(ctx, call, w.over)
+	if err == errDone {
+		cause := context.Cause(ctx)
+		switch {
+		case w.spec.Context && w.isOpen(call, nil):
+			w.cancel(ctx, call)
+			call.param.Detach()
+			go w.outlastTurn(call, cause)
+			return Answer{}, &Cancelled{Cause: cause, Begun: true}
+		case !w.spec.Context && w.isOpen(call, cause):
+			w.kill(call, cause)
+			call.param.Detach()
+			<-w.turns
+			return Answer{}, w.Died()
+		}
+		f, err = w.await(context.Background(), call, w.over) // it is there, or there will be none
+	}
+	<-w.turns
+	if err != nil {
+		call.param.Detach()
+		return Answer{}, w.DiedIn(ctx, call)
+	}
+	if call.param.Done() {
+		call.reuse()
+	} else {
+		call.param.Detach() // it was answered before it had been read to its end
+	}
+	if f.kind == 0 { // it was not sent
+		return Answer{}, f.lost
+	}
+	return Answer{frame: f, Relay: w.p.CatchUp(ctx.Done())}, nil
+}
+
+// outlastTurn is outlast for a call that keeps its turn until then.
+func (w *Worker) outlastTurn(call *Call, why error) {
+	f, _ := w.outlast(call, why)
+	f.close()
+	<-w.turns
+}
+
+// begin waits for a turn, and sends a call.
+func (w *Worker) begin(ctx context.Context, param Param) (call *Call, err error) {
+	hasTurn := false
+	select {
+	case w.turns <- struct{}{}:
+		hasTurn = true
+	case <-ctx.Done():
+	case <-w.closing:
+	case <-w.over:
+	case <-w.p.Exited():
+	}
+	err = w.Refuses(ctx) // by now
+	if err == nil {
+		call, err = w.send(ctx, param)
+	}
+	if err != nil && hasTurn {
+		<-w.turns
+	}
+	return call, err
+}
+
+// send sends a call that has a turn.
+func (w *Worker) send(ctx context.Context, param Param) (call *Call, err error) {
+	open, err := duplicates(param.files)
+	if err != nil {
+		return nil, &UnsentError{err}
+	}
+	select {
+	case w.sending <- struct{}{}:
+		if call, err = w.number(); err != nil {
+			<-w.sending
+		}
+		if err == errOver {
+			err = w.Refuses(ctx)
+		}
+	case <-ctx.Done():
+		err = w.Refuses(ctx)
+	case <-w.over:
+		err = w.Refuses(ctx)
+	}
+	if err != nil {
+		sys.CloseDescriptors(open)
+		return nil, err
+	}
+	if w.write(call, param, len(open) > 0) {
+		<-w.sending
+	} else {
+		go w.sendLater(call, open)
+	}
+	return call, nil
+}
+
+// sendLater sends the rest of a call.
+func (w *Worker) sendLater(call *Call, open []int) {
+	w.writeLater(call, open)
+	<-w.sending
+}
+
+// number registers a call that is about to be sent.
+func (w *Worker) number() (*Call, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.closed:
+		return nil, ErrClosed
+	case isClosed(w.over):
+		return nil, errOver
+	}
+	call := w.newCall()
+	w.last++
+	call.number = w.last
+	w.calls = append(w.calls, call)
+	return call, nil
+}
+
+// Close ends the child and blocks until it is reaped. Calls that have no turn return ErrClosed;
+// those that have, and then the child, have the grace period to end by themselves.
+func (w *Worker) Close() *End {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed, w.idle = true, len(w.calls) == 0
+		close(w.closing)
+	}
+	w.mu.Unlock()
+	tell(w.p.Control, header{kind: closing}, nil)
+	w.p.LeaveAfterGrace(ErrClosed)
+	return w.hungUp()
+}
+
+// Kill ends the child at once, since the answer to a call has made the caller's decoder panic.
+func (w *Worker) Kill(why error) {
+	w.p.Leave(why)
+	w.hungUp()
+}
+
+// Died blocks until the child has ended, and tells how. It does not wait for what holds its output.
+func (w *Worker) Died() *End {
+	go w.hungUp()
+	outcome := w.p.Died()
+	w.readAll()
+	return w.end(outcome)
+}
+
+// DiedIn is Died for a call, or, without, for one that was never sent: at the most until ctx has ended.
+func (w *Worker) DiedIn(ctx context.Context, call *Call) error {
+	unread := call != nil && w.hasNotBegun(call)
+	died := make(chan *End, 1)
+	go func() {
+		end := w.Died()
+		end.await(ctx, w.moment)
+		end.NotBegun, end.Unread = call == nil || unread, unread
+		died <- end
+	}()
+	select {
+	case end := <-died:
+		return end
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(ctxMoment)
+	defer timer.Stop()
+	select {
+	case end := <-died: // it says more
+		return end
+	case <-timer.C:
+		return &Cancelled{Cause: context.Cause(ctx), Begun: call != nil && !unread}
+	}
+}
+
+// ctxMoment is how long a call whose context has ended waits for the end of a child that is about to end.
+const ctxMoment = 100 * time.Millisecond
+
+// hangUp lets the child end, and releases all that it took. It is called once.
+func (w *Worker) hangUp() *End {
+	if !isClosed(w.closing) && !w.isDoomed() {
+		w.p.Linger() // it has nothing more to do
+	}
+	w.sending <- struct{}{} // a parameter that is being written is written to its end
+	_ = w.p.Stdin.Close()
+	<-w.sending
+	w.readAll()
+	outcome := w.p.Wait()
+	w.p.Close()
+	return w.end(outcome)
+}
+
+func (w *Worker) end(outcome process.Outcome) *End {
+	end := w.Conversation.end(outcome)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	end.Closed, end.Idle = w.closed, w.closed && w.idle
+	return end
+}

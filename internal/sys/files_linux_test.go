@@ -1,0 +1,336 @@
+package sys
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	g "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// pipe returns both ends of a pipe, closed at the end of the spec.
+func pipe() (r, w *os.File) {
+	GinkgoHelper()
+	r, w, err := Pipe()
+	g.Expect(err).NotTo(g.HaveOccurred())
+	DeferCleanup(func() { CloseAll(r, w) })
+	return r, w
+}
+
+// number is the descriptor of a file, which stays as it is.
+func number(f *os.File) (fd int) {
+	GinkgoHelper()
+	g.Expect(control(f, func(number int) { fd = number })).To(g.Succeed())
+	return fd
+}
+
+// flags are those of a descriptor and of its open file.
+func flags(fd int) (closeOnExec, nonblocking bool) {
+	GinkgoHelper()
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	g.Expect(err).NotTo(g.HaveOccurred())
+	shared, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	g.Expect(err).NotTo(g.HaveOccurred())
+	return own&unix.FD_CLOEXEC != 0, shared&unix.O_NONBLOCK != 0
+}
+
+var _ = Describe("a pipe", func() {
+
+	It("that nothing can poll is an error", func() {
+		file, err := os.Open("/proc/self/exe")
+		g.Expect(err).NotTo(g.HaveOccurred())
+		defer file.Close()
+		g.Expect(mustBePolled(file)).To(g.MatchError(g.ContainSubstring("cannot poll a pipe")))
+	})
+
+	It("that is closed can neither be read nor written, nor told anything about", func() {
+		r, w := pipe()
+		CloseAll(r, w, nil)
+		for _, f := range []*os.File{r, w} {
+			_, err := Descriptor(f)
+			g.Expect(err).To(g.Equal(os.ErrClosed))
+			g.Expect(IsStandard(f)).To(g.BeFalse())
+			g.Expect(Unread(f)).To(g.BeZero())
+			GrowPipe(f, MaxPipe)
+			g.Expect(WriteAll(f, []byte("x"))).To(g.MatchError(g.ContainSubstring("closed")))
+		}
+	})
+
+	It("never waits to be read or written now", func() {
+		r, w := pipe()
+		b := make([]byte, 10)
+		_, err := ReadNow(number(r), b)
+		g.Expect(err).To(g.Equal(syscall.EAGAIN))
+		g.Expect(WriteNow(number(w), [][]byte{[]byte("a"), nil, []byte("bc")})).To(g.Equal(3))
+		g.Expect(Unread(r)).To(g.Equal(3))
+		g.Expect(Unread(w)).To(g.Equal(3))
+		g.Expect(ReadNow(number(r), b)).To(g.Equal(3))
+		g.Expect(string(b[:3])).To(g.Equal("abc"))
+		for err = nil; err == nil; {
+			_, err = WriteNow(number(w), [][]byte{make([]byte, 4096)})
+		}
+		g.Expect(err).To(g.Equal(syscall.EAGAIN))
+		g.Expect(w.Close()).To(g.Succeed())
+		_, _ = io.Copy(io.Discard, r)
+		g.Expect(ReadNow(number(r), b)).To(g.BeZero())
+		g.Expect(r.Close()).To(g.Succeed())
+	})
+
+	It("grows, but not beyond what an ordinary process may have", func() {
+		_, w := pipe()
+		for size, expected := range map[int]int{1: usualPipe, 100 << 10: 128 << 10, 1 << 40: MaxPipe} {
+			GrowPipe(w, size)
+			g.Expect(unix.FcntlInt(uintptr(number(w)), unix.F_GETPIPE_SZ, 0)).To(g.BeNumerically(">=", expected))
+			g.Expect(unix.FcntlInt(uintptr(number(w)), unix.F_GETPIPE_SZ, 0)).To(g.BeNumerically("<=", MaxPipe))
+		}
+	})
+
+	DescribeTable("in a process that lacks something", func(role string) {
+		said, w, err := os.Pipe()
+		g.Expect(err).NotTo(g.HaveOccurred())
+		defer said.Close()
+		cmd := specs.Child(role)
+		cmd.ExtraFiles = []*os.File{w}
+		err = cmd.Run()
+		_ = w.Close()
+		g.Expect(io.ReadAll(said)).To(g.BeEquivalentTo("well"))
+		g.Expect(err).NotTo(g.HaveOccurred())
+	},
+		Entry("does not take the place of stdout", "no stdout"),
+		Entry("does the service of stdin once that is taken", "stdin is taken"),
+	)
+
+})
+
+var _ = Describe("a file", func() {
+
+	It("has duplicates, for oneself only, out of the way of code that closes the first ones", func() {
+		_, w := pipe()
+		for lowest, expected := range map[int]int{0: 3, 3: 3, 60: 60} {
+			f, err := Duplicate(w, lowest)
+			g.Expect(err).NotTo(g.HaveOccurred())
+			g.Expect(f.Name()).To(g.Equal(w.Name()))
+			g.Expect(number(f)).To(g.BeNumerically(">=", expected))
+			closeOnExec, _ := flags(number(f))
+			g.Expect(closeOnExec).To(g.BeTrue())
+			g.Expect(f.Close()).To(g.Succeed())
+		}
+		fd, err := Descriptor(w)
+		g.Expect(err).NotTo(g.HaveOccurred())
+		raised := Raise(fd)
+		CloseDescriptors([]int{fd})
+		g.Expect(raised).To(g.BeNumerically(">=", high))
+		closeOnExec, nonblocking := flags(raised)
+		g.Expect(closeOnExec && nonblocking).To(g.BeTrue())
+		f := OwnFile(raised, "own")
+		g.Expect(f.SetDeadline(time.Now())).To(g.Succeed(), "it is polled")
+		g.Expect(f.Close()).To(g.Succeed())
+		g.Expect(Raise(-1)).To(g.Equal(-1), "what cannot be raised stays")
+	})
+
+	It("may be a standard stream", func() {
+		g.Expect(IsStandard(os.Stderr)).To(g.BeTrue())
+		_, w := pipe()
+		g.Expect(IsStandard(w)).To(g.BeFalse())
+	})
+
+	DescribeTable("is written to its end, however little it takes", func(blocking bool) {
+		r, w := pipe()
+		if blocking {
+			_ = w.Fd()
+		}
+		text := bytes.Repeat([]byte("0123456789"), 50_000)
+		written := make(chan error, 1)
+		go func() { written <- WriteAll(w, text) }()
+		g.Eventually(func() int { return Unread(r) }).Should(g.BeNumerically(">", 0))
+		g.Expect(written).NotTo(g.Receive(), "it is larger than the pipe")
+		_, err := w.Write([]byte{}) // no lock keeps others from writing
+		g.Expect(err).NotTo(g.HaveOccurred())
+		got := make([]byte, len(text))
+		g.Expect(io.ReadFull(r, got)).To(g.Equal(len(text)))
+		g.Expect(bytes.Equal(got, text)).To(g.BeTrue())
+		g.Eventually(written).Should(g.Receive(g.BeNil()))
+		g.Expect(r.Close()).To(g.Succeed())
+		g.Expect(WriteAll(w, text)).To(g.Equal(syscall.EPIPE))
+	},
+		Entry("non-blocking", false),
+		Entry("blocking", true),
+	)
+
+})
+
+var _ = DescribeTable("the signal that has ended a process", func(script string, expected syscall.Signal) {
+	cmd := exec.Command("/bin/sh", "-c", script)
+	_ = cmd.Run()
+	g.Expect(EndedBy(cmd.ProcessState)).To(g.Equal(expected))
+	g.Expect(EndedBy(nil)).To(g.BeZero())
+},
+	Entry("is none", "exit 9", syscall.Signal(0)),
+	Entry("is known", "kill -TERM $$", syscall.SIGTERM),
+)
+
+var _ = Describe("a writing", func() {
+
+	// writing returns a writing of parts that together are larger than a pipe.
+	writing := func(w *os.File, parts ...[]byte) *Writing {
+		GinkgoHelper()
+		conn, err := w.SyscallConn()
+		g.Expect(err).NotTo(g.HaveOccurred())
+		writing := new(Writing)
+		writing.Init(conn, parts)
+		return writing
+	}
+	large := func(b byte) []byte { return bytes.Repeat([]byte{b}, 200_000) }
+
+	It("is done at once where there is room", func() {
+		r, w := pipe()
+		again := writing(w, []byte("a"), nil, []byte("bc"))
+		for range 2 {
+			g.Expect(again.Done()).To(g.BeFalse())
+			g.Expect(again.Now()).To(g.BeTrue())
+			g.Expect(again.Wait()).To(g.Succeed())
+			again.Init(again.conn, [][]byte{[]byte("abc")})
+		}
+		g.Expect(writing(w).Wait()).To(g.Succeed())
+		g.Expect(w.Close()).To(g.Succeed())
+		g.Expect(io.ReadAll(r)).To(g.BeEquivalentTo("abcabc"))
+	})
+
+	It("goes on where it was, and leaves the caller's slice as it is", func() {
+		r, w := pipe()
+		parts := [][]byte{[]byte("begin"), large('x'), []byte("end")}
+		writing := writing(w, parts...)
+		g.Expect(writing.Now()).To(g.BeFalse())
+		waited := make(chan error, 1)
+		go func() { waited <- writing.Wait() }()
+		g.Consistently(waited, "10ms").ShouldNot(g.Receive())
+		got := make([]byte, 5+200_000+3)
+		g.Expect(io.ReadFull(r, got)).To(g.Equal(len(got)))
+		g.Eventually(waited).Should(g.Receive(g.BeNil()))
+		g.Expect(bytes.Equal(got, bytes.Join(parts, nil))).To(g.BeTrue())
+		g.Expect(parts[1]).To(g.HaveLen(200_000))
+	})
+
+	DescribeTable("keeps its memory to itself once it is detached", func(detached, waits bool) {
+		r, w := pipe()
+		memory := large('a')
+		writing := writing(w, memory, memory)
+		g.Expect(writing.Now()).To(g.BeFalse())
+		waited := make(chan error, 1)
+		if waits {
+			go func() { waited <- writing.Wait() }()
+			g.Consistently(waited, "10ms").ShouldNot(g.Receive())
+		}
+		if detached {
+			writing.Detach()
+		}
+		if detached || !waits { // else it is a race
+			copy(memory, large('b'))
+		}
+		if !waits {
+			go func() { waited <- writing.Wait() }()
+		}
+		got := make([]byte, 400_000)
+		g.Expect(io.ReadFull(r, got)).To(g.Equal(len(got)))
+		g.Eventually(waited).Should(g.Receive(g.BeNil()))
+		g.Expect(bytes.ContainsRune(got, 'b')).To(g.Equal(!detached && !waits))
+	},
+		Entry("before it waits", true, false),
+		Entry("while it waits", true, true),
+		Entry("but not before", false, false),
+	)
+
+	It("ends with its reader", func() {
+		for _, how := range []func(r, w *os.File) error{
+			func(r, _ *os.File) error { return r.Close() },
+			func(_, w *os.File) error { return w.SetDeadline(time.Now()) },
+		} {
+			r, w := pipe()
+			writing := writing(w, large('x'))
+			waited := make(chan error, 1)
+			g.Expect(writing.Now()).To(g.BeFalse())
+			go func() { waited <- writing.Wait() }()
+			g.Consistently(waited, "10ms").ShouldNot(g.Receive())
+			g.Expect(how(r, w)).To(g.Succeed())
+			g.Eventually(waited).Should(g.Receive(g.And(g.Equal(ErrUnread), g.MatchError(syscall.EPIPE))))
+			g.Expect(writing.Done()).To(g.BeFalse())
+		}
+	})
+
+})
+
+func init() {
+	try := func(f func() error) func(args []string) {
+		return func([]string) {
+			say := os.NewFile(uintptr(Raise(3)), "say")
+			if err := f(); err != nil {
+				fmt.Fprint(say, err)
+				os.Exit(1)
+			}
+			fmt.Fprint(say, "well")
+		}
+	}
+	specs.Roles["no stdout"] = try(func() error {
+		for fd := range 3 {
+			_ = unix.Close(fd)
+		}
+		for range 2 {
+			r, w, err := Pipe()
+			if err != nil {
+				return err
+			}
+			if w.Fd() <= 2 {
+				return fmt.Errorf("descriptor %d for a pipe", w.Fd())
+			}
+			if flags, _ := unix.FcntlInt(w.Fd(), unix.F_GETFD, 0); flags&unix.FD_CLOEXEC == 0 {
+				return errors.New("children inherit it")
+			}
+			_ = r.Close()
+			if _, err := w.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+				return fmt.Errorf("write: %v", err)
+			}
+		}
+		return nil
+	})
+	specs.Roles["stdin is taken"] = try(func() error {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(unix.Dup3(int(r.Fd()), 0, 0), r.Close()); err != nil {
+			return err
+		}
+		stdin, err := TakeStdin()
+		if err != nil {
+			return err
+		}
+		if stdin.Fd() < high {
+			return fmt.Errorf("descriptor %d for what stdin was", stdin.Fd())
+		}
+		for range 2 { // here, and in what is started here
+			if n, err := os.Stdin.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				return fmt.Errorf("read: %d, %v", n, err)
+			}
+			if out, err := (&exec.Cmd{Path: "/bin/cat", Stdin: os.Stdin}).Output(); len(out) > 0 || err != nil {
+				return fmt.Errorf("cat: %q, %v", out, err)
+			}
+		}
+		if _, err := w.WriteString("text"); err != nil {
+			return err
+		}
+		_ = w.Close()
+		if b, err := io.ReadAll(stdin); string(b) != "text" || err != nil {
+			return fmt.Errorf("read: %q, %v", b, err)
+		}
+		return nil
+	})
+}
