@@ -252,6 +252,7 @@ var _ = Describe("functions", func() {
 		for _, by := range ways[pickyParam, string]() {
 			_, err := by(picky, "bad")
 			Expect(err).To(MatchError(ContainSubstring("cannot decode parameter in child, reason: too bad")))
+			Expect(err).To(MatchError(reexec.ErrNotStarted))
 		}
 		for _, by := range ways[string, mixedResult]() {
 			Expect(by(mixed, "good")).To(BeEquivalentTo("good"))

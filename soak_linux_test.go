@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -263,14 +264,19 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		defer cancel()
 		release := make(chan struct{})
 		defer close(release)
+		var held atomic.Bool
 		_, err := say.Call(ctx, 1, ns, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
 			select {
 			case <-release:
 			case <-time.After(moment): // the call should have returned long ago
+				held.Store(true)
 			}
 			return len(b), nil
 		})))
-		if !errors.Is(err, reason) && !wasKilled(err) {
+		switch {
+		case held.Load():
+			return errors.New("held up by the writer of stderr")
+		case err != nil && !errors.Is(err, reason) && !wasKilled(err): // an answer that has come in time counts
 			return fmt.Errorf("not cancelled: %w", err)
 		}
 		return nil
