@@ -125,6 +125,12 @@ No run succeeds whose child has not reported that it is in all of these namespac
 of them cannot be joined, the chain of the [*ActionError] holds a [*JoinError], which tells
 which one that was, and why.
 
+# Errors
+
+An error that a function returns arrives as a [*FuncError], in which [errors.Is] finds what is the same on both sides, such as
+[fs.ErrNotExist], [io.EOF] or a sentinel of [RegisterErrors]. A panic arrives as a [*PanicError]. All else is an
+[*ActionError]. Where it matches [ErrNotStarted] the function has certainly not begun, and the call may be tried again.
+
 # When a thread is enough
 
 Only user and time namespaces refuse a process that has several threads, as each Go

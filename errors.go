@@ -13,7 +13,8 @@ import (
 )
 
 // ErrNotStarted is what [errors.Is] finds in an error of a [Func], a [Worker] or a [Stream] whose function has certainly not
-// begun: the call may be tried again, once what was wrong is mended. An error without it leaves that open.
+// begun: the call may be tried again, once what was wrong is mended. A worker that is gone, or closed, fails every call, so
+// try with a new one. An error without it leaves open whether the function has begun.
 var ErrNotStarted = errors.New("function has not begun")
 
 // An ActionError says why the run of a function or an action failed, other than by an
@@ -23,9 +24,9 @@ var ErrNotStarted = errors.New("function has not begun")
 // an action, a [*json.SyntaxError].
 type ActionError struct {
 	Action string // name of the function or action
-	Stderr string // what the child wrote to stderr, shortened in the middle when long
+	Stderr string // what the child wrote to stderr, since its start, shortened in the middle when long
 	Err    error  // what went wrong: *exec.ExitError, the context's cause, why a value cannot travel, …
-	Stack  []byte // where the goroutines of a function's child were when it was killed at the end of a context; nil if it did not say
+	Stack  []byte // where the goroutines of a child were when it was killed at the end of a call's context; nil if it did not say. See Worker.Err, too
 
 	text       string // what Error says
 	notStarted bool

@@ -84,10 +84,10 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 // RegisterFuncContext is [RegisterFunc] for a function that obeys its context. The
 // context has the deadline of the caller's, and ends then by itself. It also ends when the caller's is cancelled, with the text
 // of its cause, and when the parent ends. Then the function has the grace period (see [GracePeriod]) to
-// return. Values of the caller's context do not travel.
+// return, but not at the end of the context of [Func.Start]. Values of the caller's context do not travel.
 //
 // SIGINT, SIGTERM and SIGHUP, as of a terminal or a service manager, do not end such a function before its parent has
-// had the grace period to cancel the call. Without a decision the child then ends by the signal, even if the function
+// had the grace period to cancel the call. If it does not, the child then ends by the signal, even if the function
 // catches it.
 func RegisterFuncContext[P, R any](name string, fn func(ctx context.Context, param P) (R, error)) Func[P, R] {
 	s := shape{name: name, context: true}

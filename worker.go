@@ -32,15 +32,16 @@ type Worker[P, R any] struct {
 // life of the worker, not just its start. Start returns once the child is in its
 // namespaces and ready. The worker must be closed.
 //
-//	w, err := hostname.Start(ctx, reexec.Target(pid, "user", "uts"))
+//	w, err := hostname.Start(context.Background(), reexec.Target(pid, "user", "uts"))
 //	if err != nil {
 //		return err
 //	}
 //	defer w.Close()
 //	name, err := w.Call(ctx, struct{}{})
 //
-// So a ctx with a timeout for the start alone is a mistake: when it ends, the child is
-// killed. Time limits belong to the contexts of the calls.
+// When ctx ends, the child is killed at once, even if its function obeys a context. So a ctx with a timeout for the start
+// alone is a mistake: time limits belong to the contexts of the calls. A program that is to clean up at Ctrl-C gives the
+// context of [signal.NotifyContext] to the calls, and one that outlasts it to Start; then Close waits for the clean-up.
 //
 // Errors and panics are those of [Func.Call], except that [Concurrency] is allowed.
 func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*Worker[P, R], error) {
@@ -70,7 +71,8 @@ func (w *Worker[P, R]) mustBeStarted() {
 // When ctx is done, Call returns an error that wraps [context.Cause](ctx), unless the answer has
 // arrived by then. A call that had not begun never runs, which [ErrNotStarted] tells, and the worker is left alone. If
 // it had begun, the child is killed, and the worker gone. Only a function of [RegisterFuncContext] has the grace period
-// to return, for which Call does not wait; if it returns in time, the worker lives on. If a cancelled call killed the
+// to return, for which Call does not wait; if it returns in time, the worker lives on. If not, the child is killed, and
+// [Worker.Err] tells where it hung, once [Worker.Done] is closed. If a cancelled call killed the
 // worker, all other calls fail with the same cause. Check ctx.Err to see whether it was yours.
 //
 // Other errors are those of [Func.Call], and [os.ErrClosed] after Close. Call panics if ctx
