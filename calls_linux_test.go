@@ -453,6 +453,19 @@ var _ = Describe("calls", func() {
 			}
 		})
 
+		It("and whose caller has left are not to tell of their child's end, so Close does", func() {
+			g := newGate()
+			w := start(obedient, g.options(ofGrace(time.Hour))...)
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(w.Call, ctx, "exit")
+			g.says("began")
+			cancel(reason)
+			_, err := end(done)
+			Expect(err).To(MatchError(reason))
+			Eventually(w.Done()).Should(BeClosed())
+			Expect(exitCode(w.Close())).To(Equal(3))
+		})
+
 		It("have no stack to tell if the child is stopped", func() {
 			g := newGate()
 			w := start(working, g.options()...)

@@ -57,6 +57,7 @@ type Conversation struct {
 type Call struct {
 	number  uint64
 	events  bool       // its answers may be events
+	left    bool       // its caller does not wait any more
 	answers chan frame // the next one
 	param   *outgoing
 
@@ -77,7 +78,7 @@ var spare = sync.Pool{New: func() any {
 
 func (c *Conversation) newCall() *Call {
 	call := spare.Get().(*Call)
-	call.in, call.number, call.events = c, 0, false
+	call.in, call.number, call.events, call.left = c, 0, false, false
 	return call
 }
 
@@ -348,6 +349,9 @@ func (c *Conversation) hasNotBegun(call *Call) bool {
 // outlast gives the child the grace period to answer a call whose caller has left, and drops what it answers. Then the child is
 // killed. It returns the last answer.
 func (c *Conversation) outlast(call *Call, why error) (frame, error) {
+	c.mu.Lock()
+	call.left = true
+	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), max(c.spec.Grace, 0))
 	defer cancel()
 	for {

@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -213,7 +214,7 @@ func (w *Worker) number() (*Call, error) {
 func (w *Worker) Close() *End {
 	w.mu.Lock()
 	if !w.closed {
-		w.closed, w.idle = true, len(w.calls) == 0
+		w.closed, w.idle = true, !slices.ContainsFunc(w.calls, func(call *Call) bool { return !call.left })
 		close(w.closing)
 	}
 	w.mu.Unlock()
