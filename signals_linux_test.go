@@ -113,6 +113,7 @@ var _ = Describe("signals", func() {
 		})
 
 		It("end the first process of a PID namespace, too", func() {
+			specs.NeedsNamespaces("user", "pid")
 			g := newGate()
 			done := goCall(func(ctx context.Context, what string) (string, error) {
 				return tidy.Call(ctx, what, g.options(ofGrace(30*time.Millisecond), reexec.Unshare("user", "pid"))...)
