@@ -82,8 +82,14 @@ func (s *server) tell(h header, pointer any) {
 // write writes an answer. Where nothing reads it any more, the parent has ended.
 func (s *server) write(o *outgoing) {
 	sys.GrowPipe(s.answers, o.size())
-	o.Init(s.conn, o.parts)
-	if err := o.Wait(); err != nil && s.control != nil {
+	var err error
+	if len(o.parts) == 1 {
+		_, err = s.answers.Write(o.parts[0])
+	} else {
+		o.Init(s.conn, o.parts)
+		err = o.Wait()
+	}
+	if err != nil && s.control != nil {
 		s.control.orphaned()
 	}
 	o.free()
