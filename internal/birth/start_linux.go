@@ -3,13 +3,13 @@ package birth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
 
+	"example.com/gons/reexec/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -99,24 +99,19 @@ func unsharesTime(cmd *exec.Cmd) bool {
 	return cmd.SysProcAttr != nil && cmd.SysProcAttr.Unshareflags&unix.CLONE_NEWTIME != 0
 }
 
-// socketPair returns both ends of a connection that keeps messages apart.
+// socketPair returns both ends of a connection on which the kernel names the sender of each message (SO_PASSCRED, unix(7)).
 func socketPair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
-	}
-	_ = unix.SetNonblock(fds[0], true) // lets the Go runtime wait for it
-	ours, theirs = os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket")
-	err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1))
-	if err == nil {
-		if err = ours.SetDeadline(time.Time{}); err != nil { // it would block, whatever a context says
-			err = fmt.Errorf("cannot poll a socket, is fs.epoll.max_user_watches exhausted? %w", err)
-		}
-	}
-	if err != nil {
-		_ = ours.Close()
-		_ = theirs.Close()
+	if ours, theirs, err = sys.SocketPair(); err != nil {
 		return nil, nil, err
+	}
+	conn, err := ours.SyscallConn()
+	if err == nil {
+		controlErr := conn.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1) })
+		err = errors.Join(err, controlErr)
+	}
+	if err != nil {
+		sys.CloseAll(ours, theirs)
+		return nil, nil, os.NewSyscallError("setsockopt", err)
 	}
 	return ours, theirs, nil
 }
