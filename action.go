@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec/internal/birth"
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 )
 
 // A ReexecAction says which [Action] a child is to run, where, with what, and what becomes
@@ -106,7 +106,7 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 		}
 		spec.Input = [][]byte{param.Bytes()}
 	}
-	p, outcome, err := process.Start(ctx, spec)
+	p, outcome, err := child.Start(ctx, spec)
 	switch {
 	case outcome != nil:
 		run.Outcome, run.unborn = *outcome, err
@@ -149,8 +149,8 @@ func (a *ReexecAction) mustNotBeConcurrent() {
 }
 
 // spec returns what the child is to be.
-func (a *ReexecAction) spec() process.Spec {
-	spec := process.Spec{
+func (a *ReexecAction) spec() child.Spec {
+	spec := child.Spec{
 		Action:  a.ActionName,
 		Joins:   birth.Joins{Targets: a.targets, PreserveCredentials: a.preserve},
 		Env:     a.Environment,

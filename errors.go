@@ -9,7 +9,7 @@ import (
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/call"
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 )
 
 // ErrNotStarted is what [errors.Is] finds in an error of a [Func], a [Worker] or a [Stream] whose function has certainly not
@@ -166,6 +166,6 @@ func format(s fmt.State, verb rune, err error, parts ...part) {
 }
 
 // shortLine makes one line of a text, and shortens it.
-func shortLine(text string) string { return oneLine(process.Excerpt(text, maxLine/2)) }
+func shortLine(text string) string { return oneLine(child.Excerpt(text, maxLine/2)) }
 
 const maxLine = 4 << 10 // bytes

@@ -9,7 +9,7 @@ import (
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/call"
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
@@ -19,7 +19,7 @@ type facts struct {
 	name     string
 	function bool // or else an action
 
-	process.Outcome
+	child.Outcome
 	unborn    error // why the child was not where it should be
 	cancelled error // why the call was cancelled
 	answered  bool  // the answer is complete
@@ -109,11 +109,11 @@ func (f facts) joinError() (join *birth.JoinError) {
 // done. Where a context's end cut the wait for its descendants short, there was nothing left to be
 // killed.
 func (f facts) whyKilled() error {
-	waited := f.Left == nil || f.Left == process.ErrLingers || f.Left == call.ErrClosed
+	waited := f.Left == nil || f.Left == child.ErrLingers || f.Left == call.ErrClosed
 	switch {
-	case f.Killed == process.ErrLingers:
+	case f.Killed == child.ErrLingers:
 		return nil
-	case f.Killed == nil && !waited && errors.Is(f.decode, process.ErrHeld):
+	case f.Killed == nil && !waited && errors.Is(f.decode, child.ErrHeld):
 		return f.Left
 	}
 	return f.Killed
@@ -124,7 +124,7 @@ func (f facts) inWhichState() (state string) {
 	if f.unread {
 		state = " (it had not begun its function)"
 	}
-	if f.Killed != nil && f.Status == process.ErrStuck {
+	if f.Killed != nil && f.Status == child.ErrStuck {
 		state += ", and does not end"
 	}
 	return state
@@ -133,7 +133,7 @@ func (f facts) inWhichState() (state string) {
 // badStatus is the child's status, if that is a failure. It is none if the status is our own
 // doing, or unknown, and the answer is there.
 func (f facts) badStatus() error {
-	ours := f.Killed == process.ErrLingers && (f.Status == process.ErrStuck || sys.EndedBy(f.State) == syscall.SIGKILL)
+	ours := f.Killed == child.ErrLingers && (f.Status == child.ErrStuck || sys.EndedBy(f.State) == syscall.SIGKILL)
 	unknown := (f.function || f.result && !f.spoke) && errors.Is(f.Status, syscall.ECHILD)
 	if f.answered && (ours || unknown) {
 		return nil
@@ -163,7 +163,7 @@ func (f facts) quoted() string {
 	if f.Stderr == "" && f.unborn != nil {
 		return ""
 	}
-	return fmt.Sprintf(", stderr: %q", process.Excerpt(f.Stderr, maxQuotedStderr))
+	return fmt.Sprintf(", stderr: %q", child.Excerpt(f.Stderr, maxQuotedStderr))
 }
 
 // maxQuotedStderr is how many bytes of each the beginning and the end of a stderr are in the

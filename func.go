@@ -7,7 +7,7 @@ import (
 	"reflect"
 
 	"example.com/gons/reexec/internal/call"
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/value"
 )
 
@@ -225,7 +225,7 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 	}
 	s.mustBeAbleToRun()
 	if a.stderr == nil {
-		a.stderr = process.ParentStderr{}
+		a.stderr = child.ParentStderr{}
 	}
 	return a
 }

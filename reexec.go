@@ -7,7 +7,7 @@ import (
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/call"
-	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/testsupport"
 )
 
@@ -18,14 +18,14 @@ var enabled atomic.Bool
 
 // order is what the parent has told this process to do. It is zero in a process
 // that is no child.
-var order orders.Orders
+var order child.Orders
 
 // A child takes its orders before any package that uses this one is initialised.
 //
 // Package testing cannot import this package, since then the tests inside this
 // package could not import package testing.
 func init() {
-	order = orders.Take()
+	order = child.TakeOrders()
 	testsupport.CheckAction = CheckAction
 }
 
@@ -98,7 +98,7 @@ func findAction() (Action, error) {
 	}
 	name := order.Action
 	if name == "" {
-		name = orders.ByHand()
+		name = child.ActionByHand()
 	}
 	if name == "" {
 		enabled.Store(true)
@@ -112,7 +112,7 @@ func findAction() (Action, error) {
 		return nil, fmt.Errorf("unregistered gons/reexec re-execution action %q", name)
 	}
 	if order.Action == "" {
-		orders.Remove()
+		child.RemoveOrders()
 		order.Action = name
 	}
 	if err := testsupport.Return(); err != nil {
@@ -122,7 +122,7 @@ func findAction() (Action, error) {
 }
 
 // isChild tells whether this process is to run an action, also if it was started by hand and has not been told so yet.
-func isChild() bool { return order.Action != "" || !enabled.Load() && orders.ByHand() != "" }
+func isChild() bool { return order.Action != "" || !enabled.Load() && child.ActionByHand() != "" }
 
 // mustBeAbleToRun panics where a call is a programming mistake.
 func (s shape) mustBeAbleToRun() {

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 
 	"example.com/gons/reexec/internal/call"
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 )
 
 // A Worker is a child that serves many calls of a function, in the same namespaces, and
@@ -160,8 +160,8 @@ func (w *Worker[P, R]) Close() error {
 func (w *Worker[P, R]) badEnd(end *call.End) error {
 	run := w.shape.facts()
 	run.answered = true // nothing was asked
-	asked := end.Killed == call.ErrClosed || end.Killed == process.ErrLingers
-	if asked && end.Status != process.ErrStuck {
+	asked := end.Killed == call.ErrClosed || end.Killed == child.ErrLingers
+	if asked && end.Status != child.ErrStuck {
 		return nil
 	}
 	return run.ended(end)

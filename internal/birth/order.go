@@ -12,7 +12,7 @@ const ChildVar = "gons_reexec_child"
 // if it has told nothing, or if this process is no child.
 //
 // The constructor has copied the orders and blanked them (orders.c). Where it did not run they are
-// still in the environment, and package orders removes them.
+// still in the environment, and package child removes them.
 func Order(name string) (value string) {
 	orders, taken := takenOrders()
 	if !taken {

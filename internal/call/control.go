@@ -7,9 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
-	"example.com/gons/reexec/internal/testsupport"
 )
 
 // A control is the child's end of the socket, which says what has become of calls, and that the parent
@@ -31,7 +30,7 @@ type control struct {
 // errOrphan is the cause of contexts that end with the parent.
 var errOrphan = errors.New("parent process has ended")
 
-func newControl(s *server, o orders.Orders) *control {
+func newControl(s *server, o child.Orders) *control {
 	c := &control{
 		s:       s,
 		socket:  sys.OwnFile(o.Control, "control"),
@@ -128,7 +127,7 @@ func (c *control) orphaned() {
 	for _, end := range c.running {
 		end(errOrphan)
 	}
-	time.AfterFunc(c.grace, func() { testsupport.Exit(1) })
+	time.AfterFunc(c.grace, func() { child.Exit(1) })
 }
 
 // begin begins a call, which gets its open files and its context. It does not if the parent has ended.

@@ -14,13 +14,13 @@ import (
 	"syscall"
 	"time"
 
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
 // A Spec is what the child of a function is to be.
 type Spec struct {
-	process.Spec
+	child.Spec
 	Context bool  // the function obeys its context
 	Stream  bool  // it answers with events, too
 	Hash    int64 // of its types
@@ -28,7 +28,7 @@ type Spec struct {
 
 // A Conversation is safe for concurrent use.
 type Conversation struct {
-	p    *process.Process
+	p    *child.Child
 	spec Spec
 
 	reading chan struct{}          // a lock, held by the goroutine that reads for all
@@ -92,7 +92,7 @@ func (call *Call) reuse() {
 // start starts a child. Its error is an *End if the child was started all the same.
 func start(ctx context.Context, spec Spec) (*Conversation, error) {
 	spec.Function = true
-	p, outcome, err := process.Start(ctx, spec.Spec)
+	p, outcome, err := child.Start(ctx, spec.Spec)
 	if outcome != nil {
 		end := &End{Outcome: *outcome, Unborn: err, NotBegun: true}
 		end.await(ctx, newMoment())

@@ -7,14 +7,14 @@ import (
 	"sync"
 	"time"
 
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
 // An End is what has become of a child that has ended, or that never was where it should be. It is
 // also the error of calls that can have no other.
 type End struct {
-	process.Outcome
+	child.Outcome
 	Unborn    error   // why it was not where it should be
 	Word      *Answer // its last word, if that says why it has ended: a refusal, a signal or a panic; or else nil
 	Fault     error   // why its words made no sense
@@ -29,7 +29,7 @@ type End struct {
 func (e *End) Error() string { return "child has ended" }
 
 // end returns the end of a child.
-func (c *Conversation) end(outcome process.Outcome) *End {
+func (c *Conversation) end(outcome child.Outcome) *End {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := &End{Outcome: outcome, Fault: c.fault, Cancelled: c.cancelled, NotBegun: c.unread, Unread: c.unread, Stack: c.stack}

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"syscall"
 
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 )
 
 // A Failure is what travels of an error.
@@ -52,7 +52,7 @@ const maxText = 64 << 10 // bytes that travel of a text
 // shorten shortens a text in the middle.
 func shorten(text string) string {
 	if len(text) > maxText {
-		return process.Excerpt(text, maxText/2)
+		return child.Excerpt(text, maxText/2)
 	}
 	return text
 }

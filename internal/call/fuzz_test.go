@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
@@ -68,7 +68,7 @@ func FuzzAnswer(f *testing.F) {
 		defer sys.CloseAll(ours, theirs)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		c := &Conversation{p: &process.Process{Control: ours}, lost: make(chan struct{}), over: make(chan struct{})}
+		c := &Conversation{p: &child.Child{Control: ours}, lost: make(chan struct{}), over: make(chan struct{})}
 		asked := &Call{number: 1, events: true, answers: make(chan frame, 1)}
 		c.calls = append(c.calls, asked)
 		for n, f := range feed(&c.in, b, len(b)) {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 
 	. "github.com/onsi/ginkgo/v2"
 	g "github.com/onsi/gomega"
@@ -109,7 +109,7 @@ var _ = Describe("a child that says too much", func() {
 		spec.Grace, spec.Stream = short, true
 		o := once(background, spec, request{})
 		_ = ok(o.Next())
-		g.Expect(o.Finish().Killed).To(g.Equal(process.ErrLingers))
+		g.Expect(o.Finish().Killed).To(g.Equal(child.ErrLingers))
 	})
 
 	It("is not heard at all before it is ready", func() {
@@ -148,7 +148,7 @@ var _ = Describe("a child that says too much", func() {
 		for _, said := range []string{"", "R", strings.Repeat("\xff", headerSize)} {
 			file := filepath.Join(GinkgoT().TempDir(), "said")
 			g.Expect(os.WriteFile(file, []byte(said), 0o600)).To(g.Succeed())
-			spec := Spec{Spec: process.Spec{Grace: short, Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) {
+			spec := Spec{Spec: child.Spec{Grace: short, Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) {
 				cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", "exec cat " + file + " >&3"}
 			}}}}
 			o := once(background, spec, request{})

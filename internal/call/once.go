@@ -3,7 +3,7 @@ package call
 import (
 	"context"
 
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
@@ -113,7 +113,7 @@ func (o *Once) Break() {
 // Finish blocks until the child has ended, and tells how. The last answer has been taken, or there is none.
 func (o *Once) Finish() *End {
 	if o.answered && !o.isCancelled() {
-		o.p.OnEnd(o.ctx, func() { o.p.Leave(process.ErrLingers) }) // the answer counts
+		o.p.OnEnd(o.ctx, func() { o.p.Leave(child.ErrLingers) }) // the answer counts
 	} else if !o.answered {
 		o.p.OnEnd(o.ctx, func() { o.p.Leave(context.Cause(o.ctx)) })
 		o.mu.Lock()

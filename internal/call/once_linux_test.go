@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 
 	. "github.com/onsi/ginkgo/v2"
 	g "github.com/onsi/gomega"
@@ -163,7 +163,7 @@ var _ = Describe("a child for a single call", func() {
 		g.Expect(answer.Kind()).To(g.Equal(Result))
 		end := o.Finish()
 		g.Expect(end.Cancelled).NotTo(g.HaveOccurred())
-		g.Expect(end.Killed).To(g.Or(g.BeNil(), g.Equal(process.ErrLingers)))
+		g.Expect(end.Killed).To(g.Or(g.BeNil(), g.Equal(child.ErrLingers)))
 	},
 		Entry("of a plain function", plain()),
 		Entry("of one that obeys its context", obedient()),

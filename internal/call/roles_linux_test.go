@@ -12,8 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"example.com/gons/reexec/internal/orders"
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -80,7 +79,7 @@ func (r *request) obey(ctx context.Context, emit func(any) bool) error {
 func init() {
 	// A child that serves what its parameter says.
 	specs.Roles["serve"] = func([]string) {
-		o := orders.Take()
+		o := child.TakeOrders()
 		hash := int64(0)
 		if o.Action == "replaced" {
 			hash = 7
@@ -99,7 +98,7 @@ func init() {
 
 // beHostile is the main function of a child that says what it likes: one thing an argument.
 func beHostile(args []string) {
-	o := orders.Take()
+	o := child.TakeOrders()
 	answers, socket := os.NewFile(uintptr(o.Answers), "answers"), os.NewFile(uintptr(o.Control), "control")
 	null, _ := os.Open(os.DevNull)
 	for _, arg := range args {
@@ -162,7 +161,7 @@ func flood(fd int, b []byte) {
 
 // plays has a child play a role.
 func plays(role string, args ...string) Spec {
-	return Spec{Spec: process.Spec{Env: []string{specs.Role(role, args...)}, Grace: time.Minute}}
+	return Spec{Spec: child.Spec{Env: []string{specs.Role(role, args...)}, Grace: time.Minute}}
 }
 
 // plain is a function that knows no context.

@@ -9,9 +9,8 @@ import (
 	"sync"
 	"syscall"
 
-	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
-	"example.com/gons/reexec/internal/testsupport"
 )
 
 // A Function is what a child serves.
@@ -42,11 +41,11 @@ type server struct {
 
 // Serve serves calls until the parent has no more. It does not return before all are
 // answered.
-func Serve(o orders.Orders, function Function) {
+func Serve(o child.Orders, function Function) {
 	s := &server{function: function, many: o.Concurrency}
 	if o.Answers == 0 {
 		fmt.Fprintf(os.Stderr, "gons/reexec: function %q must be called with Func.Call", function.Name)
-		testsupport.Exit(1)
+		child.Exit(1)
 	}
 	low := []int{o.Answers, o.Control, o.Stderr}
 	for _, fd := range []*int{&o.Answers, &o.Control, &o.Stderr} {
@@ -55,11 +54,11 @@ func Serve(o orders.Orders, function Function) {
 	err := s.open(o)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "gons/reexec: function %q cannot answer: %v", function.Name, err)
-		testsupport.Exit(1)
+		child.Exit(1)
 	}
 	if s.stdin, err = sys.TakeStdin(); err != nil {
 		s.last(Refused, "cannot take parameters: "+err.Error())
-		testsupport.Exit(1)
+		child.Exit(1)
 	}
 	s.signals = newSignals(s, o)
 	s.control = newControl(s, o)
@@ -77,10 +76,10 @@ func Serve(o orders.Orders, function Function) {
 
 // Refuse tells the parent why this child does not serve its function, and ends the child. It
 // returns only if this child is not meant to serve a function.
-func Refuse(o orders.Orders, why string) {
+func Refuse(o child.Orders, why string) {
 	if s := (&server{}); o.Answers != 0 && s.open(o) == nil {
 		s.last(Refused, why)
-		testsupport.Exit(1)
+		child.Exit(1)
 	}
 }
 
@@ -88,7 +87,7 @@ func Refuse(o orders.Orders, why string) {
 func (s *server) last(kind Kind, why string) { s.tell(header{kind: kind}, &why) }
 
 // open opens the pipe for answers.
-func (s *server) open(o orders.Orders) (err error) {
+func (s *server) open(o child.Orders) (err error) {
 	s.answers = os.NewFile(uintptr(o.Answers), "answers")
 	s.conn, err = s.answers.SyscallConn()
 	return err
@@ -142,7 +141,7 @@ func (s *server) serve(ctx context.Context, f *frame) {
 			value = "runtime.Goexit was called"
 		}
 		s.tell(header{kind: Panicked, call: f.call}, &Panic{Value: shorten(fmt.Sprint(value)), Stack: debug.Stack()})
-		testsupport.Exit(2)
+		child.Exit(2)
 	}()
 	s.signals.begin()
 	decode := func(pointer any) error {

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/specs"
 	"example.com/gons/reexec/internal/sys"
 
@@ -69,7 +69,7 @@ func serve(function Function, many int) *caller {
 	conn := ok(theirs.SyscallConn())
 	c.server = &server{function: function, stdin: stdin, answers: theirs, conn: conn, many: many}
 	c.server.signals = &signals{s: c.server, grace: time.Hour}
-	o := orders.Orders{Grace: time.Hour} // at its end this process would exit
+	o := child.Orders{Grace: time.Hour} // at its end this process would exit
 	for file, fd := range map[*os.File]*int{socket: &o.Control, stderr: &o.Stderr} {
 		*fd = ok(sys.Descriptor(file))
 	}
@@ -472,7 +472,7 @@ func (bad) MarshalJSON() ([]byte, error)  { return nil, errors.New("bad") }
 func (*bad) UnmarshalJSON(b []byte) error { return nil }
 
 // child has a process serve as a whole.
-func child(o orders.Orders, stdin []byte) (answers []frame, stdout string, err error) {
+func served(o child.Orders, stdin []byte) (answers []frame, stdout string, err error) {
 	GinkgoHelper()
 	r, w := pipes()
 	_, stderr := pipes()
@@ -494,9 +494,9 @@ func child(o orders.Orders, stdin []byte) (answers []frame, stdout string, err e
 
 func init() {
 	specs.Roles["serve words"] = func([]string) {
-		o := orders.Take()
+		o := child.TakeOrders()
 		if o.Action == "none" {
-			Refuse(orders.Orders{}, "is not heard")
+			Refuse(child.Orders{}, "is not heard")
 			Refuse(o, "there is none")
 		}
 		Serve(o, Function{Name: o.Action, Call: func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
@@ -541,12 +541,12 @@ func init() {
 	}
 }
 
-var _ = DescribeTable("a child that serves", func(o orders.Orders, params string, kinds, last string, status string) {
+var _ = DescribeTable("a child that serves", func(o child.Orders, params string, kinds, last string, status string) {
 	var stdin []byte
 	for i, param := range strings.Fields(params) {
 		stdin = append(stdin, mustEncode(header{kind: called, call: uint64(i + 1)}, param, 0)...)
 	}
-	answers, stdout, err := child(o, stdin)
+	answers, stdout, err := served(o, stdin)
 	var got string
 	for _, f := range answers {
 		got += string(rune(f.kind))
@@ -562,25 +562,25 @@ var _ = DescribeTable("a child that serves", func(o orders.Orders, params string
 	}
 	g.Expect(stdout).To(g.Or(g.BeEmpty(), g.MatchRegexp("^(noise)+$")))
 },
-	Entry("nothing", orders.Orders{Action: "a"}, "", "", "", ""),
-	Entry("nothing, but is ready", orders.Orders{Action: "a", Concurrency: 1}, "", "Y", "", ""),
-	Entry("one call", orders.Orders{Action: "a"}, "1 2", "R", "1", ""),
-	Entry("calls", orders.Orders{Action: "a", Concurrency: 1}, "1 2 3", "YRRR", "3", ""),
-	Entry("several at a time", orders.Orders{Action: "a", Concurrency: 3}, "1 1 1", "YRRR", "1", ""),
-	Entry("what reads stdin and prints", orders.Orders{Action: "a", Concurrency: 1}, "stdin stdin", "YRR", "", ""),
-	Entry("what starts a program, which sees nothing of that", orders.Orders{Action: "a", Concurrency: 1}, "program program", "YRR", "no more\n", ""),
-	Entry("what closes descriptors", orders.Orders{Action: "a", Concurrency: 1}, "close 1 2 3", "YRRRR", "3", ""),
-	Entry("what panics", orders.Orders{Action: "a", Concurrency: 1}, "1 panic 2", "YRP", "at the function", "exit status 2"),
-	Entry("what ends its goroutine", orders.Orders{Action: "a"}, "goexit", "P", "runtime.Goexit was called", "exit status 2"),
-	Entry("what ends it", orders.Orders{Action: "a", Concurrency: 1}, "1 exit", "YR", "1", "exit status 5"),
-	Entry("nothing, since it cannot", orders.Orders{Action: "none"}, "1", "N", "there is none", "exit status 1"),
+	Entry("nothing", child.Orders{Action: "a"}, "", "", "", ""),
+	Entry("nothing, but is ready", child.Orders{Action: "a", Concurrency: 1}, "", "Y", "", ""),
+	Entry("one call", child.Orders{Action: "a"}, "1 2", "R", "1", ""),
+	Entry("calls", child.Orders{Action: "a", Concurrency: 1}, "1 2 3", "YRRR", "3", ""),
+	Entry("several at a time", child.Orders{Action: "a", Concurrency: 3}, "1 1 1", "YRRR", "1", ""),
+	Entry("what reads stdin and prints", child.Orders{Action: "a", Concurrency: 1}, "stdin stdin", "YRR", "", ""),
+	Entry("what starts a program, which sees nothing of that", child.Orders{Action: "a", Concurrency: 1}, "program program", "YRR", "no more\n", ""),
+	Entry("what closes descriptors", child.Orders{Action: "a", Concurrency: 1}, "close 1 2 3", "YRRRR", "3", ""),
+	Entry("what panics", child.Orders{Action: "a", Concurrency: 1}, "1 panic 2", "YRP", "at the function", "exit status 2"),
+	Entry("what ends its goroutine", child.Orders{Action: "a"}, "goexit", "P", "runtime.Goexit was called", "exit status 2"),
+	Entry("what ends it", child.Orders{Action: "a", Concurrency: 1}, "1 exit", "YR", "1", "exit status 5"),
+	Entry("nothing, since it cannot", child.Orders{Action: "none"}, "1", "N", "there is none", "exit status 1"),
 )
 
 var _ = Describe("a child", func() {
 
 	It("that was not started to serve says so", func() {
 		cmd := specs.Child("serve words")
-		cmd.Env = append(cmd.Env, orders.Orders{Action: "foo"}.Vars()...)
+		cmd.Env = append(cmd.Env, child.Orders{Action: "foo"}.Vars()...)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		g.Expect(cmd.Run()).To(g.MatchError("exit status 1"))
@@ -592,7 +592,7 @@ var _ = Describe("a child", func() {
 		_, stderr := pipes()
 		_, theirs := pair()
 		cmd := specs.Child("serve words")
-		cmd.Env = append(cmd.Env, orders.Orders{Action: "foo", Answers: 3, Control: 4, Stderr: 5, Grace: time.Hour}.Vars()...)
+		cmd.Env = append(cmd.Env, child.Orders{Action: "foo", Answers: 3, Control: 4, Stderr: 5, Grace: time.Hour}.Vars()...)
 		cmd.ExtraFiles = []*os.File{w, theirs, stderr}
 		cmd.Stdin = bytes.NewReader(mustEncode(header{kind: called, call: 1}, "1", 0))
 		g.Expect(r.Close()).To(g.Succeed())
@@ -604,7 +604,7 @@ var _ = Describe("a child", func() {
 		_, w := pipes()
 		ours, theirs := pair()
 		cmd := specs.Child("serve words")
-		cmd.Env = append(cmd.Env, orders.Orders{Action: "foo", Answers: 3, Control: 4, Stderr: 5, Grace: 50 * time.Millisecond}.Vars()...)
+		cmd.Env = append(cmd.Env, child.Orders{Action: "foo", Answers: 3, Control: 4, Stderr: 5, Grace: 50 * time.Millisecond}.Vars()...)
 		cmd.ExtraFiles = []*os.File{w, theirs, w}
 		cmd.Stdin = stdin
 		g.Expect(cmd.Start()).To(g.Succeed())

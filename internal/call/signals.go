@@ -7,9 +7,8 @@ import (
 	"syscall"
 	"time"
 
-	"example.com/gons/reexec/internal/orders"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
-	"example.com/gons/reexec/internal/testsupport"
 )
 
 // A terminal or a service manager signals whole process groups, and what becomes of a call is its parent's to decide.
@@ -38,7 +37,7 @@ type signals struct {
 // while is how long a plain function runs before it is ended by a signal as any program is.
 const while = time.Millisecond
 
-func newSignals(s *server, o orders.Orders) *signals {
+func newSignals(s *server, o child.Orders) *signals {
 	g := &signals{s: s, grace: o.Grace}
 	if !s.function.Context && s.many == 0 {
 		return g
@@ -86,7 +85,7 @@ func (g *signals) die(s syscall.Signal) {
 	}
 	// The first process of a PID namespace is out of its own reach (pid_namespaces(7)).
 	g.s.last(Ended, "child was ended by signal: "+s.String())
-	testsupport.Exit(2)
+	child.Exit(2)
 }
 
 // decided notes that the parent has decided.

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"example.com/gons/reexec/internal/process"
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
@@ -279,7 +279,7 @@ func (w *Worker) hangUp() *End {
 	return w.end(outcome)
 }
 
-func (w *Worker) end(outcome process.Outcome) *End {
+func (w *Worker) end(outcome child.Outcome) *End {
 	end := w.Conversation.end(outcome)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 )
 
 // imports returns which package of this module imports which, on any system, as the lines of a
-// diagram: "process --> birth".
+// diagram: "child --> birth".
 func imports() (edges []string) {
 	GinkgoHelper()
 	const module = "example.com/gons/reexec"

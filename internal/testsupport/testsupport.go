@@ -8,7 +8,7 @@
 // twice: by its path, and as an open file for where this path leads elsewhere.
 // A program that is not instrumented looks at two variables when it
 // starts, and then does nothing. It is for whatever starts or ends a child: the root,
-// package process, package serve, and package testing.
+// package child, and package testing.
 package testsupport
 
 import (

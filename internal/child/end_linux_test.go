@@ -1,0 +1,266 @@
+package child
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec/internal/specs"
+	"example.com/gons/reexec/internal/sys"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+var _ = Describe("the end of a child", func() {
+
+	It("is killed for the first reason", func() {
+		p := start(Spec{}, "exec sleep 60")
+		p.kill(errEnough)
+		p.kill(errors.New("too late"))
+		said, outcome := told(p)
+		Expect(said).To(BeEmpty())
+		Expect(outcome.Killed).To(Equal(errEnough))
+		Expect(outcome.Left).To(BeNil())
+		Expect(sys.EndedBy(outcome.State) == syscall.SIGKILL).To(BeTrue())
+		p.kill(errors.New("too late"))
+		Expect(p.Wait().Killed).To(Equal(errEnough))
+	})
+
+	It("is killed by nobody when it has ended", func() {
+		p := start(Spec{}, "")
+		<-p.Exited()
+		p.Leave(errEnough)
+		outcome := p.Wait()
+		Expect(outcome.Killed).To(BeNil())
+		Expect(outcome.Left).To(Equal(errEnough))
+	})
+
+	It("may linger for the grace period", func() {
+		p := start(Spec{Grace: short}, "echo 1; exec sleep 60")
+		Expect(io.ReadFull(p.Answer, make([]byte, 2))).To(Equal(2))
+		resume := p.Linger()
+		resume()
+		Consistently(p.Exited(), 2*short).ShouldNot(BeClosed())
+		begin := time.Now()
+		p.Linger()
+		p.Linger()
+		Expect(p.Wait().Killed).To(Equal(ErrLingers))
+		Expect(time.Since(begin)).To(BeNumerically(">=", short))
+	})
+
+	It("is left after the grace period, for the first reason", func() {
+		p := start(Spec{Grace: short}, "exec sleep 60")
+		begin := time.Now()
+		p.LeaveAfterGrace(errEnough)
+		p.LeaveAfterGrace(errors.New("too late"))
+		outcome := p.Wait()
+		Expect(time.Since(begin)).To(BeNumerically(">=", short))
+		Expect(outcome.Killed).To(Equal(errEnough))
+		Expect(outcome.Left).To(Equal(errEnough))
+	})
+
+	It("ends with its context, as long as it is not waited for", func() {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		p := start(Spec{}, "exec sleep 60")
+		p.OnEnd(ctx, func() { p.Leave(context.Cause(ctx)) })
+		cancel(errEnough)
+		Expect(p.Wait().Killed).To(Equal(errEnough))
+
+		ctx, cancel = context.WithCancelCause(context.Background())
+		p = start(Spec{}, "")
+		ran := false
+		p.OnEnd(ctx, func() { ran = true })
+		_ = p.Wait()
+		cancel(errEnough)
+		Expect(ran).To(BeFalse())
+	})
+
+	It("is killed by Close if it was not waited for", func() {
+		p := start(Spec{}, "exec sleep 60")
+		p.Close()
+		Expect(p.Exited()).To(BeClosed())
+		Expect(p.Wait().Killed).To(Equal(os.ErrClosed))
+		p.Close()
+	})
+
+	It("may have been reaped by somebody else", func() {
+		p := start(Spec{}, "echo 1; read x") // of no input
+		said, outcome := told(p)
+		Expect(said).To(Equal("1\n"))
+		Expect(outcome.Status).To(MatchError("exit status 1"))
+
+		cmd := exec.Command("/bin/true")
+		Expect(cmd.Start()).To(Succeed())
+		_, err := unix.Wait4(cmd.Process.Pid, nil, 0, nil)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(wait(cmd)).To(And(MatchError(syscall.ECHILD), MatchError(ContainSubstring("status unknown"))))
+		Expect(wait(&exec.Cmd{})).To(MatchError(syscall.ECHILD))
+	})
+
+	It("whose descendant holds its pipes is waited for no longer than the grace period", func() {
+		p := start(Spec{Grace: short}, "echo 1; echo 2 >&2; sleep 20 &")
+		begin := time.Now()
+		b, err := io.ReadAll(p.Answer)
+		Expect(err).To(Equal(ErrHeld))
+		Expect(string(b)).To(Equal("1\n"))
+		outcome := p.Wait()
+		Expect(time.Since(begin)).To(And(BeNumerically(">=", short), BeNumerically("<", 15*time.Second)), "the descendant lives for 20")
+		Expect(outcome.Stderr).To(Equal("2\n"))
+		Expect(outcome.Status).NotTo(HaveOccurred())
+	})
+
+	It("whose descendant holds its pipes is not waited for once its caller has left", func() {
+		p := start(Spec{}, "echo 1; echo 2 >&2; sleep 20 & echo 3")
+		<-p.Exited()
+		p.Leave(errEnough)
+		b, err := io.ReadAll(p.Answer)
+		Expect(err).To(Equal(ErrHeld))
+		Expect(string(b)).To(Equal("1\n3\n"))
+		outcome := p.Wait()
+		Expect(outcome.Stderr).To(Equal("2\n"))
+		Expect(outcome.Left).To(Equal(errEnough))
+		Expect(outcome.Killed).To(BeNil())
+	})
+
+	It("is not ended by its caller's letting go", func() {
+		p := start(Spec{Function: true}, "read x; echo 1 >&3; echo 2 >&2; sleep 20 >&2 & exit 3")
+		p.LetGo(errEnough)
+		p.LetGo(errors.New("too late"))
+		Consistently(p.Exited(), "10ms").ShouldNot(BeClosed())
+		Expect(writes(p, "x\n")).To(BeTrue())
+		said, err := io.ReadAll(p.Answer)
+		Expect(err).To(Equal(ErrHeld))
+		Expect(string(said)).To(Equal("1\n"))
+		outcome := p.Wait()
+		Expect(outcome.Left).To(Equal(errEnough))
+		Expect(outcome.Killed).To(BeNil())
+		Expect(outcome.Status).To(MatchError("exit status 3"))
+		Expect(outcome.Stderr).To(Equal("2\n"))
+	})
+
+	It("may end by itself within the grace period", func() {
+		p := start(Spec{}, "echo 1; sleep 20 & exit 0")
+		p.LeaveAfterGrace(errEnough)
+		outcome := p.Wait()
+		Expect(outcome.Killed).To(BeNil())
+		Expect(outcome.Left).To(Equal(errEnough), "its descendants have none")
+		Expect(outcome.Status).NotTo(HaveOccurred())
+	})
+
+	It("of a function says nothing more after its end, whatever its descendants do", func() {
+		p := start(Spec{Function: true}, "echo 1 >&3; sleep 20 >&2 & exit 0")
+		b, err := io.ReadAll(p.Answer)
+		Expect(err).To(Equal(ErrHeld))
+		Expect(string(b)).To(Equal("1\n"))
+		p.Leave(errEnough)
+	})
+
+	It("has died when a descendant holds its stderr, which goes on", func() {
+		heard := make(chan string, 10)
+		p := start(Spec{Stderr: writer(func(b []byte) (int, error) { heard <- string(b); return len(b), nil }), Function: true},
+			"echo 1 >&2; exec 9<&0; (read x; echo $x; read x) <&9 >&2 & exit 3")
+		died := p.Died()
+		Expect(died.Status).To(MatchError("exit status 3"))
+		Expect(died.State.ExitCode()).To(Equal(3))
+		Expect(errors.Join(died.Killed, died.Left, died.Relay)).To(BeNil())
+		Expect(died.Stderr).To(Equal("1\n"))
+		Expect(heard).To(Receive(Equal("1\n")))
+		Expect(writes(p, "2\n")).To(BeTrue())
+		Eventually(heard).Should(Receive(Equal("2\n")))
+		Expect(p.Died().Stderr).To(Equal("1\n2\n"))
+		p.Leave(errEnough)
+	})
+
+	DescribeTable("has died with all that it has written, if the passing on gets on", func(pause, atLeast time.Duration, all bool) {
+		release, passed := make(chan struct{}), 0
+		p := start(Spec{Stderr: writer(func(b []byte) (int, error) {
+			select {
+			case <-time.After(pause):
+			case <-release:
+			}
+			passed += len(b)
+			return len(b), nil
+		})}, "head -c 20000 /dev/zero >&2")
+		begin := time.Now()
+		died := p.Died()
+		Expect(time.Since(begin)).To(BeNumerically(">=", atLeast))
+		Expect(len(died.Stderr) == 20000).To(Equal(all))
+		close(release)
+		Expect(len(p.Wait().Stderr)).To(Equal(20000))
+		p.Close()
+		Expect(passed).To(Equal(20000))
+	},
+		Entry("slowly", 30*time.Millisecond, 4*30*time.Millisecond, true),
+		Entry("not at all", time.Hour, moment, false),
+	)
+
+})
+
+var _ = Describe("a child that does not end", func() {
+
+	// stuck starts a child that waits for a file system that does not answer.
+	stuck := func(spec Spec, dead *specs.DeadFileSystem) *Child {
+		GinkgoHelper()
+		p := start(spec, "echo 1 >&2; exec cat "+dead.Path+"/$$")
+		dead.Asked()
+		return p
+	}
+
+	It("is given up a moment after it was killed, by all that wait", func() {
+		dead := specs.NewDeadFileSystem()
+		var children []*Child
+		var all sync.WaitGroup
+		begin := time.Now()
+		for _, way := range []struct {
+			leave  func(p *Child)
+			wait   func(p *Child) Outcome
+			killed error
+		}{
+			{func(p *Child) { p.Leave(errEnough) }, (*Child).Wait, errEnough},
+			{func(p *Child) { p.LeaveAfterGrace(errEnough) }, (*Child).Died, errEnough},
+			{func(p *Child) { p.Linger() }, (*Child).Wait, ErrLingers},
+			{(*Child).Close, (*Child).Wait, os.ErrClosed},
+		} {
+			p := stuck(Spec{Grace: short, Function: true}, dead)
+			children = append(children, p)
+			all.Go(func() {
+				defer GinkgoRecover()
+				way.leave(p)
+				outcome := way.wait(p)
+				Expect(outcome.Status).To(Equal(ErrStuck))
+				Expect(outcome.State).To(BeNil())
+				Expect(outcome.Killed).To(Equal(way.killed))
+				Expect(outcome.Stderr).To(Equal("1\n"))
+				p.Close()
+			})
+		}
+		all.Wait()
+		Expect(time.Since(begin)).To(And(BeNumerically(">=", stuckAfter), BeNumerically("<", 30*time.Second)))
+		for _, p := range children {
+			Expect(p.Exited()).NotTo(BeClosed())
+		}
+		dead.End()
+		for _, p := range children {
+			Eventually(p.Exited()).Should(BeClosed())
+			outcome := p.Wait()
+			Expect(sys.EndedBy(outcome.State)).To(Equal(syscall.SIGKILL))
+			Expect(errors.As(outcome.Status, new(*exec.ExitError))).To(BeTrue())
+		}
+	})
+
+	It("is waited for if it ends in time after all", func() {
+		dead := specs.NewDeadFileSystem()
+		p := stuck(Spec{}, dead)
+		p.Leave(errEnough)
+		dead.End()
+		Expect(sys.EndedBy(p.Wait().State)).To(Equal(syscall.SIGKILL))
+	})
+
+})

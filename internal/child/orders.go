@@ -1,0 +1,162 @@
+package child
+
+import (
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/testsupport"
+)
+
+// All variables of this module, and of package gons, start with this prefix. They
+// are for one process only: children do not inherit them.
+const prefix = "gons_"
+
+// Those of numbers of files are also named in the constructor (internal/birth/orders.c).
+const (
+	actionVar      = prefix + "reexec_action"      // name of the action
+	answersVar     = prefix + "reexec_answers"     // number of the file for the answers of a function
+	stderrVar      = prefix + "reexec_stderr"      // number of the reading end of a function's own stderr
+	controlVar     = prefix + "reexec_control"     // number of the socket of a function
+	concurrencyVar = prefix + "reexec_concurrency" // how many calls a function serves at a time; without, it serves one call
+	graceVar       = prefix + "reexec_grace"       // grace period after the parent's end
+	sealedVar      = prefix + "reexec_sealed"      // number of the program's file, to be closed
+	deathVar       = prefix + "reexec_pdeath"      // number of the signal at the parent's death
+	parentVar      = prefix + "reexec_parent"      // number of the parent's pidfd, for the same purpose
+)
+
+// Orders are what a parent tells its child to do, in the environment; the namespaces are package birth's. They are zero
+// in a process that is no child.
+type Orders struct {
+	Action      string        // name of the action
+	Answers     int           // number of the file for the answers of a function; 0: it is none
+	Control     int           // number of the socket of a function; 0: there is none
+	Stderr      int           // number of the reading end of a function's own stderr
+	Concurrency int           // how many calls a function serves at a time, until there are no more; 0: it serves one call
+	Grace       time.Duration // how long calls may go on after the parent's end
+	Sealed      int           // number of the program's file, if the child is to close it; 0: it is not
+	Death       int           // number of the signal at the parent's death; 0: none
+	Parent      int           // number of the parent's pidfd, if there is such a signal; 0: there is none
+}
+
+// Vars returns the variables that tell these orders. They have to be the last of an environment: a child finds empty
+// variables in their place, and the race detector reads its options from /proc/self/environ up to the first of these.
+func (o Orders) Vars() []string {
+	vars := []string{birth.ChildVar + "=1", actionVar + "=" + o.Action}
+	for _, v := range []struct {
+		name   string
+		number int
+	}{
+		{answersVar, o.Answers}, {controlVar, o.Control}, {stderrVar, o.Stderr}, {concurrencyVar, o.Concurrency},
+		{sealedVar, o.Sealed}, {deathVar, o.Death}, {parentVar, o.Parent},
+	} {
+		if v.number != 0 {
+			vars = append(vars, v.name+"="+strconv.Itoa(v.number))
+		}
+	}
+	if o.Grace != 0 {
+		vars = append(vars, graceVar+"="+o.Grace.String())
+	}
+	return vars
+}
+
+// TakeOrders returns the orders of this process, and does what concerns the process as a
+// whole: it gets its name, a signal at its parent's death, and keeps its files from what it
+// starts. Where the constructor has not taken the orders out of the environment, TakeOrders removes
+// them, and whatever else is gons': then neither the action nor anything that it starts sees them.
+// It must be called before anything that may look at them.
+//
+// A process that is no child of this package has its environment left
+// alone, as it may be a child of the package that this one succeeds.
+func TakeOrders() (o Orders) {
+	if birth.Order(birth.ChildVar) == "" {
+		return o
+	}
+	number := func(name string) int {
+		n, err := strconv.Atoi(birth.Order(name))
+		if err != nil || n < 0 {
+			return 0
+		}
+		return n
+	}
+	grace, _ := time.ParseDuration(birth.Order(graceVar)) // 0 without
+	o = Orders{
+		Action:      birth.Order(actionVar),
+		Answers:     number(answersVar),
+		Control:     number(controlVar),
+		Concurrency: number(concurrencyVar),
+		Grace:       grace,
+		Stderr:      number(stderrVar),
+		Sealed:      number(sealedVar),
+		Death:       number(deathVar),
+		Parent:      number(parentVar),
+	}
+	RemoveOrders()
+	takeName()
+	if birth.IgnoresTerm() {
+		signal.Ignore(syscall.SIGTERM) // which Go's runtime catches otherwise
+	}
+	watchParent(o.Death, o.Parent)
+	if o.Sealed != 0 {
+		_ = os.NewFile(uintptr(o.Sealed), "program").Close()
+	}
+	for _, number := range []int{o.Answers, o.Control, o.Stderr} {
+		if number != 0 {
+			closeOnExec(number)
+		}
+	}
+	return o
+}
+
+// ActionByHand returns the name of the action of a process that was started by hand, or by
+// the package that this one succeeds.
+func ActionByHand() (action string) { return os.Getenv(actionVar) }
+
+// RemoveOrders removes all orders from the environment, so also those of such a process, once it is known
+// to be meant.
+func RemoveOrders() {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, prefix) {
+			_ = os.Unsetenv(name) // fails only for names that cannot be
+		}
+	}
+}
+
+// withoutOrders returns a copy of an environment without any orders, with room for new
+// ones.
+func withoutOrders(env []string) []string {
+	clean := make([]string, 0, len(env)+16)
+	for _, variable := range env {
+		if !strings.HasPrefix(variable, prefix) {
+			clean = append(clean, variable)
+		}
+	}
+	if raceEnabled {
+		clean = withoutRaceSleep(clean)
+	}
+	return clean
+}
+
+// withoutRaceSleep spares a child the second that the race detector sleeps at a
+// program's end (https://go.dev/doc/articles/race_detector, atexit_sleep_ms),
+// unless the user wants that.
+func withoutRaceSleep(env []string) []string {
+	const variable, option = "GORACE=", "atexit_sleep_ms="
+	options := ""
+	for _, v := range env {
+		if strings.HasPrefix(v, variable) {
+			options = strings.TrimPrefix(v, variable)
+		}
+	}
+	if strings.Contains(options, option) {
+		return env
+	}
+	return append(env, strings.TrimSuffix(variable+option+"0 "+options, " "))
+}
+
+// Exit ends this child. Its coverage data is kept.
+func Exit(code int) { testsupport.Exit(code) }

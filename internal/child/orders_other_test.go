@@ -1,0 +1,5 @@
+//go:build !linux
+
+package child
+
+func inherited([]string) []string { return nil }

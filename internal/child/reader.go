@@ -1,0 +1,122 @@
+package child
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec/internal/sys"
+)
+
+// ErrHeld says why reading from a pipe was given up: it has no end, since a
+// descendant of the child still has it open.
+var ErrHeld = errors.New("a descendant of the child still holds its pipe")
+
+// A Reader reads what a child writes to a pipe.
+//
+// A child that has ended cannot write any more, and all that it had written is
+// in the pipe: so at most a pipeful is to be had when the time limit has passed,
+// and it is to be had at once. This way not even a parent that comes late, on a
+// busy machine or without any grace period, misses a byte.
+type Reader struct {
+	file *os.File
+	conn syscall.RawConn
+	read func(fd uintptr) // reads into b; made once
+
+	mu          sync.Mutex // guards what follows
+	b           []byte     // what Now reads into, and what that gave
+	n           int
+	err         error
+	until       time.Time // limit of all waiting, zero: none
+	interrupted bool      // until Resume
+	late        int       // bytes read since the limit has passed
+}
+
+// open gives the reader its pipe.
+func (r *Reader) open(pipe *os.File) (err error) {
+	r.file = pipe
+	r.read = func(fd uintptr) { r.n, r.err = sys.ReadNow(int(fd), r.b) }
+	r.conn, err = pipe.SyscallConn()
+	return err
+}
+
+// limit ends all waiting at a point in time, unless it ends earlier already.
+func (r *Reader) limit(until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.until.IsZero() && r.until.Before(until) {
+		return
+	}
+	r.until = until
+	if !r.interrupted {
+		_ = r.file.SetReadDeadline(until)
+	}
+}
+
+// Interrupt ends the wait of the goroutine that is in Poll, and of each one that comes, until Resume.
+func (r *Reader) Interrupt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.interrupted = true
+	_ = r.file.SetReadDeadline(time.Now())
+}
+
+// Resume undoes Interrupt.
+func (r *Reader) Resume() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.interrupted = false
+	_ = r.file.SetReadDeadline(r.until)
+}
+
+// limited tells whether the limit has passed. It needs mu.
+func (r *Reader) limited() bool { return !r.until.IsZero() && !time.Now().Before(r.until) }
+
+// Poll waits for the pipe, and calls ready whenever there may be something to read, until that returns true. Then Poll
+// returns true; at the limit, and after Interrupt, it returns false. Only one goroutine at a time can be in Poll.
+func (r *Reader) Poll(ready func(fd uintptr) bool) bool { return r.conn.Read(ready) == nil }
+
+// Now reads what is there, and never waits: without anything it is EAGAIN, or after the limit [ErrHeld]. At the end it
+// is [io.EOF]. It is safe for concurrent use.
+func (r *Reader) Now(b []byte) (n int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.b = b
+	controlErr := r.conn.Control(r.read)
+	r.b = nil
+	switch n, err = r.n, r.err; {
+	case controlErr != nil:
+		return 0, controlErr
+	case n == 0 && err == nil && len(b) > 0:
+		return 0, io.EOF
+	case !r.limited():
+		return n, err
+	}
+	if r.late += n; err == syscall.EAGAIN || r.late > sys.MaxPipe {
+		return 0, ErrHeld
+	}
+	return n, err
+}
+
+// Read reads, and waits until there is something. At the limit it is [ErrHeld] if the pipe has still no end.
+func (r *Reader) Read(b []byte) (n int, err error) {
+	now := func(uintptr) bool {
+		n, err = r.Now(b)
+		return err != syscall.EAGAIN
+	}
+	for !r.Poll(now) && !now(0) { // a deadline may come a little before the limit
+		if r.isInterrupted() {
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+	return n, err
+}
+
+func (r *Reader) isInterrupted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.interrupted
+}

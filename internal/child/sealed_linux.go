@@ -1,0 +1,78 @@
+package child
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// sealed are the sealed copies of programs, by their paths; usually there is but this one.
+var sealed = struct {
+	sync.Mutex
+	programs map[string]*os.File
+}{programs: map[string]*os.File{}}
+
+// seal has a child run from a sealed copy of its program in memory, to which nobody can
+// write (memfd_create(2), CVE-2019-5736). It is handed down, since its number in the parent may be
+// another file's in the child by the time it executes the program.
+func seal(f *files, order *Orders) (err error) {
+	sealed.Lock()
+	defer sealed.Unlock()
+	program := sealed.programs[f.cmd.Path]
+	if program == nil {
+		if program, err = sealedCopy(f.cmd.Path); err != nil {
+			return fmt.Errorf("cannot make a sealed copy of the program: %w", err)
+		}
+		sealed.programs[f.cmd.Path] = program
+	}
+	order.Sealed = f.inherit(program)
+	f.cmd.Path = "/proc/self/fd/" + strconv.Itoa(order.Sealed)
+	return nil
+}
+
+const allSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+
+// sealedCopy returns a sealed copy of a program, or the program itself if that is sealed already.
+func sealedCopy(path string) (*os.File, error) {
+	program, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if seals, err := unix.FcntlInt(program.Fd(), unix.F_GET_SEALS, 0); err == nil && seals&allSeals == allSeals {
+		return program, nil
+	}
+	defer program.Close()
+
+	// As long as somebody has it open for writing, be it a child that has not yet executed its own
+	// program, it cannot be executed (execve(2): ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("program", flags|mfdExec)
+	if err == unix.EINVAL {
+		fd, err = unix.MemfdCreate("program", flags)
+	}
+	if err == unix.EACCES {
+		err = fmt.Errorf("%w (the system forbids programs in memory, see vm.memfd_noexec in sysctl(8))", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	memory := os.NewFile(uintptr(fd), "program")
+	defer memory.Close()
+	if _, err := io.Copy(memory, program); err != nil {
+		return nil, err
+	}
+	if _, err := unix.FcntlInt(memory.Fd(), unix.F_ADD_SEALS, allSeals); err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.Open("/proc/self/fd/" + strconv.Itoa(fd))
+}
+
+// mfdExec says that the file is to be executed; kernels before Linux 6.3 do not know it.
+const mfdExec = 0x10

@@ -1,0 +1,41 @@
+package child
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+
+	"example.com/gons/reexec/internal/birth"
+	"golang.org/x/sys/unix"
+)
+
+// unshare gives a child new namespaces of these types.
+func unshare(cmd *exec.Cmd, kinds []string) error {
+	if err := birth.CheckOnce(kinds); err != nil {
+		return err
+	}
+	attr := syscall.SysProcAttr{}
+	if cmd.SysProcAttr != nil {
+		attr = *cmd.SysProcAttr // it is the caller's
+	}
+	for _, kind := range kinds {
+		flag, err := birth.Flag(kind)
+		if err != nil {
+			return err
+		}
+		switch flag {
+		case unix.CLONE_NEWNS, unix.CLONE_NEWTIME:
+			// Package syscall makes mounts private only here, and to clone(2) the flag of time namespaces is a part of
+			// the exit signal.
+			attr.Unshareflags |= uintptr(flag)
+		default:
+			attr.Cloneflags |= uintptr(flag)
+		}
+	}
+	if attr.Cloneflags&unix.CLONE_NEWUSER != 0 && attr.UidMappings == nil && attr.GidMappings == nil {
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	cmd.SysProcAttr = &attr
+	return nil
+}

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package orders
-
-func inherited([]string) []string { return nil }
