@@ -1,6 +1,7 @@
 package reexec_test
 
 import (
+	"context"
 	"os"
 	"testing"
 
@@ -13,7 +14,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	specs.Play()
 	reexec.CheckAction() // what comes now is not for children
 	specs.BeInit()
 	os.Exit((&rxtesting.M{M: m}).Run())
@@ -23,6 +23,25 @@ func TestReexec(t *testing.T) { specs.Run(t, "reexec") }
 
 var _ = BeforeEach(specs.LeaveNothing)
 
-var _ = AfterSuite(func() {
-	Expect(strayThreads()).To(BeEmpty(), "no thread must be left in another namespace")
+// The other specs of this package are in internal/integration.
+var _ = Describe("package reexec", func() {
+
+	It("calls functions, starts workers, iterates over streams and runs actions", func() {
+		ctx := context.Background()
+		Expect(shout.Call(ctx, "call")).To(Equal("call!"))
+		w, err := shout.Start(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.Call(ctx, "worker")).To(Equal("worker!"))
+		Expect(w.Close()).To(Succeed())
+		var all []int
+		for n, err := range count.Call(ctx, 3) {
+			Expect(err).NotTo(HaveOccurred())
+			all = append(all, n)
+		}
+		Expect(all).To(Equal([]int{1, 2, 3}))
+		var greeting string
+		Expect(reexec.RunReexecAction("greet", reexec.Param("action"), reexec.Result(&greeting))).To(Succeed())
+		Expect(greeting).To(Equal("Hello, action"))
+	})
+
 })

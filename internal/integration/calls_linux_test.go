@@ -1,0 +1,515 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// tricks does strange things in its child, and tells something.
+var tricks = reexec.RegisterFunc("tricks", trick)
+
+func trick(what string) (string, error) {
+	what, argument, _ := strings.Cut(what, " ")
+	switch what {
+	case "where":
+		return os.Getwd()
+	case "wander": // as runtime.LockOSThread has it: the thread ends with the goroutine
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return "", err
+		}
+		return "", os.Chdir("/")
+	case "thread":
+		return fmt.Sprint(unix.Gettid() == os.Getpid()), nil
+	case "close": // what a careless function takes for its own
+		return "", syscall.Close(atoi(argument))
+	case "replace":
+		f, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+		if err != nil {
+			return "", err
+		}
+		if int(f.Fd()) == atoi(argument) {
+			return "", nil
+		}
+		defer f.Close()
+		return "", unix.Dup3(int(f.Fd()), atoi(argument), 0)
+	case "sleep":
+		d, err := time.ParseDuration(argument)
+		if err != nil {
+			return "", err
+		}
+		time.Sleep(d)
+		return "", nil
+	case "die":
+		fmt.Fprintf(os.Stderr, "dies %d.\n", leaveDescendant())
+		time.Sleep(30 * time.Millisecond)
+		os.Exit(3)
+	case "descend":
+		return itoa(leaveDescendant()), nil
+	case "exit":
+		os.Exit(3)
+	case "hang":
+		hangHere()
+	case "print":
+		fmt.Println(argument)
+	case "getenv":
+		return os.Getenv(argument), nil
+	}
+	return "", nil
+}
+
+//go:noinline
+func hangHere() {
+	fmt.Fprintln(os.Stderr, "hangs")
+	select {}
+}
+
+// streams of standard descriptors.
+var lendStderr = reexec.RegisterFunc("lend stderr", func(text string) (*os.File, error) {
+	fmt.Fprint(os.Stderr, text)
+	return os.Stderr, nil
+})
+
+// flood yields without end, and does not look at its context.
+var flood = reexec.RegisterStream("flood", func(_ context.Context, _ struct{}, yield func([]byte) bool) error {
+	for yield(make([]byte, 100)) {
+	}
+	return nil
+})
+
+var _ = Describe("calls", func() {
+
+	reason := errors.New("enough is enough")
+
+	It("return their answer, or an error, and with an answer the worker lives on", func() {
+		w := start(tricks, silently)
+		limit, answered, cut := 3*time.Millisecond, 0, 0
+		for range 400 {
+			ctx, cancel := context.WithTimeout(background, limit)
+			_, err := w.Call(ctx, "sleep "+(limit-time.Duration(rand.N(1000))*time.Microsecond).String())
+			cancel()
+			if err != nil {
+				Expect(err).To(MatchError(context.DeadlineExceeded))
+				cut++
+				w = start(tricks, silently)
+				continue
+			}
+			answered++
+			Expect(w.Err()).NotTo(HaveOccurred())
+			Expect(w.Call(background, "")).To(BeEmpty(), "the worker is gone although its call was answered")
+		}
+		Expect(answered).NotTo(BeZero())
+	})
+
+	It("return the answer that is there when the context ends while the parent cannot look", func() {
+		Expect(tellOf[int](withRole("stopped parent"))).To(BeZero(), "answers that killed their worker")
+	})
+
+	It("leave nothing of a thread that they have locked and changed to the next ones", func() {
+		for _, concurrency := range []int{1, 3} {
+			w := start(tricks, silently, reexec.Concurrency(concurrency))
+			here, err := w.Call(background, "where")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(here).NotTo(Equal("/"))
+			for range 20 {
+				_, err := w.Call(background, "wander")
+				if errors.Is(err, syscall.EPERM) {
+					Skip("needs unshare: " + err.Error())
+				}
+				Expect(err).NotTo(HaveOccurred())
+				Expect(w.Call(background, "where")).To(Equal(here))
+			}
+		}
+	})
+
+	It("are not served by the main thread, even if CheckAction is called in an init function", func() {
+		GinkgoT().Setenv("reexec_early_check", "1")
+		Expect(tricks.Call(background, "thread")).To(Equal("false"))
+		Expect(start(tricks).Call(background, "thread")).To(Equal("false"))
+	})
+
+	It("may close, or replace, descriptors that are not theirs, but for high ones", func() {
+		for _, by := range ways[string, string]() {
+			for fd := 3; fd <= 5; fd++ {
+				for _, what := range []string{"close ", "replace "} {
+					_, err := by(tricks, what+itoa(fd), silently)
+					if err != nil {
+						Expect(err).To(MatchError(syscall.EBADF))
+					}
+				}
+			}
+		}
+	})
+
+	It("may return their stderr, and keep it", func() {
+		var said bytes.Buffer
+		w := start(lendStderr, reexec.Stderr(&said))
+		for i := range 3 {
+			f, err := w.Call(background, "text\n")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(f.Close()).To(Succeed())
+			Expect(said.String()).To(Equal(strings.Repeat("text\n", i+1)))
+		}
+	})
+
+	Context("whose child is gone, with a descendant that holds its stderr", func() {
+
+		It("wait neither for that, nor for the grace period", func() {
+			g := newGate()
+			w := start(tricks, g.options(ofGrace(time.Hour))...)
+			served := goCall(w.Call, background, "die")
+			g.says(`dies \d+\.`)
+			var descendant int
+			_, err := fmt.Sscanf(string(g.stderr.Contents()), "dies %d", &descendant)
+			Expect(err).NotTo(HaveOccurred())
+			defer func() { _ = kill(descendant) }()
+			queued := goCall(w.Call, background, "")
+			_, err = end(served)
+			Expect(exitCode(err)).To(Equal(3), "%v", err)
+			_, err = end(queued)
+			Expect(exitCode(err)).To(Equal(3), "%v", err)
+			Expect(inTime(w.Err)).To(HaveOccurred())
+			_ = inTime(w.Close)
+		})
+
+		It("have their result, even if the context ends meanwhile", func() {
+			ctx, cancel := context.WithCancel(background)
+			var said safeBuffer
+			done := goCall(func(ctx context.Context, what string) (string, error) {
+				return tricks.Call(ctx, what, reexec.Stderr(&said), ofGrace(time.Hour))
+			}, ctx, "descend")
+			Consistently(done, "200ms").ShouldNot(Receive())
+			cancel()
+			descendant, err := end(done)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(kill(atoi(descendant))).To(Succeed())
+		})
+
+	})
+
+	It("of a goroutine that is locked to its thread do not read for others", func() {
+		g := newGate()
+		w := start(working, g.options(reexec.Concurrency(2))...)
+		done := make(chan error, 1)
+		go func() {
+			runtime.LockOSThread() // and ends with it, so it may have any priority
+			_, err := w.Call(background, job{Do: "hold"})
+			done <- err
+		}()
+		g.says("began")
+		stacks := make([]byte, 1<<20)
+		readers := 0
+		for goroutine := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+			if strings.Contains(goroutine, "process.(*Reader).Poll") && strings.Contains(goroutine, "call.(*Worker)") {
+				Expect(goroutine).NotTo(ContainSubstring("locked to thread"))
+				readers++
+			}
+		}
+		Expect(readers).To(Equal(1))
+		g.pass(1)
+		Eventually(done).Should(Receive(BeNil()))
+	})
+
+	It("obey their contexts where pipes are small, as of a user who has many", func() {
+		if os.Geteuid() == 0 {
+			Skip("root may have any number of large pipes")
+		}
+		var pipes []*os.File
+		defer func() { closeAll(pipes) }()
+		for len(pipes) < 2*1100 { // pipe-user-pages-soft in pipe(7)
+			r, w, err := os.Pipe()
+			if errors.Is(err, syscall.EMFILE) {
+				Skip("needs more descriptors")
+			}
+			Expect(err).NotTo(HaveOccurred())
+			pipes = append(pipes, r, w)
+		}
+		w := start(workingInContext, silently, ofGrace(time.Hour))
+		goOn := stop(w.PID())
+		ctx, cancel := context.WithCancelCause(background)
+		done := goCall(w.Call, ctx, job{Text: strings.Repeat("x", 30<<10)})
+		Consistently(done, "20ms").ShouldNot(Receive())
+		cancel(reason)
+		_, err := end(done)
+		Expect(err).To(MatchError(reason))
+		goOn()
+	})
+
+	It("of a stream end with their context, and what is in the pipe is dropped", func() {
+		ctx, cancel := context.WithCancelCause(background)
+		defer cancel(nil)
+		events := 0
+		for _, err := range flood.Call(ctx, struct{}{}, silently) {
+			if events++; events == 1 {
+				time.Sleep(50 * time.Millisecond) // the pipe is full of them
+				cancel(reason)
+				continue
+			}
+			Expect(err).To(MatchError(reason))
+		}
+		Expect(events).To(Equal(2))
+	})
+
+	It("have several tuning options, in their order, and the working directory is known to the child", func() {
+		var order []int
+		tune := func(i int) reexec.ReexecActionOption {
+			return reexec.Cmd(func(cmd *exec.Cmd) {
+				order = append(order, i)
+				cmd.Dir = []string{"/tmp", "/proc/.."}[i]
+			})
+		}
+		Expect(tricks.Call(background, "getenv PWD", tune(0), tune(1))).To(Equal("/proc/.."))
+		Expect(order).To(Equal([]int{0, 1}))
+	})
+
+	Context("stdout", func() {
+
+		It("goes to a writer, and is complete when a call returns", func() {
+			var said bytes.Buffer
+			w := start(tricks, reexec.Stdout(&said))
+			for i := range 50 {
+				Expect(w.Call(background, "print "+itoa(i))).To(BeEmpty())
+				Expect(said.String()).To(HaveSuffix(fmt.Sprintf("%d\n", i)))
+			}
+			said.Reset()
+			Expect(tricks.Call(background, "print alone", reexec.Stdout(&said))).To(BeEmpty())
+			Expect(said.String()).To(Equal("alone\n"))
+		})
+
+		It("that cannot be passed on is an error of the call", func() {
+			full := writerFunc(func([]byte) (int, error) { return 0, syscall.ENOSPC })
+			_, err := start(tricks, reexec.Stdout(full)).Call(background, "print x")
+			Expect(err).To(MatchError(syscall.ENOSPC))
+			Expect(err).To(MatchError(ContainSubstring("cannot pass on stdout of child, reason: ")))
+			_, err = tricks.Call(background, "print x", reexec.Stdout(full))
+			Expect(err).To(MatchError(syscall.ENOSPC))
+		})
+
+		It("of an action is its answer", func() {
+			Expect(func() { _ = reexec.RunReexecAction("echo", reexec.Stdout(io.Discard)) }).
+				To(PanicWith(ContainSubstring("option Stdout is for functions only")))
+		})
+
+		It("whose reader is gone ends a worker, as any program", func() {
+			r, w, err := os.Pipe()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(r.Close()).To(Succeed())
+			stdout := os.Stdout
+			os.Stdout = w
+			worker, err := tricks.Start(background, silently)
+			os.Stdout = stdout
+			Expect(err).NotTo(HaveOccurred())
+			Expect(w.Close()).To(Succeed())
+			defer worker.Close()
+			_, err = worker.Call(background, "print x")
+			Expect(err).To(MatchError(ContainSubstring("signal: broken pipe")))
+		})
+
+	})
+
+	Context("that have not begun", func() {
+
+		notStarted := func(err error) {
+			GinkgoHelper()
+			Expect(err).To(MatchError(reexec.ErrNotStarted))
+			asActionError(err)
+		}
+
+		It("say so", func() {
+			done, cancel := context.WithCancel(background)
+			cancel()
+			nowhere := reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}})
+			_, err := tricks.Call(done, "")
+			notStarted(err)
+			_, err = tricks.Start(done)
+			notStarted(err)
+			_, err = tricks.Call(background, "", reexec.Cmd(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" }))
+			notStarted(err)
+			for _, by := range ways[string, string]() {
+				_, err = by(tricks, "", nowhere)
+				notStarted(err)
+			}
+			for _, err := range happenings.Call(done, program{}) {
+				notStarted(err)
+			}
+		})
+
+		It("say so after the end of their worker", func() {
+			w := start(tricks, silently)
+			Expect(w.Close()).To(Succeed())
+			_, err := w.Call(background, "")
+			notStarted(err)
+
+			w = start(tricks, silently)
+			_, err = w.Call(background, "exit")
+			Expect(err).NotTo(MatchError(reexec.ErrNotStarted))
+			_, err = w.Call(background, "")
+			notStarted(err)
+		})
+
+		It("say so if they wait for their turn", func() {
+			g := newGate()
+			w := start(working, g.options()...)
+			first := goCall(w.Call, background, job{Number: 1, Do: "hold"})
+			g.says("began 1")
+			ctx, cancel := context.WithCancelCause(background)
+			second := goCall(w.Call, ctx, job{Number: 2})
+			cancel(reason)
+			_, err := end(second)
+			notStarted(err)
+			Expect(err).To(MatchError(reason))
+			g.pass(1)
+			Expect(end(first)).To(HaveField("Number", 1))
+		})
+
+		It("say so if the child has not even read their parameter", func() {
+			g := newGate()
+			w := start(working, g.options()...)
+			goOn := stop(w.PID())
+			ctx, cancel := context.WithTimeoutCause(background, 50*time.Millisecond, reason)
+			defer cancel()
+			_, err := w.Call(ctx, job{})
+			notStarted(err)
+			Expect(err).To(MatchError(ContainSubstring("(it had not begun its function)")))
+			goOn()
+		})
+
+	})
+
+	Context("that hang", func() {
+
+		It("tell where", func() {
+			for _, by := range []func(ctx context.Context, option reexec.ReexecActionOption) error{
+				func(ctx context.Context, option reexec.ReexecActionOption) error {
+					_, err := tricks.Call(ctx, "hang", option)
+					return err
+				},
+				func(ctx context.Context, option reexec.ReexecActionOption) error {
+					_, err := start(tricks, option).Call(ctx, "hang")
+					return err
+				},
+			} {
+				ctx, cancel := context.WithCancelCause(background)
+				err := by(ctx, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+					cancel(reason)
+					return len(b), nil
+				})))
+				Expect(err).To(MatchError(reason))
+				failed := asActionError(err)
+				Expect(string(failed.Stack)).To(ContainSubstring("hangHere"))
+				Expect(len(failed.Stack)).To(BeNumerically("<=", 64<<10))
+				Expect(err.Error()).NotTo(ContainSubstring("hangHere"))
+				Expect(fmt.Sprint(err)).To(Equal(err.Error()))
+				Expect(fmt.Sprintf("%+v", err)).To(SatisfyAll(
+					HavePrefix(err.Error()), ContainSubstring("stderr:\nhangs"), ContainSubstring("stack:\n"), ContainSubstring("hangHere")))
+			}
+		})
+
+		It("tell where also if their caller did not wait for it", func() {
+			g := newGate()
+			w := start(obedient, g.options(ofGrace(20*time.Millisecond))...)
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(w.Call, ctx, "stay")
+			g.says("began")
+			cancel(reason)
+			_, err := end(done)
+			Expect(err).To(MatchError(reason))
+			Eventually(w.Done()).Should(BeClosed())
+			Expect(string(asActionError(w.Err()).Stack)).To(ContainSubstring("integration.obey"))
+			_, err = w.Call(background, "")
+			Expect(string(asActionError(err).Stack)).To(ContainSubstring("integration.obey"))
+		})
+
+		It("tell why they were killed, also if other calls die with them", func() {
+			for i := range 10 {
+				g := newGate()
+				w := start(working, g.options(reexec.Concurrency(2), ofGrace(0))...)
+				ctx, cancel := context.WithCancelCause(background)
+				held := goCall(w.Call, ctx, job{Number: 1, Do: "hold"})
+				g.says("began 1")
+				other := goCall(w.Call, background, job{Number: 2, Do: "hold"})
+				g.says("began 2")
+				if i%5 == 0 { // it has no stack to tell
+					defer stop(w.PID())()
+				}
+				cancel(reason)
+				for _, done := range []<-chan outcome[workReport]{held, other} {
+					_, err := end(done)
+					Expect(err).To(MatchError(reason))
+					Expect(len(asActionError(err).Stack) > 0).To(Equal(i%5 != 0))
+				}
+			}
+		})
+
+		It("and whose caller has left are not to tell of their child's end, so Close does", func() {
+			g := newGate()
+			w := start(obedient, g.options(ofGrace(time.Hour))...)
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(w.Call, ctx, "exit")
+			g.says("began")
+			cancel(reason)
+			_, err := end(done)
+			Expect(err).To(MatchError(reason))
+			Eventually(w.Done()).Should(BeClosed())
+			Expect(exitCode(w.Close())).To(Equal(3))
+		})
+
+		It("have no stack to tell if the child is stopped", func() {
+			g := newGate()
+			w := start(working, g.options()...)
+			ctx, cancel := context.WithCancelCause(background)
+			held := goCall(w.Call, ctx, job{Do: "hold"})
+			g.says("began")
+			goOn := stop(w.PID())
+			cancel(reason)
+			_, err := end(held)
+			Expect(asActionError(err).Stack).To(BeNil())
+			goOn()
+		})
+
+	})
+
+})
+
+func init() {
+	// While a parent is stopped, its call's context ends, and the answer comes.
+	roles["stopped parent"] = func([]string) any {
+		lost := 0
+		for range 8 {
+			w, err := tricks.Start(background, silently)
+			Expect(err).NotTo(HaveOccurred())
+			ctx, cancel := context.WithTimeout(background, 60*time.Millisecond)
+			waker := exec.Command("sh", "-c", fmt.Sprintf("sleep 0.02; kill -STOP %d; sleep 0.1; kill -CONT %[1]d", os.Getpid()))
+			Expect(waker.Start()).To(Succeed())
+			_, err = w.Call(ctx, "sleep 40ms")
+			if err == nil {
+				if _, err := w.Call(background, ""); err != nil {
+					lost++
+				}
+			}
+			cancel()
+			Expect(waker.Wait()).To(Succeed())
+			_ = w.Close()
+		}
+		return lost
+	}
+	if os.Getenv("reexec_early_check") != "" {
+		reexec.CheckAction()
+	}
+}

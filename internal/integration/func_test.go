@@ -1,0 +1,595 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// The functions that the specs call.
+var (
+	double    = reexec.RegisterFunc("double", func(n int) (int, error) { return 2 * n, nil })
+	reflect   = reexec.RegisterFunc("reflect", func(s string) (string, error) { return s, nil })
+	pid       = reexec.RegisterFunc("pid", func(struct{}) (int, error) { return os.Getpid(), nil })
+	fail      = reexec.RegisterFunc("fail with", func(text string) (int, error) { return 0, errors.New(text) })
+	open      = reexec.RegisterFunc("open", func(path string) (int, error) { _, err := os.Open(path); return 0, err })
+	panicking = reexec.RegisterFunc("panicking", func(value string) (int, error) { panic(value) })
+	goexit    = reexec.RegisterFunc("goexit", func(struct{}) (int, error) { runtime.Goexit(); return 0, nil })
+	leaving   = reexec.RegisterFunc("leaving", func(struct{}) (int, error) {
+		fmt.Fprint(os.Stderr, leaveDescendant())
+		os.Exit(3)
+		return 0, nil
+	})
+	exit = reexec.RegisterFunc("exit", func(code int) (int, error) {
+		fmt.Fprint(os.Stderr, "last words")
+		os.Exit(code)
+		return 0, nil
+	})
+	hang = reexec.RegisterFunc("hang in there", func(text string) (string, error) {
+		if text == "hang" {
+			fmt.Fprint(os.Stderr, "hanging")
+			time.Sleep(time.Hour)
+		}
+		return text, nil
+	})
+	unfit = reexec.RegisterFunc("unfit", func(kind string) (any, error) {
+		if kind == "bad" {
+			return make(chan int), nil
+		}
+		return kind, nil
+	})
+	picky    = reexec.RegisterFunc("picky", func(p pickyParam) (string, error) { return string(p), nil })
+	mixed    = reexec.RegisterFunc("mixed result", func(s string) (mixedResult, error) { return mixedResult(s), nil })
+	takesAny = reexec.RegisterFunc("takes any", func(any) (int, error) { return 0, nil })
+	again    = reexec.RegisterFunc("again", func(struct{}) (int, error) { return double.Call(context.Background(), 1) })
+)
+
+// A pickyParam cannot be decoded if it is "bad".
+type pickyParam string
+
+func (p pickyParam) MarshalJSON() ([]byte, error) { return json.Marshal(string(p)) }
+
+func (p *pickyParam) UnmarshalJSON(b []byte) error {
+	if string(b) == `"bad"` {
+		return errors.New("too bad")
+	}
+	*p = pickyParam(b)
+	return nil
+}
+
+// A mixedResult is an array to its encoder, if it is "bad", and never to its
+// decoder.
+type mixedResult string
+
+func (r mixedResult) MarshalJSON() ([]byte, error) {
+	if r == "bad" {
+		return []byte(`[]`), nil
+	}
+	return json.Marshal(string(r))
+}
+
+func (r *mixedResult) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, (*string)(r)) }
+
+// background is the context of all calls that no spec cancels.
+var background = context.Background()
+
+// capture returns what f has written to the stdout and stderr of this process.
+func capture(f func()) (stdout, stderr string) {
+	GinkgoHelper()
+	oldOut, oldErr := os.Stdout, os.Stderr
+	defer func() { os.Stdout, os.Stderr = oldOut, oldErr }()
+	var all sync.WaitGroup
+	redirect := func(text *string) *os.File {
+		r, w, err := os.Pipe()
+		Expect(err).NotTo(HaveOccurred())
+		all.Go(func() {
+			defer r.Close()
+			b, _ := io.ReadAll(r)
+			*text = string(b)
+		})
+		return w
+	}
+	os.Stdout, os.Stderr = redirect(&stdout), redirect(&stderr)
+	f()
+	_ = os.Stdout.Close()
+	_ = os.Stderr.Close()
+	all.Wait()
+	return stdout, stderr
+}
+
+// A way to call a function: alone, or by a worker.
+type way[P, R any] func(f reexec.Func[P, R], param P, options ...reexec.ReexecActionOption) (R, error)
+
+func byCall[P, R any](f reexec.Func[P, R], param P, options ...reexec.ReexecActionOption) (R, error) {
+	return f.Call(background, param, options...)
+}
+
+func byWorker[P, R any](f reexec.Func[P, R], param P, options ...reexec.ReexecActionOption) (R, error) {
+	w, err := f.Start(background, options...)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	defer w.Close()
+	return w.Call(background, param)
+}
+
+// ways returns both ways.
+func ways[P, R any]() []way[P, R] { return []way[P, R]{byCall[P, R], byWorker[P, R]} }
+
+var _ = Describe("functions", func() {
+
+	It("are called", func() {
+		Expect(double.Call(background, 21)).To(Equal(42))
+		Expect(byWorker(double, 21)).To(Equal(42))
+	})
+
+	DescribeTable("carry values of any size",
+		func(size int) {
+			param := strings.Repeat("x", size)
+			for _, by := range ways[string, string]() {
+				result, err := by(reflect, param)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(result == param).To(BeTrue())
+			}
+		},
+		Entry(nil, 0),
+		Entry(nil, 1<<16-2),
+		Entry(nil, 1<<16),
+		Entry(nil, 8<<20),
+	)
+
+	It("take options", func() {
+		GinkgoT().Setenv("reexec_test", "1")
+		env := reexec.Environment([]string{"reexec_test=2"})
+		Expect(byCall(getenv, "reexec_test", env)).To(Equal("2"))
+		Expect(byWorker(getenv, "reexec_test", env)).To(Equal("2"))
+		Expect(byCall(getenv, "gons_reexec_answers", env)).To(BeEmpty())
+	})
+
+	It("return errors", func() {
+		for _, by := range ways[string, int]() {
+			_, err := by(fail, "no luck")
+			Expect(err).To(MatchError("no luck"))
+			var failed *reexec.FuncError
+			Expect(errors.As(err, &failed)).To(BeTrue())
+			Expect(failed.Func).To(Equal("fail with"))
+			Expect(failed.Message).To(Equal("no luck"))
+			Expect(errors.Unwrap(failed)).To(BeNil())
+		}
+	})
+
+	It("return errors of system calls", func() {
+		_, here := os.Open("/nowhere")
+		var errno syscall.Errno
+		Expect(errors.As(here, &errno)).To(BeTrue())
+		for _, by := range ways[string, int]() {
+			_, err := by(open, "/nowhere")
+			Expect(err).To(MatchError(here.Error()))
+			Expect(err).To(MatchError(fs.ErrNotExist))
+			Expect(err).To(MatchError(errno))
+			Expect(errors.Is(err, fs.ErrPermission)).To(BeFalse())
+		}
+	})
+
+	It("report panics", func() {
+		for _, by := range ways[string, int]() {
+			_, err := by(panicking, "at the disco")
+			var panicked *reexec.PanicError
+			Expect(errors.As(err, &panicked)).To(BeTrue())
+			Expect(panicked.Func).To(Equal("panicking"))
+			Expect(panicked.Value).To(Equal("at the disco"))
+			Expect(string(panicked.Stack)).To(ContainSubstring("func_test.go"))
+			Expect(err).To(MatchError(`gons/reexec: function "panicking" panicked: at the disco`))
+		}
+	})
+
+	It("report a goroutine that ends without an answer", func() {
+		for _, by := range ways[struct{}, int]() {
+			_, err := by(goexit, struct{}{})
+			var panicked *reexec.PanicError
+			Expect(errors.As(err, &panicked)).To(BeTrue())
+			Expect(panicked.Value).To(Equal("runtime.Goexit was called"))
+		}
+	})
+
+	It("report the child's end", func() {
+		quiet := reexec.Stderr(&bytes.Buffer{})
+		for _, by := range ways[int, int]() {
+			for _, code := range []int{0, 3} {
+				_, err := by(exit, code, quiet)
+				Expect(exitCode(err)).To(Equal(code))
+				Expect(asActionError(err).Action).To(Equal("exit"))
+				Expect(asActionError(err).Stderr).To(Equal("last words"))
+				Expect(err).To(MatchError(ContainSubstring("exit status %d", code)))
+			}
+		}
+	})
+
+	It("report a function that the child does not know", func() {
+		unknown := reexec.RegisterFunc("registered too late", func(int) (int, error) { return 0, nil })
+		stdout, stderr := capture(func() {
+			_, err := unknown.Call(background, 1)
+			Expect(err).To(MatchError(ContainSubstring(`unregistered gons/reexec re-execution action "registered too late"`)))
+			asActionError(err)
+		})
+		Expect(stdout + stderr).To(BeEmpty())
+	})
+
+	It("report what cannot travel", func() {
+		w, err := unfit.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		defer w.Close()
+		for _, call := range []func(kind string) (any, error){
+			func(kind string) (any, error) { return unfit.Call(background, kind) },
+			func(kind string) (any, error) { return w.Call(background, kind) },
+		} {
+			_, err = call("bad")
+			Expect(err).To(MatchError(ContainSubstring("cannot encode result in child, reason: chan int in an interface cannot travel")))
+			asActionError(err)
+			Expect(call("good")).To(Equal("good"), "the worker is still there")
+		}
+
+		_, err = takesAny.Call(background, make(chan int))
+		Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send parameter to child, reason: chan int in an interface cannot travel")))
+
+		for _, by := range ways[pickyParam, string]() {
+			_, err := by(picky, "bad")
+			Expect(err).To(MatchError(ContainSubstring("cannot decode parameter in child, reason: too bad")))
+			Expect(err).To(MatchError(reexec.ErrNotStarted))
+		}
+		for _, by := range ways[string, mixedResult]() {
+			Expect(by(mixed, "good")).To(BeEquivalentTo("good"))
+			_, err := by(mixed, "bad")
+			var mismatch *json.UnmarshalTypeError
+			Expect(errors.As(asActionError(err), &mismatch)).To(BeTrue())
+			Expect(err).To(MatchError(ContainSubstring("cannot decode child result")))
+		}
+	})
+
+	It("obey contexts", func() {
+		ctx, cancel := context.WithCancelCause(background)
+		reason := errors.New("enough is enough")
+		_, err := hang.Call(ctx, "hang", reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+			cancel(reason)
+			return len(b), nil
+		})))
+		Expect(err).To(MatchError(reason))
+		asActionError(err)
+		_, err = hang.Call(ctx, "do not")
+		Expect(err).To(MatchError(reason))
+		_, err = hang.Start(ctx)
+		Expect(err).To(MatchError(reason))
+	})
+
+	It("do not fail since the parent cannot print what they print", func() {
+		old := os.Stderr
+		defer func() { os.Stderr = old }()
+		var err error
+		os.Stderr, err = os.Open("/dev/null") // which is not for writing
+		Expect(err).NotTo(HaveOccurred())
+		defer os.Stderr.Close()
+		Expect(slow.Call(background, 1)).To(Equal(1))
+	})
+
+	It("cannot be called in a child", func() {
+		_, err := again.Call(background, struct{}{})
+		var panicked *reexec.PanicError
+		Expect(errors.As(err, &panicked)).To(BeTrue())
+		Expect(panicked.Value).To(ContainSubstring("tried to re-execute in already re-executing child process"))
+	})
+
+	It("cannot be run like other actions", func() {
+		Expect(reexec.RunReexecAction("double")).To(MatchError(ContainSubstring("must be called with Func.Call")))
+	})
+
+	It("share their names with actions", func() {
+		twice := `gons/reexec: registerAction: re-execution action "answer" already registered`
+		fn := func(int) (int, error) { return 0, nil }
+		Expect(func() { reexec.RegisterFunc("answer", fn) }).To(PanicWith(twice))
+		Expect(func() { reexec.Register("double", func() {}) }).To(Panic())
+		Expect(func() { reexec.RegisterFunc("", fn) }).To(Panic())
+		Expect(func() { reexec.RegisterFunc[int, int]("no function", nil) }).To(Panic())
+	})
+
+	It("panic if they are used wrongly", func() {
+		var zero reexec.Func[int, int]
+		Expect(func() { _, _ = zero.Call(background, 1) }).To(PanicWith(ContainSubstring("zero Func")))
+		Expect(func() { _, _ = zero.Start(background) }).To(PanicWith(ContainSubstring("zero Func")))
+		Expect(func() { _, _ = double.Call(noContext, 1) }).To(PanicWith("nil Context"))
+		Expect(func() { _, _ = double.Start(noContext) }).To(PanicWith("nil Context"))
+		var result int
+		for _, option := range []reexec.ReexecActionOption{reexec.Param(1), reexec.Result(&result)} {
+			message := `function "double" takes neither the option Param nor the option Result`
+			Expect(func() { _, _ = double.Call(background, 1, option) }).To(PanicWith(ContainSubstring(message)))
+			Expect(func() { _, _ = double.Start(background, option) }).To(PanicWith(ContainSubstring(message)))
+		}
+		Expect(func() { _, _ = double.Call(background, 1, nil) }).To(PanicWith(ContainSubstring("nil option")))
+	})
+
+})
+
+var getenv = reexec.RegisterFunc("getenv", func(name string) (string, error) { return os.Getenv(name), nil })
+
+var _ = Describe("workers", func() {
+
+	reason := errors.New("enough is enough")
+
+	It("serve all calls with one process", func() {
+		w, err := pid.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		first, err := w.Call(background, struct{}{})
+		Expect(err).NotTo(HaveOccurred())
+		for range 100 {
+			Expect(w.Call(background, struct{}{})).To(Equal(first))
+		}
+		Expect(w.Close()).To(Succeed())
+		Expect(alive(first)).NotTo(Succeed())
+	})
+
+	It("serve concurrent calls one at a time", func() {
+		w, err := double.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		defer w.Close()
+		var all sync.WaitGroup
+		failures := make(chan error, 800)
+		for i := range 8 {
+			all.Go(func() {
+				for j := range 100 {
+					if n, err := w.Call(background, 100*i+j); err != nil || n != 2*(100*i+j) {
+						failures <- fmt.Errorf("%d: %w", n, err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		Expect(failures).NotTo(Receive())
+	})
+
+	It("survive errors", func() {
+		w, err := open.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = w.Call(background, "/nowhere")
+		Expect(err).To(MatchError(fs.ErrNotExist))
+		Expect(w.Call(background, "/dev/null")).To(Equal(0))
+		Expect(w.Close()).To(Succeed())
+	})
+
+	It("are gone after a panic", func() {
+		w, err := panicking.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		for range 3 {
+			_, err = w.Call(background, "at the disco")
+			var panicked *reexec.PanicError
+			Expect(errors.As(err, &panicked)).To(BeTrue())
+		}
+		Expect(children()).To(BeEmpty())
+		Expect(w.Close()).To(Succeed())
+		_, err = w.Call(background, "")
+		Expect(err).To(MatchError(os.ErrClosed))
+	})
+
+	It("tell of a death that happens while they are closed", func() {
+		for i := range 10 {
+			dying := make(chan struct{}, 1)
+			w, err := leaving.Start(background, reexec.GracePeriod(20*time.Millisecond),
+				reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+					dying <- struct{}{}
+					return len(b), nil
+				})))
+			Expect(err).NotTo(HaveOccurred())
+			done := make(chan error)
+			go func() {
+				_, err := w.Call(background, struct{}{})
+				done <- err
+			}()
+			<-dying
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			Expect(w.Close()).To(Or(Succeed(), MatchError(os.ErrClosed)))
+			err = <-done
+			var exit *exec.ExitError
+			if !errors.Is(err, os.ErrClosed) {
+				Expect(errors.As(asActionError(err), &exit)).To(BeTrue())
+				Expect(exit.ExitCode()).To(Equal(3))
+				Expect(err).To(MatchError(ContainSubstring("exit status 3")))
+			}
+			_ = kill(atoi(asActionError(err).Stderr))
+		}
+	})
+
+	It("are closed, whatever the parameter", func() {
+		w, err := takesAny.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.Close()).To(Succeed())
+		_, err = w.Call(background, make(chan int))
+		Expect(err).To(MatchError(os.ErrClosed))
+	})
+
+	It("are closed without grace", func() {
+		for range 20 {
+			w, err := double.Start(background, reexec.GracePeriod(0))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(w.Call(background, 1)).To(Equal(2))
+			Expect(w.Close()).To(Succeed())
+		}
+	})
+
+	It("are gone after their death", func() {
+		w, err := exit.Start(background, reexec.Stderr(io.Discard))
+		Expect(err).NotTo(HaveOccurred())
+		for range 3 {
+			_, err = w.Call(background, 3)
+			Expect(exitCode(err)).To(Equal(3))
+		}
+		Expect(w.Close()).To(Succeed())
+	})
+
+	It("notice that they have been killed", func() {
+		w, err := pid.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		child, err := w.Call(background, struct{}{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(kill(child)).To(Succeed())
+		Eventually(w.Done()).Should(BeClosed())
+		Expect(children()).To(BeEmpty())
+		_, err = w.Call(background, struct{}{})
+		Expect(err).To(MatchError(ContainSubstring(textOfKilled())))
+		Expect(w.Close()).To(Succeed())
+
+		w, err = pid.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		child, err = w.Call(background, struct{}{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(kill(child)).To(Succeed())
+		Eventually(w.Done()).Should(BeClosed())
+		Expect(children()).To(BeEmpty())
+		err = w.Close()
+		Expect(err).To(MatchError(ContainSubstring(textOfKilled())), "no call has told")
+		Expect(w.Close()).To(Equal(err))
+	})
+
+	It("are gone after a cancelled call", func() {
+		ctx, cancel := context.WithCancelCause(background)
+		w, err := hang.Start(background, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+			cancel(reason)
+			return len(b), nil
+		})))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.Call(background, "do not")).To(Equal("do not"))
+		_, err = w.Call(ctx, "hang")
+		Expect(err).To(MatchError(reason))
+		asActionError(err)
+		_, err = w.Call(background, "do not")
+		Expect(err).To(MatchError(reason))
+		Expect(w.Close()).To(Succeed())
+	})
+
+	It("are left alone by a call that is cancelled before its turn", func() {
+		hanging := make(chan struct{}, 1)
+		w, err := hang.Start(background, reexec.GracePeriod(0), reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+			hanging <- struct{}{}
+			return len(b), nil
+		})))
+		Expect(err).NotTo(HaveOccurred())
+		done, cancelled := context.WithCancelCause(background)
+		cancelled(reason)
+		_, err = w.Call(done, "do not")
+		Expect(err).To(MatchError(reason))
+		Expect(w.Call(background, "do not")).To(Equal("do not"))
+
+		first := make(chan error)
+		go func() {
+			_, err := w.Call(background, "hang")
+			first <- err
+		}()
+		<-hanging
+		ctx, cancel := context.WithCancelCause(background)
+		second := make(chan error)
+		go func() {
+			_, err := w.Call(ctx, "do not")
+			second <- err
+		}()
+		Consistently(second, "50ms").ShouldNot(Receive())
+		cancel(reason)
+		Eventually(second).Should(Receive(MatchError(reason)))
+		Expect(first).NotTo(Receive())
+
+		third := make(chan error)
+		go func() {
+			_, err := w.Call(background, "do not")
+			third <- err
+		}()
+		Consistently(third, "50ms").ShouldNot(Receive())
+		Expect(w.Close()).To(Succeed())
+		Eventually(first).Should(Receive(MatchError(os.ErrClosed)), "it had the grace period")
+		Eventually(third).Should(Receive(MatchError(os.ErrClosed)), "its turn never came")
+	})
+
+	It("let a call finish when they are closed", func() {
+		began := make(chan struct{}, 1)
+		w, err := slow.Start(background, reexec.GracePeriod(time.Hour), reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+			began <- struct{}{}
+			return len(b), nil
+		})))
+		Expect(err).NotTo(HaveOccurred())
+		done := make(chan error)
+		go func() {
+			_, err := w.Call(background, 100)
+			done <- err
+		}()
+		<-began
+		closed := make(chan error)
+		go func() { closed <- w.Close() }()
+		Eventually(done).Should(Receive(BeNil()))
+		Eventually(closed).Should(Receive(BeNil()))
+	})
+
+	It("do not outlive the context of Start", func() {
+		ctx, cancel := context.WithCancelCause(background)
+		w, err := double.Start(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.Call(background, 1)).To(Equal(2))
+		cancel(reason)
+		Eventually(w.Done()).Should(BeClosed())
+		Expect(children()).To(BeEmpty())
+		for range 2 {
+			_, err = w.Call(background, 1)
+			Expect(err).To(MatchError(reason))
+		}
+		Expect(w.Close()).To(Succeed())
+	})
+
+	It("are started concurrently", func() {
+		var all sync.WaitGroup
+		failures := make(chan error, 20)
+		for range 20 {
+			all.Go(func() {
+				w, err := double.Start(background)
+				if err == nil {
+					_, err = w.Call(background, 1)
+				}
+				if err == nil {
+					err = w.Close()
+				}
+				if err != nil {
+					failures <- err
+				}
+			})
+		}
+		all.Wait()
+		Expect(failures).NotTo(Receive())
+	})
+
+	It("panic if they are used wrongly", func() {
+		var zero reexec.Worker[int, int]
+		Expect(func() { _, _ = zero.Call(background, 1) }).To(PanicWith(ContainSubstring("zero Worker")))
+		Expect(func() { _ = zero.Close() }).To(PanicWith(ContainSubstring("zero Worker")))
+		w, err := double.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		defer w.Close()
+		Expect(func() { _, _ = w.Call(noContext, 1) }).To(PanicWith("nil Context"))
+	})
+
+})
+
+var slow = reexec.RegisterFunc("slow", func(ms int) (int, error) {
+	fmt.Fprint(os.Stderr, "began")
+	time.Sleep(time.Duration(ms) * time.Millisecond)
+	return ms, nil
+})

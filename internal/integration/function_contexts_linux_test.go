@@ -1,0 +1,572 @@
+package integration
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+)
+
+// obedient says what it is told and waits for the end of its context. Then it tells of it, and
+// of contexts derived from it.
+var obedient = reexec.RegisterFuncContext("obedient", obey)
+
+func obey(ctx context.Context, how string) (string, error) {
+	cancellable, cancel := context.WithCancel(ctx)
+	defer cancel()
+	timely, cancelTimely := context.WithTimeoutCause(context.WithValue(cancellable, contextKey{}, 1), time.Hour, errors.New("other"))
+	defer cancelTimely()
+	after := make(chan struct{})
+	context.AfterFunc(timely, func() { close(after) })
+	switch how {
+	case "answer":
+		return fmt.Sprint(ctx.Err(), context.Cause(ctx)), nil
+	case "hold":
+		enter("began")
+		return fmt.Sprint(ctx.Err()), nil
+	}
+	fmt.Fprintln(os.Stderr, "began")
+	<-after
+	late, cancelLate := context.WithCancel(ctx)
+	defer cancelLate()
+	for _, c := range []context.Context{ctx, cancellable, timely, late} {
+		<-c.Done()
+		fmt.Fprintf(os.Stderr, "Err: %v, %t, %t. Cause: %v.\n",
+			c.Err(), c.Err() == context.Canceled, c.Err() == context.DeadlineExceeded, context.Cause(c))
+	}
+	switch how {
+	case "fail":
+		return "", fmt.Errorf("my own: %w", ctx.Err())
+	case "stay":
+		enter("stays")
+	case "exit":
+		os.Exit(3)
+	}
+	return "late", nil
+}
+
+// obedientStream does so when what it yields is not wanted any more.
+var obedientStream = reexec.RegisterStream("obedient stream", func(ctx context.Context, _ struct{}, yield func(int) bool) error {
+	fmt.Fprintln(os.Stderr, "began")
+	for yield(1) {
+	}
+	_, err := obey(ctx, "return")
+	return err
+})
+
+type contextKey struct{}
+
+// deadline tells of its context's deadline.
+var deadline = reexec.RegisterFuncContext("deadline", func(ctx context.Context, _ struct{}) (when *time.Time, err error) {
+	if d, ok := ctx.Deadline(); ok {
+		when = &d
+	}
+	return when, ctx.Err()
+})
+
+// A deadContext has a deadline, but does not end.
+type deadContext struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c deadContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// An endedContext ends when the spec says so, with any error.
+type endedContext struct {
+	context.Context
+	done chan struct{}
+	err  error
+}
+
+func (c *endedContext) Done() <-chan struct{} { return c.done }
+
+func (c *endedContext) Err() error {
+	if isOver(c.done) {
+		return c.err
+	}
+	return nil
+}
+
+func (c *endedContext) Value(any) any { return nil }
+
+var _ = Describe("contexts of functions", func() {
+
+	reason := errors.New("enough is enough")
+
+	// contexts returns a context, and what ends it.
+	cancelled := func() (context.Context, func()) {
+		ctx, cancel := context.WithCancel(background)
+		return ctx, cancel
+	}
+	cancelledBecause := func() (context.Context, func()) {
+		ctx, cancel := context.WithCancelCause(background)
+		return ctx, func() { cancel(reason) }
+	}
+	endedWith := func(err error) func() (context.Context, func()) {
+		return func() (context.Context, func()) {
+			ctx := &endedContext{background, make(chan struct{}), err}
+			return ctx, func() { close(ctx.done) }
+		}
+	}
+
+	DescribeTable("end, with error and cause, as those of the parent do",
+		func(newContext func() (context.Context, func()), cause error, says string) {
+			for _, byWorker := range []bool{false, true} {
+				g := newGate()
+				ctx, cancel := newContext()
+				call := func(ctx context.Context, how string) (string, error) {
+					return obedient.Call(ctx, how, g.options(ofGrace(time.Hour))...)
+				}
+				var w *reexec.Worker[string, string]
+				if byWorker {
+					w = start(obedient, g.options(ofGrace(time.Hour))...)
+					call = w.Call
+				}
+				done := goCall(call, ctx, "return")
+				g.says("began")
+				cancel()
+				_, err := end(done)
+				Expect(err).To(MatchError(cause))
+				asActionError(err)
+				for range 4 {
+					g.says(says)
+				}
+				if w != nil {
+					Expect(w.Call(background, "answer")).To(Equal("<nil> <nil>"), "the worker lives on")
+					Expect(w.Close()).To(Succeed())
+				}
+			}
+		},
+		Entry("cancelled", cancelled, context.Canceled, `Err: context canceled, true, false\. Cause: context canceled\.`),
+		Entry("cancelled with a cause", cancelledBecause, reason, `Err: context canceled, true, false\. Cause: enough is enough\.`),
+		Entry("past its deadline", endedWith(context.DeadlineExceeded), context.DeadlineExceeded,
+			`Err: context canceled, true, false\. Cause: context deadline exceeded\.`),
+		Entry("ended in its own way", endedWith(reason), reason, `Err: context canceled, true, false\. Cause: enough is enough\.`),
+	)
+
+	It("end at the deadline", func() {
+		for limit := 20 * time.Millisecond; ; limit *= 2 {
+			g := newGate()
+			ctx, cancel := context.WithTimeoutCause(background, limit, reason)
+			_, err := obedient.Call(ctx, "return", g.options(ofGrace(time.Hour))...)
+			cancel()
+			if err != nil { // an answer that is there counts
+				Expect(err).To(MatchError(reason))
+			}
+			if g.said("began") > 0 {
+				g.says(`Err: context deadline exceeded, false, true\. Cause: context deadline exceeded\.`)
+				break
+			}
+		}
+	})
+
+	DescribeTable("have the parent's deadline, and end by themselves then",
+		func(when time.Time, ends error) {
+			w := start(deadline)
+			for _, call := range []func(context.Context, struct{}) (*time.Time, error){
+				w.Call,
+				func(ctx context.Context, param struct{}) (*time.Time, error) { return deadline.Call(ctx, param) },
+			} {
+				Expect(call(background, struct{}{})).To(BeNil())
+				got, err := call(deadContext{background, when}, struct{}{})
+				if ends != nil {
+					Expect(err).To(MatchError(ends))
+					continue
+				}
+				Expect(err).NotTo(HaveOccurred())
+				Expect(*got).To(BeTemporally("==", when))
+			}
+		},
+		Entry("future", time.Now().Add(time.Hour), nil),
+		Entry("past", time.Now().Add(-time.Hour), context.DeadlineExceeded),
+	)
+
+	It("have a deadline in a far future, too", func() {
+		got, err := deadline.Call(deadContext{background, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, struct{}{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(*got).To(BeTemporally(">", time.Now().AddDate(100, 0, 0)))
+	})
+
+	Context("of a worker's call", func() {
+
+		It("end it at once, and the worker lives on if the function returns in time", func() {
+			g := newGate()
+			w := start(obedient, g.options(ofGrace(time.Hour))...)
+			child := w.PID()
+			for range 3 {
+				ctx, cancel := context.WithCancelCause(background)
+				done := goCall(w.Call, ctx, "stay")
+				g.says("began")
+				cancel(reason)
+				_, err := end(done)
+				Expect(err).To(MatchError(reason))
+				Expect(err).To(MatchError(`gons/reexec: function "obedient": call was cancelled, reason: enough is enough`))
+				g.says("stays")
+				g.pass(1)
+				Expect(w.Call(background, "answer")).To(Equal("<nil> <nil>"))
+			}
+			Expect(w.PID()).To(Equal(child))
+			Expect(w.Err()).To(Succeed())
+			Expect(w.Close()).To(Succeed())
+		})
+
+		It("have the child killed if the function does not return in time", func() {
+			g := newGate()
+			w := start(obedient, g.options(ofGrace(50*time.Millisecond))...)
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(w.Call, ctx, "stay")
+			g.says("began")
+			begin := time.Now()
+			cancel(reason)
+			_, err := end(done)
+			Expect(err).To(MatchError(reason))
+			g.says("stays")
+			Eventually(w.Done()).Should(BeClosed())
+			Expect(time.Since(begin)).To(BeNumerically(">=", 50*time.Millisecond))
+			Expect(w.Err()).To(MatchError(reason))
+			_, err = w.Call(background, "answer")
+			Expect(err).To(MatchError(reason))
+			Expect(err).To(MatchError(ContainSubstring("child was killed")))
+			Expect(w.Close()).To(Succeed(), "a call has told")
+		})
+
+		It("do not end other calls", func() {
+			g := newGate()
+			w := start(obedient, g.options(ofGrace(time.Hour), reexec.Concurrency(2))...)
+			other := goCall(w.Call, background, "hold")
+			g.says("began")
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(w.Call, ctx, "return")
+			g.says("began")
+			cancel(reason)
+			_, err := end(done)
+			Expect(err).To(MatchError(reason))
+			g.says("Cause: enough is enough")
+			g.pass(1)
+			Expect(end(other)).To(Equal("<nil>"))
+			Expect(w.Close()).To(Succeed())
+		})
+
+		It("kill the child, and whatever it is serving, if the function knows no context", func() {
+			g := newGate()
+			w := start(hang, g.options(ofGrace(time.Hour), reexec.Concurrency(2))...)
+			other := goCall(w.Call, background, "hang")
+			g.says("hanging")
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(w.Call, ctx, "hang")
+			g.says("hanging")
+			cancel(reason)
+			for _, call := range []<-chan outcome[string]{done, other} {
+				_, err := end(call)
+				Expect(err).To(MatchError(reason))
+				asActionError(err)
+			}
+			Expect(isOver(w.Done())).To(BeTrue())
+			Expect(w.Close()).To(Succeed())
+		})
+
+	})
+
+	Context("of a one-shot call", func() {
+
+		It("give its function the grace period, and its error is wrapped", func() {
+			g := newGate()
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(func(ctx context.Context, how string) (string, error) {
+				return obedient.Call(ctx, how, g.options(ofGrace(time.Hour))...)
+			}, ctx, "fail")
+			g.says("began")
+			cancel(reason)
+			result, err := end(done)
+			Expect(result).To(BeEmpty())
+			Expect(err).To(MatchError(reason))
+			var failed *reexec.FuncError
+			Expect(errors.As(asActionError(err), &failed)).To(BeTrue())
+			Expect(failed).To(MatchError("my own: context canceled"))
+			Expect(children()).To(BeEmpty(), "Call has waited for the end")
+		})
+
+		It("drop a late result", func() {
+			g := newGate()
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(func(ctx context.Context, how string) (string, error) {
+				return obedient.Call(ctx, how, g.options(ofGrace(time.Hour))...)
+			}, ctx, "stay")
+			g.says("began")
+			cancel(reason)
+			g.says("stays")
+			Consistently(done, "50ms").ShouldNot(Receive(), "Call waits for the end of its child")
+			g.pass(1)
+			result, err := end(done)
+			Expect(result).To(BeEmpty())
+			Expect(err).To(MatchError(reason))
+			Expect(errors.As(err, new(*reexec.FuncError))).To(BeFalse())
+		})
+
+		It("tell also of the end of a child that did not return", func() {
+			g := newGate()
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(func(ctx context.Context, how string) (string, error) {
+				return obedient.Call(ctx, how, g.options(ofGrace(time.Hour))...)
+			}, ctx, "exit")
+			g.says("began")
+			cancel(reason)
+			_, err := end(done)
+			Expect(err).To(MatchError(reason))
+			Expect(exitCode(err)).To(Equal(3))
+		})
+
+		It("kill it after the grace period", func() {
+			g := newGate()
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(func(ctx context.Context, how string) (string, error) {
+				return obedient.Call(ctx, how, g.options(ofGrace(50*time.Millisecond))...)
+			}, ctx, "stay")
+			g.says("began")
+			begin := time.Now()
+			cancel(reason)
+			_, err := end(done)
+			Expect(time.Since(begin)).To(BeNumerically(">=", 50*time.Millisecond))
+			Expect(err).To(MatchError(reason))
+			Expect(err).To(MatchError(ContainSubstring("child was killed")))
+			var exit *exec.ExitError
+			Expect(errors.As(err, &exit)).To(BeTrue())
+			Expect(children()).To(BeEmpty())
+		})
+
+		It("kill it at once if it knows no context", func() {
+			g := newGate()
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(func(ctx context.Context, how string) (string, error) {
+				return hang.Call(ctx, how, g.options(ofGrace(time.Hour))...)
+			}, ctx, "hang")
+			g.says("hanging")
+			cancel(reason)
+			_, err := end(done)
+			Expect(err).To(MatchError(reason))
+		})
+
+	})
+
+	It("do not outlive that of Start, whose end kills the child", func() {
+		g := newGate()
+		ctx, cancel := context.WithCancelCause(background)
+		w, err := obedient.Start(ctx, g.options(ofGrace(time.Hour))...)
+		Expect(err).NotTo(HaveOccurred())
+		done := goCall(w.Call, background, "stay")
+		g.says("began")
+		cancel(reason)
+		_, err = end(done)
+		Expect(err).To(MatchError(reason))
+		Expect(w.Err()).To(MatchError(reason))
+		Expect(g.said("Err:")).To(BeZero(), "it was killed, not cancelled")
+		Expect(w.Close()).To(Succeed())
+	})
+
+	Context("of calls that Close meets", func() {
+
+		It("are not cancelled, and the calls end in time", func() {
+			g := newGate()
+			w := start(obedient, g.options(ofGrace(time.Hour))...)
+			done := goCall(w.Call, background, "hold")
+			g.says("began")
+			closed := make(chan error, 1)
+			go func() { closed <- w.Close() }()
+			Eventually(func() error {
+				_, err := w.Call(background, "answer")
+				return err
+			}).Should(MatchError(os.ErrClosed), "Close has begun, and is asked for no more")
+			Expect(closed).NotTo(Receive())
+			g.pass(1)
+			Expect(end(done)).To(Equal("<nil>"), "its context")
+			Eventually(closed).Should(Receive(BeNil()))
+			Expect(w.Err()).To(Succeed())
+		})
+
+		It("do not keep it for longer than the grace period", func() {
+			g := newGate()
+			w := start(obedient, g.options(ofGrace(50*time.Millisecond))...)
+			done := goCall(w.Call, background, "hold")
+			g.says("began")
+			begin := time.Now()
+			Expect(w.Close()).To(Succeed())
+			Expect(time.Since(begin)).To(BeNumerically(">=", 50*time.Millisecond))
+			_, err := end(done)
+			Expect(err).To(MatchError(os.ErrClosed))
+			Expect(g.said("Err:")).To(BeZero())
+		})
+
+	})
+
+	It("are cancelled when the parent is killed, and the child ends after the grace period", func() {
+		for _, how := range []string{"return", "stay", "yield"} {
+			r, w, err := os.Pipe()
+			Expect(err).NotTo(HaveOccurred())
+			forever, forWriting, err := os.Pipe()
+			Expect(err).NotTo(HaveOccurred())
+			parent := specs.Child("parent to be killed", how)
+			parent.ExtraFiles = []*os.File{w, forever}
+			Expect(parent.Start()).To(Succeed())
+			Expect(w.Close()).To(Succeed())
+			Expect(forever.Close()).To(Succeed())
+			says := bufio.NewScanner(r)
+			for range 2 {
+				Expect(says.Scan()).To(BeTrue())
+				Expect(says.Text()).To(Equal("began"))
+			}
+			begin := time.Now()
+			Expect(parent.Process.Kill()).To(Succeed())
+			_ = parent.Wait()
+			told := 0
+			for says.Scan() { // until the child has ended
+				if says.Text() == "Err: context canceled, true, false. Cause: parent process has ended." {
+					told++
+				}
+			}
+			Expect(told).To(Equal(8))
+			if how == "stay" {
+				Expect(time.Since(begin)).To(BeNumerically(">=", killedParentGrace))
+			}
+			Expect(r.Close()).To(Succeed())
+			Expect(forWriting.Close()).To(Succeed())
+		}
+	})
+
+	DescribeTable("have their end remembered in a function's error, as is what else is known on both sides",
+		func(kind string, is ...error) {
+			for _, by := range ways[string, int]() {
+				_, err := by(failKind, kind)
+				var failed *reexec.FuncError
+				Expect(errors.As(err, &failed)).To(BeTrue())
+				Expect(failed.Message).To(Equal("kind: " + failKinds[kind].Error()))
+				for _, target := range []error{context.Canceled, context.DeadlineExceeded, os.ErrClosed, syscall.EBUSY, fs.ErrNotExist} {
+					Expect(errors.Is(err, target)).To(Equal(contains(is, target)), "%v", target)
+				}
+			}
+		},
+		Entry(nil, "canceled", context.Canceled),
+		Entry(nil, "deadline", context.DeadlineExceeded),
+		Entry(nil, "closed", os.ErrClosed),
+		Entry(nil, "several", context.Canceled, context.DeadlineExceeded, os.ErrClosed, syscall.EBUSY),
+		Entry(nil, "two", syscall.EBUSY, fs.ErrNotExist),
+		Entry(nil, "not there", fs.ErrNotExist),
+		Entry(nil, "none"),
+	)
+
+	It("may be told of by the function sooner than by the parent", func() {
+		_, err := failKind.Call(deadContext{background, time.Now().Add(-time.Second)}, "deadline")
+		Expect(err).To(MatchError(context.DeadlineExceeded))
+		Expect(errors.As(err, new(*reexec.FuncError))).To(BeTrue())
+	})
+
+	It("must not be nil", func() {
+		w := start(obedient)
+		Expect(func() { _, _ = obedient.Call(noContext, "") }).To(PanicWith("nil Context"))
+		Expect(func() { _, _ = obedient.Start(noContext) }).To(PanicWith("nil Context"))
+		Expect(func() { _, _ = w.Call(noContext, "") }).To(PanicWith("nil Context"))
+		Expect(func() { reexec.RegisterFuncContext[int, int]("no function with context", nil) }).To(Panic())
+	})
+
+	It("are not needed by what a function says before it answers", func() {
+		// All of stderr is there when Call returns, also that of a worker.
+		heard := gbytes.NewBuffer()
+		w := start(babbling, reexec.Stderr(heard), reexec.Concurrency(4))
+		for i := range 200 {
+			Expect(w.Call(background, i)).To(Equal(i))
+			Expect(string(heard.Contents())).To(HaveSuffix(fmt.Sprintf("said %d\n", i)))
+		}
+	})
+
+})
+
+var babbling = reexec.RegisterFunc("babbling", func(i int) (int, error) {
+	fmt.Fprintf(os.Stderr, "said %d\n", i)
+	return i, nil
+})
+
+// failKinds are errors that are to be recognised in the parent.
+var failKinds = map[string]error{
+	"canceled":  context.Canceled,
+	"deadline":  fmt.Errorf("wrapped: %w", context.DeadlineExceeded),
+	"closed":    &fs.PathError{Op: "read", Path: "x", Err: os.ErrClosed},
+	"several":   errors.Join(context.Canceled, context.DeadlineExceeded, os.ErrClosed, syscall.EBUSY),
+	"two":       errors.Join(syscall.EBUSY, syscall.ENOENT),
+	"not there": fs.ErrNotExist,
+	"none":      errors.New("none of them"),
+}
+
+var failKind = reexec.RegisterFunc("fail in a kind of way", func(kind string) (int, error) {
+	return 0, fmt.Errorf("kind: %w", failKinds[kind])
+})
+
+func contains(errs []error, target error) bool {
+	for _, err := range errs {
+		if err == target {
+			return true
+		}
+	}
+	return false
+}
+
+const killedParentGrace = 300 * time.Millisecond
+
+func init() {
+	specs.Roles["parent to be killed"] = asParent(func(args []string) { beKilledParent(args[0]) })
+}
+
+// beKilledParent is the main function of a parent that has two calls served, and is to be
+// killed. It hands down its file 3 as stderr and its file 4 as the gate.
+func beKilledParent(how string) {
+	says, forever := os.NewFile(3, "says"), os.NewFile(4, "gate")
+	grace := time.Hour
+	if how == "stay" {
+		grace = killedParentGrace
+	}
+	options := []reexec.ReexecActionOption{
+		reexec.GracePeriod(grace),
+		reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{forever, says} }),
+		reexec.Environment([]string{stderrTo4Var + "=yes"}),
+	}
+	if how == "yield" {
+		for range 2 {
+			go func() {
+				for range obedientStream.Call(background, struct{}{}, options...) {
+				}
+			}()
+		}
+		select {}
+	}
+	w, err := obedient.Start(background, append(options, reexec.Concurrency(2))...)
+	if err != nil {
+		panic(err)
+	}
+	_ = says.Close()
+	for range 2 {
+		go func() { _, _ = w.Call(background, how) }()
+	}
+	select {}
+}
+
+// stderrTo4Var has the test binary's stderr be its file 4.
+const stderrTo4Var = "reexec_test_stderr_to_4"
+
+func init() {
+	if os.Getenv(stderrTo4Var) != "" {
+		_ = os.Unsetenv(stderrTo4Var)
+		syscall.CloseOnExec(4)
+		os.Stderr = os.NewFile(4, "stderr")
+	}
+}

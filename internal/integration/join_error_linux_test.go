@@ -1,0 +1,307 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// waysIn are the ways to run something in a child, with the beginning of their errors. What a
+// way quotes is quoted in its errors.
+var waysIn = []struct {
+	name  string
+	run   func(options ...reexec.ReexecActionOption) error
+	quote func(message string) string
+}{
+	{"action", func(options ...reexec.ReexecActionOption) error {
+		return reexec.RunReexecAction("silent", options...)
+	}, func(message string) string {
+		return fmt.Sprintf("gons/reexec: ReexecAction.Run: child failed with stderr message %q", message)
+	}},
+	{"call", func(options ...reexec.ReexecActionOption) error {
+		_, err := double.Call(background, 1, options...)
+		return err
+	}, func(message string) string { return `gons/reexec: function "double": ` + message }},
+	{"worker", func(options ...reexec.ReexecActionOption) error {
+		worker, err := double.Start(background, options...)
+		if err == nil {
+			_ = worker.Close()
+		}
+		return err
+	}, func(message string) string { return `gons/reexec: function "double": ` + message }},
+}
+
+// expectJoinError expects a run to fail in every way since a child cannot join a namespace.
+// The message lacks "package gons: ".
+func expectJoinError(ns reexec.Namespace, errno syscall.Errno, message string, options ...reexec.ReexecActionOption) {
+	GinkgoHelper()
+	specs.NeedsCgo()
+	for _, way := range waysIn {
+		err := way.run(options...)
+		Expect(err).To(MatchError(way.quote("package gons: "+message)), way.name)
+		Expect(err).To(MatchError(errno), way.name)
+		Expect(asActionError(err).Stderr).To(Equal("package gons: " + message))
+		var join *reexec.JoinError
+		Expect(errors.As(err, &join)).To(BeTrue(), way.name)
+		Expect(*join).To(And(
+			HaveField("Type", kind(ns.Type)), HaveField("Path", ns.Path), HaveField("Err", errno)), way.name)
+		Expect(join).To(MatchError("package gons: " + message))
+		Expect(errors.Unwrap(join)).To(Equal(errno))
+		Expect(exitCode(err)).To(Equal(1), way.name)
+	}
+}
+
+var _ = Describe("a namespace that cannot be joined", func() {
+
+	const (
+		vanished = " (the process has ended, or /proc belongs to another PID namespace and numbers it otherwise)"
+		owner    = " (this takes CAP_SYS_ADMIN in the user namespace that owns it: be root, or join that user namespace first)"
+	)
+
+	for _, ns := range specs.NamespaceFlags {
+		for _, bang := range []string{"", "!"} {
+
+			typ := bang + ns.Kind
+
+			It("is a JoinError that says so: "+typ, func() {
+				nowhere := reexec.Namespace{Type: typ, Path: "/nowhere"}
+				expectJoinError(nowhere, syscall.ENOENT,
+					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory", ns.Kind, nowhere.Path),
+					reexec.Namespaces([]reexec.Namespace{nowhere}))
+
+				gone := newNeighbour("user")
+				gone.End()
+				ref := gone.namespace(typ)
+				expectJoinError(ref, syscall.ENOENT,
+					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory%s", ns.Kind, ref.Path, vanished),
+					reexec.Namespaces([]reexec.Namespace{ref}))
+			})
+
+			It("may be of another type, or none: "+typ, func() {
+				specs.NeedsSetns()
+				hint := " (is it a namespace, and of this type?)"
+				other := "/proc/self/ns/net"
+				switch ns.Kind {
+				case "net":
+					other = "/proc/self/ns/uts"
+				case "user":
+					hint = " (is it one's own already? then leave it out)"
+				case "pid":
+					hint = " (is it a PID namespace, below one's own? and is the child not the first process of a new one?)"
+				}
+				for _, path := range []string{other, "/dev/null"} {
+					ref := reexec.Namespace{Type: typ, Path: path}
+					expectJoinError(ref, syscall.EINVAL,
+						fmt.Sprintf("cannot join gons_%s using reference %q: Invalid argument%s", ns.Kind, path, hint),
+						reexec.Namespaces([]reexec.Namespace{ref}))
+				}
+			})
+
+			if ns.Kind == "user" {
+				continue
+			}
+
+			It("may be out of reach from the user namespace: "+typ, func() {
+				n := newNeighbour("user")
+				foreign, err := os.Open("/proc/self/ns/" + ns.Kind)
+				Expect(err).NotTo(HaveOccurred())
+				defer foreign.Close()
+				ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
+				expectJoinError(ref, syscall.EPERM,
+					fmt.Sprintf("cannot join gons_%s using reference %q: Operation not permitted%s", ns.Kind, ref.Path, owner),
+					reexec.Namespaces([]reexec.Namespace{n.namespace("!user"), ref}),
+					reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{foreign} }))
+			})
+
+		}
+	}
+
+	It("may be the user namespace of somebody else", func() {
+		specs.NeedsNamespaces("user")
+		above, err := os.Open("/proc/self/ns/user")
+		Expect(err).NotTo(HaveOccurred())
+		defer above.Close()
+		for _, typ := range []string{"user", "!user"} {
+			ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
+			expectJoinError(ref, syscall.EPERM, "cannot join gons_user using reference \"/proc/self/fd/3\": "+
+				"Operation not permitted (a user namespace is open to root, and to the user who made it)",
+				reexec.Namespaces([]reexec.Namespace{ref}),
+				reexec.Cmd(func(cmd *exec.Cmd) {
+					asRootOfNew(cmd)
+					cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+					cmd.ExtraFiles = []*os.File{above}
+				}))
+		}
+	})
+
+	It("may be the own user namespace", func() {
+		specs.NeedsSetns()
+		for _, typ := range []string{"user", "!user"} {
+			ref := reexec.Namespace{Type: typ, Path: "/proc/self/ns/user"}
+			expectJoinError(ref, syscall.EINVAL, "cannot join gons_user using reference \"/proc/self/ns/user\": "+
+				"Invalid argument (is it one's own already? then leave it out)",
+				reexec.Namespaces([]reexec.Namespace{ref}))
+		}
+	})
+
+	It("may be a PID namespace, for the first process of another one", func() {
+		specs.NeedsRoot()
+		n := newNeighbour("pid")
+		ref := n.namespace("!pid")
+		expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_pid using reference %q: Invalid argument "+
+			"(is it a PID namespace, below one's own? and is the child not the first process of a new one?)", ref.Path),
+			reexec.Namespaces([]reexec.Namespace{ref}),
+			reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID} }))
+	})
+
+	It("may be a FIFO, which keeps no time namespace waiting", func() {
+		specs.NeedsSetns()
+		ref := reexec.Namespace{Type: "time", Path: filepath.Join(GinkgoT().TempDir(), "fifo")}
+		Expect(unix.Mkfifo(ref.Path, 0o600)).To(Succeed())
+		expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_time using reference %q: Invalid argument "+
+			"(is it a namespace, and of this type?)", ref.Path), reexec.Namespaces([]reexec.Namespace{ref}))
+	})
+
+	It("may belong to a process that one may not look at", func() {
+		if _, err := os.Readlink("/proc/1/ns/net"); !errors.Is(err, fs.ErrPermission) {
+			Skip("needs a process that one may not look at")
+		}
+		ref := reexec.Namespace{Type: "net", Path: "/proc/1/ns/net"}
+		expectJoinError(ref, syscall.EACCES, "invalid gons_net reference \"/proc/1/ns/net\": Permission denied "+
+			"(this takes the right to trace the process, see ptrace(2): be its user, or root)",
+			reexec.Namespaces([]reexec.Namespace{ref}))
+	})
+
+	It("may be a PID namespace that takes no more processes", func() {
+		n := newNeighbour("user", "pid")
+		refs, files := n.held("!user", "!pid")
+		defer closeAll(files)
+		n.End()
+		options := []reexec.ReexecActionOption{
+			reexec.Namespaces(refs), reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = files })}
+		text := "Cannot allocate memory"
+		if err := waysIn[0].run(options...); strings.Contains(err.Error(), "Out of memory") {
+			text = "Out of memory" // as musl has it
+		}
+		expectJoinError(refs[1], syscall.ENOMEM, "cannot join gons_pid using reference \"/proc/self/fd/4\": "+
+			text+" (its first process has ended, so that it takes no more, or memory is short)", options...)
+	})
+
+	It("may be any, where a filter denies setns", func() {
+		specs.NeedsCgo()
+		const message = "package gons: cannot join gons_net using reference \"/proc/self/ns/net\": " +
+			"Operation not permitted (a seccomp filter of this process denies setns(2))"
+		told := tellOf[[]string](withRole("without setns"))
+		Expect(told).To(HaveLen(len(waysIn)))
+		for i, way := range waysIn {
+			Expect(told[i]).To(Equal(way.quote(message)))
+		}
+	})
+
+	It("has a text even if a client has made the error", func() {
+		err := &reexec.JoinError{Type: "net", Path: "/nowhere", Err: syscall.ENOENT}
+		Expect(err).To(MatchError(`package gons: cannot join gons_net using reference "/nowhere": no such file or directory`))
+		Expect(err).To(MatchError(fs.ErrNotExist))
+	})
+
+})
+
+// held refers to the namespaces by open files, which are the first extra files of a child.
+func (n *neighbour) held(types ...string) (refs []reexec.Namespace, files []*os.File) {
+	GinkgoHelper()
+	for i, typ := range types {
+		f, err := os.Open(n.namespace(typ).Path)
+		Expect(err).NotTo(HaveOccurred())
+		files = append(files, f)
+		refs = append(refs, reexec.Namespace{Type: typ, Path: fmt.Sprintf("/proc/self/fd/%d", 3+i)})
+	}
+	return refs, files
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+func init() {
+	// Reports what joining comes to where a filter denies it.
+	roles["without setns"] = func([]string) any {
+		if err := filterSystemCalls([]unix.SockFilter{
+			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // number of the system call
+			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SETNS, Jf: 1},
+			{Code: unix.BPF_RET | unix.BPF_K, K: seccompErrno | uint32(unix.EPERM)},
+			{Code: unix.BPF_RET | unix.BPF_K, K: seccompAllow},
+		}); err != nil {
+			return []string{err.Error()}
+		}
+		var told []string
+		for _, way := range waysIn {
+			err := way.run(reexec.Namespaces([]reexec.Namespace{{Type: "net", Path: "/proc/self/ns/net"}}))
+			told = append(told, fmt.Sprint(err))
+		}
+		return told
+	}
+
+	// Reports what a child with new network namespaces comes to, where there may be so many.
+	roles["limit"] = func(args []string) any {
+		if err := os.WriteFile("/proc/sys/user/max_net_namespaces", []byte(args[0]), 0); err != nil {
+			return []string{err.Error()}
+		}
+		var told []string
+		for _, way := range waysIn {
+			err := way.run(reexec.Cmd(func(cmd *exec.Cmd) {
+				cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+			}))
+			told = append(told, fmt.Sprint(err, ", ENOSPC: ", errors.Is(err, syscall.ENOSPC)))
+		}
+		return told
+	}
+}
+
+var _ = Describe("a child that cannot get new namespaces", func() {
+
+	It("is an error that tells of a limit", func() {
+		specs.NeedsNamespaces("user")
+		if _, err := os.Stat("/proc/sys/user"); err != nil {
+			Skip("needs a limit: " + err.Error())
+		}
+		role := withRole("limit", "0")
+		asRootOfNew(role)
+		role.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+		what := "cannot start child, reason: fork/exec /proc/self/exe: no space left on device " +
+			"(the limit on namespaces is reached, see /proc/sys/user, or they are nested too deeply), ENOSPC: true"
+		Expect(tellOf[[]string](role)).To(Equal([]string{
+			"gons/reexec: ReexecAction.Run: " + what, `gons/reexec: function "double": ` + what, `gons/reexec: function "double": ` + what}))
+	})
+
+	It("is an error that tells of missing privileges", func() {
+		if os.Geteuid() == 0 {
+			specs.NeedsNobody()
+		}
+		onOwnThread(func() {
+			dropPrivileges()
+			for _, way := range waysIn {
+				err := way.run(reexec.Cmd(func(cmd *exec.Cmd) {
+					cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+				}))
+				Expect(err).To(MatchError(syscall.EPERM))
+				Expect(err).To(MatchError(HaveSuffix("cannot start child, reason: fork/exec /proc/self/exe: operation not permitted " +
+					"(new namespaces take CAP_SYS_ADMIN, or a new user namespace with them, and the system may forbid those to ordinary users)")))
+			}
+		})
+	})
+
+})

@@ -1,0 +1,301 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// tidy waits for the end of its context, and then cleans up, which takes a while.
+var tidy = reexec.RegisterFuncContext("tidy", tidyUp)
+
+func tidyUp(ctx context.Context, what string) (string, error) {
+	if what == "nothing" {
+		return "", nil
+	}
+	fmt.Fprintln(os.Stderr, "began")
+	<-ctx.Done()
+	time.Sleep(20 * time.Millisecond)
+	fmt.Fprintln(os.Stderr, "cleaned up")
+	return "", ctx.Err()
+}
+
+var tidyStream = reexec.RegisterStream("tidy stream", func(ctx context.Context, what string, yield func(int) bool) error {
+	yield(1)
+	_, err := tidyUp(ctx, what)
+	return err
+})
+
+// patient is a plain function that waits for as long as it is told.
+var patient = reexec.RegisterFunc("patient", func(how string) (string, error) {
+	switch how {
+	case "catch": // signals of its own
+		caught := make(chan os.Signal, 10)
+		signal.Notify(caught, syscall.SIGINT)
+		time.Sleep(20 * time.Millisecond)
+		fmt.Fprintln(os.Stderr, "began")
+		<-caught
+		select {
+		case <-caught:
+			return "twice", nil
+		case <-time.After(100 * time.Millisecond):
+		}
+		signal.Stop(caught)
+		return "once", nil
+	case "ignored":
+		out, err := exec.Command("sh", "-c", "grep SigIgn /proc/self/status").Output()
+		return string(out), err
+	case "":
+		return "", nil
+	}
+	time.Sleep(20 * time.Millisecond) // beyond what may be inexact
+	fmt.Fprintln(os.Stderr, "began")
+	select {}
+})
+
+var _ = Describe("signals", func() {
+
+	reason := errors.New("enough is enough")
+	all := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
+
+	// A function's child gets the signal, as its parent does from a terminal or a service manager.
+	Context("that reach the child of a function that obeys its context", func() {
+
+		It("leave it the time to clean up, if the parent cancels", func() {
+			for _, s := range all {
+				for _, byWorker := range []bool{false, true} {
+					g := newGate()
+					ctx, cancel := context.WithCancelCause(background)
+					call := func(ctx context.Context, what string) (string, error) {
+						return tidy.Call(ctx, what, g.options(ofGrace(time.Minute))...)
+					}
+					if byWorker {
+						call = start(tidy, g.options(ofGrace(time.Minute))...).Call
+					}
+					done := goCall(call, ctx, "")
+					g.says("began")
+					Expect(syscall.Kill(youngest(), s)).To(Succeed())
+					Consistently(done, "50ms").ShouldNot(Receive())
+					cancel(reason)
+					_, err := end(done)
+					Expect(err).To(MatchError(reason))
+					g.says("cleaned up")
+				}
+			}
+		})
+
+		It("end it after the grace period, if the parent decides nothing, and the error names them", func() {
+			for _, s := range all {
+				g := newGate()
+				done := goCall(func(ctx context.Context, what string) (string, error) {
+					return tidy.Call(ctx, what, g.options(ofGrace(30*time.Millisecond))...)
+				}, background, "")
+				g.says("began")
+				Expect(syscall.Kill(youngest(), s)).To(Succeed())
+				_, err := end(done)
+				Expect(err).To(MatchError(ContainSubstring("signal: " + s.String())))
+				Expect(g.said("cleaned up")).To(BeZero())
+			}
+		})
+
+		It("end the first process of a PID namespace, too", func() {
+			specs.NeedsNamespaces("user", "pid")
+			g := newGate()
+			done := goCall(func(ctx context.Context, what string) (string, error) {
+				return tidy.Call(ctx, what, g.options(ofGrace(30*time.Millisecond), reexec.Unshare("user", "pid"))...)
+			}, background, "")
+			g.says("began")
+			Expect(syscall.Kill(youngest(), syscall.SIGTERM)).To(Succeed())
+			_, err := end(done)
+			Expect(err).To(MatchError(ContainSubstring("signal: terminated")))
+			Expect(err).NotTo(MatchError(reexec.ErrNotStarted), "it had begun")
+		})
+
+		It("do not end a stream before its clean-up", func() {
+			g := newGate()
+			ctx, cancel := context.WithCancelCause(background)
+			defer cancel(nil)
+			for _, err := range tidyStream.Call(ctx, "", g.options(ofGrace(time.Minute))...) {
+				if err == nil {
+					Expect(syscall.Kill(youngest(), syscall.SIGINT)).To(Succeed())
+					time.AfterFunc(50*time.Millisecond, func() { cancel(reason) })
+					continue
+				}
+				Expect(err).To(MatchError(reason))
+			}
+			g.says("cleaned up")
+		})
+
+		It("mean nothing any more once the call is over", func() {
+			g := newGate()
+			w := start(tidy, g.options(ofGrace(100*time.Millisecond))...)
+			ctx, cancel := context.WithCancel(background)
+			done := goCall(w.Call, ctx, "")
+			g.says("began")
+			Expect(syscall.Kill(w.PID(), syscall.SIGTERM)).To(Succeed())
+			cancel()
+			_, err := end(done)
+			Expect(err).To(MatchError(context.Canceled))
+			g.says("cleaned up")
+			Consistently(w.Done(), "200ms").ShouldNot(BeClosed())
+			Expect(w.Call(background, "nothing")).To(BeEmpty())
+			Expect(w.Close()).To(Succeed())
+		})
+
+	})
+
+	It("do not end an idle worker", func() {
+		for _, s := range all {
+			plain, obedient := start(patient, silently), start(tidy, silently)
+			for range 3 {
+				for _, pid := range []int{plain.PID(), obedient.PID()} {
+					Expect(syscall.Kill(pid, s)).To(Succeed())
+				}
+				Consistently(plain.Done(), "20ms").ShouldNot(BeClosed())
+				Expect(plain.Call(background, "")).To(BeEmpty())
+				Expect(obedient.Call(background, "nothing")).To(BeEmpty())
+			}
+			Expect(plain.Close()).To(Succeed())
+			Expect(obedient.Close()).To(Succeed())
+		}
+	})
+
+	It("end a plain function, and the error wraps the context's end, too, if that comes", func() {
+		for _, byWorker := range []bool{false, true} {
+			for _, cancels := range []bool{false, true} {
+				g := newGate()
+				ctx, cancel := context.WithCancelCause(background)
+				call := func(ctx context.Context, what string) (string, error) { return patient.Call(ctx, what, g.options()...) }
+				if byWorker {
+					call = start(patient, g.options()...).Call
+				}
+				done := goCall(call, ctx, "for ever")
+				g.says("began")
+				Expect(syscall.Kill(youngest(), syscall.SIGTERM)).To(Succeed())
+				if cancels {
+					time.Sleep(10 * time.Millisecond)
+					cancel(reason)
+				}
+				_, err := end(done)
+				Expect(err).To(HaveOccurred())
+				Expect(errors.Is(err, reason)).To(Equal(cancels))
+				var exit *exec.ExitError
+				Expect(errors.As(err, &exit)).To(BeTrue(), "%v", err)
+				Expect(exit.Error()).To(Equal("signal: terminated"))
+				cancel(nil)
+			}
+		}
+	})
+
+	It("hold up the calls that come after the end of their worker only for a moment in all", func() {
+		g := newGate()
+		w := start(patient, g.options()...)
+		done := goCall(w.Call, background, "for ever")
+		g.says("began")
+		Expect(syscall.Kill(w.PID(), syscall.SIGTERM)).To(Succeed())
+		_, err := end(done)
+		Expect(err).To(HaveOccurred())
+		begin := time.Now()
+		for range 100 {
+			_, err = w.Call(background, "")
+			Expect(err).To(MatchError(reexec.ErrNotStarted))
+		}
+		Expect(time.Since(begin)).To(BeNumerically("<", 10*time.Second))
+	})
+
+	It("come once to a function that catches them, and its worker is protected after that, too", func() {
+		g := newGate()
+		w := start(patient, g.options()...)
+		for range 2 {
+			done := goCall(w.Call, background, "catch")
+			g.says("began")
+			Expect(syscall.Kill(w.PID(), syscall.SIGINT)).To(Succeed())
+			Expect(end(done)).To(Equal("once"))
+			Expect(syscall.Kill(w.PID(), syscall.SIGINT)).To(Succeed())
+			Consistently(w.Done(), "20ms").ShouldNot(BeClosed())
+		}
+	})
+
+	It("that the parent ignores stay ignored, in what functions start, too", func() {
+		cmd := withRole("ignoring parent")
+		said := tellOf[[]string](cmd)
+		Expect(said).To(HaveLen(2))
+		for _, line := range said {
+			var mask uint64
+			_, err := fmt.Sscanf(line, "SigIgn: %x", &mask)
+			Expect(err).NotTo(HaveOccurred(), line)
+			for _, s := range all {
+				Expect(mask&(1<<(s-1))).NotTo(BeZero(), "%v in %s", s, line)
+			}
+		}
+	})
+
+	It("to the whole group leave a function the time to clean up", func() {
+		for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+			for range 5 {
+				parent := startParent(specs.Child("parent in a group"))
+				Expect(parent.next()).To(Equal("began"))
+				Expect(syscall.Kill(-parent.Process.Pid, s)).To(Succeed())
+				Expect(parent.await()).To(Equal("cleaned up\nended: true\n"))
+			}
+		}
+	})
+
+	It("reach a parent whose stderr is non-blocking: it has all that is written there", func() {
+		const size = 1 << 20
+		r, w, err := os.Pipe()
+		Expect(err).NotTo(HaveOccurred())
+		defer r.Close()
+		Expect(unix.SetNonblock(int(w.Fd()), true)).To(Succeed())
+		cmd := withRole("talkative parent", itoa(size))
+		cmd.Stderr, cmd.Stdout = w, io.Discard
+		Expect(cmd.Start()).To(Succeed())
+		Expect(w.Close()).To(Succeed())
+		Expect(unix.SetNonblock(int(r.Fd()), false)).To(Succeed())
+		time.Sleep(100 * time.Millisecond) // the pipe is full
+		all, err := io.ReadAll(r)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(cmd.Wait()).To(Succeed())
+		Expect(strings.Count(string(all), "x")).To(Equal(size - 1))
+	})
+
+})
+
+func init() {
+	roles["ignoring parent"] = func([]string) any {
+		signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+		one, err := patient.Call(background, "ignored")
+		Expect(err).NotTo(HaveOccurred())
+		w, err := patient.Start(background)
+		Expect(err).NotTo(HaveOccurred())
+		two, err := w.Call(background, "ignored")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.Close()).To(Succeed())
+		return []string{one, two}
+	}
+	specs.Roles["parent in a group"] = asParent(func([]string) {
+		ctx, stop := signal.NotifyContext(background, syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		_, err := tidy.Call(ctx, "", reexec.Stderr(os.Stdout), ofGrace(time.Minute))
+		fmt.Printf("ended: %t\n", errors.Is(err, context.Canceled))
+	})
+	roles["talkative parent"] = func(args []string) any {
+		_, err := say.Call(background, atoi(args[0]))
+		Expect(err).NotTo(HaveOccurred())
+		return true
+	}
+}

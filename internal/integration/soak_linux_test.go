@@ -1,0 +1,301 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/gomega"
+	. "github.com/onsi/gomega/gleak"
+)
+
+var soakFor = flag.Duration("soak", 0, "how long TestSoak lasts; it is skipped without")
+
+// TestSoak mixes everything, from many goroutines, while somebody kills children
+// at random. Then nothing is left of it:
+//
+//	go test -run Soak ./internal/integration -soak 10s
+func TestSoak(t *testing.T) {
+	if *soakFor == 0 {
+		t.Skip("needs the flag -soak")
+	}
+	RegisterTestingT(t)
+	neighbours := map[string]*neighbour{}
+	for _, kinds := range []string{"user mnt cgroup ipc net pid uts", "user net"} {
+		if err := specs.Refusal(strings.Fields(kinds)...); err != nil {
+			t.Skip("needs namespaces: ", err)
+		}
+		n, err := specs.StartNeighbour(t.TempDir(), strings.Fields(kinds)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.End()
+		neighbours[kinds] = &neighbour{n}
+	}
+	spared := map[int]bool{}
+	var namespaces [][]reexec.Namespace
+	for kinds, n := range neighbours {
+		spared[n.PID] = true
+		for _, bang := range []string{"", "!"} {
+			var types []string
+			for _, kind := range strings.Fields(kinds) {
+				types = append(types, bang+kind)
+			}
+			namespaces = append(namespaces, n.namespaces(types...))
+		}
+	}
+	namespaces = append(namespaces, nil, nil)
+
+	soak := func(d time.Duration) (runs int) {
+		ctx, stop := context.WithTimeout(background, d)
+		defer stop()
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		for range 8 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					kind := rand.N(len(soakers))
+					err := soakers[kind](reexec.Namespaces(namespaces[rand.N(len(namespaces))]))
+					mu.Lock()
+					runs++
+					mu.Unlock()
+					if err != nil && !wasKilled(err) {
+						t.Errorf("soaker %d: %v", kind, err)
+						stop()
+					}
+				}
+			})
+		}
+		all.Go(func() { killAtRandom(ctx, spared) })
+		all.Wait()
+		return runs
+	}
+
+	soak(*soakFor / 10) // so that all that lasts is there
+	goroutines, expectNoMoreFiles, memory := Goroutines(), specs.NoMoreFiles(), heap()
+	t.Log(soak(*soakFor), "runs")
+	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
+	expectNoMoreFiles()
+	Expect(children()).To(HaveLen(len(neighbours)))
+	Eventually(strayThreads, "30s").Should(BeEmpty())
+	Expect(heap()).To(BeNumerically("<", memory+4<<20))
+}
+
+// heap returns the bytes that are in use.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // finalizers have run now
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// killAtRandom kills children, but for those that are spared.
+func killAtRandom(ctx context.Context, spared map[int]bool) {
+	for ctx.Err() == nil {
+		var victims []int
+		for _, child := range children() {
+			if pid := firstWord(child); !spared[pid] {
+				victims = append(victims, pid)
+			}
+		}
+		if len(victims) > 0 {
+			// It is a zombie at the most, since only this process reaps it; but it
+			// may have been reaped just now.
+			_ = syscall.Kill(victims[rand.N(len(victims))], syscall.SIGKILL)
+		}
+		time.Sleep(time.Duration(rand.N(20)) * time.Millisecond)
+	}
+}
+
+// wasKilled tells whether an error is the work of killAtRandom.
+func wasKilled(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status := exit.Sys().(syscall.WaitStatus)
+	return status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// soakers each do one thing, and return an error if that does not go as it should.
+var soakers = []func(ns reexec.ReexecActionOption) error{
+	func(ns reexec.ReexecActionOption) error { // classic
+		var answer int
+		err := reexec.RunReexecAction("echo", ns, reexec.Param(42), reexec.Result(&answer))
+		if err == nil && answer != 42 {
+			err = fmt.Errorf("wrong answer %d", answer)
+		}
+		return err
+	},
+	func(ns reexec.ReexecActionOption) error { // failing
+		err := reexec.RunReexecAction("big failure", ns)
+		var failed *reexec.ActionError
+		if !wasKilled(err) && (!errors.As(err, &failed) || failed.Stderr != bigFailure) {
+			return fmt.Errorf("wrong failure %w", err)
+		}
+		return nil
+	},
+	func(ns reexec.ReexecActionOption) error { // huge
+		large := strings.Repeat("x", 1<<20)
+		result, err := reflect.Call(background, large, ns)
+		if err == nil && result != large {
+			err = errors.New("wrong result")
+		}
+		return err
+	},
+	func(ns reexec.ReexecActionOption) error { // endless
+		var heard bytes.Buffer
+		return reexec.RunReexecAction("noise", ns, reexec.Stderr(&heard))
+	},
+	func(ns reexec.ReexecActionOption) error { // cancelled
+		reason := errors.New("enough is enough")
+		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, reason)
+		defer cancel()
+		_, err := hang.Call(ctx, "hang", ns, reexec.Stderr(io.Discard))
+		if !errors.Is(err, reason) && !wasKilled(err) {
+			return fmt.Errorf("not cancelled: %w", err)
+		}
+		return nil
+	},
+	func(ns reexec.ReexecActionOption) error { // panicking
+		_, err := panicking.Call(background, "at the disco", ns)
+		var panicked *reexec.PanicError
+		if !errors.As(err, &panicked) && !wasKilled(err) {
+			return fmt.Errorf("not panicked: %w", err)
+		}
+		return nil
+	},
+	func(ns reexec.ReexecActionOption) error { // dying
+		_, err := exit.Call(background, 3, ns, reexec.Stderr(io.Discard))
+		if exitCode(err) != 3 && !wasKilled(err) {
+			return fmt.Errorf("not dead: %w", err)
+		}
+		return nil
+	},
+	func(ns reexec.ReexecActionOption) error { // lingering
+		var answer string
+		return reexec.RunReexecAction("linger", ns, reexec.Result(&answer), reexec.GracePeriod(0))
+	},
+	func(ns reexec.ReexecActionOption) error { // worker
+		w, err := double.Start(background, ns)
+		if err != nil {
+			return err
+		}
+		var all sync.WaitGroup
+		failures := make(chan error, 80)
+		for i := range 4 {
+			all.Go(func() {
+				for j := range 20 {
+					if n, err := w.Call(background, i*j); err != nil {
+						failures <- err
+					} else if n != 2*i*j {
+						failures <- fmt.Errorf("wrong result %d", n)
+					}
+				}
+			})
+		}
+		if rand.N(4) > 0 {
+			all.Wait()
+		}
+		err = w.Close()
+		all.Wait()
+		close(failures)
+		for failure := range failures {
+			if !errors.Is(failure, os.ErrClosed) && !wasKilled(failure) {
+				return failure
+			}
+		}
+		return err
+	},
+	func(ns reexec.ReexecActionOption) (err error) { // exploding
+		defer func() {
+			if value := recover(); value != nil && value != "at the decoder" {
+				err = fmt.Errorf("wrong panic %v", value)
+			}
+		}()
+		_, err = explode.Call(background, "panic", ns)
+		return err
+	},
+	func(ns reexec.ReexecActionOption) (err error) { // exploding in a worker
+		w, err := explode.Start(background, ns)
+		if err != nil {
+			return err
+		}
+		done := make(chan error, 1)
+		go func() {
+			left := errors.New("")
+			defer func() { done <- left }()
+			_, left = w.Call(background, "goexit")
+		}()
+		if err := <-done; err != nil && err.Error() != "" && !wasKilled(err) {
+			return err
+		}
+		_ = w.Close()
+		return nil
+	},
+	func(ns reexec.ReexecActionOption) error { // without a newline
+		var answer any
+		err := reexec.RunReexecAction("print", ns, reexec.Param("42"), reexec.Result(&answer))
+		if err == nil && answer != 42.0 {
+			err = fmt.Errorf("wrong answer %v", answer)
+		}
+		return err
+	},
+	func(ns reexec.ReexecActionOption) error { // blocked
+		reason := errors.New("enough is enough")
+		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, reason)
+		defer cancel()
+		release := make(chan struct{})
+		defer close(release)
+		var held atomic.Bool
+		_, err := say.Call(ctx, 1, ns, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+			select {
+			case <-release:
+			case <-time.After(moment): // the call should have returned long ago
+				held.Store(true)
+			}
+			return len(b), nil
+		})))
+		switch {
+		case held.Load():
+			return errors.New("held up by the writer of stderr")
+		case err != nil && !errors.Is(err, reason) && !wasKilled(err): // an answer that has come in time counts
+			return fmt.Errorf("not cancelled: %w", err)
+		}
+		return nil
+	},
+	func(ns reexec.ReexecActionOption) error { // what a call has written
+		var heard safeBuffer
+		w, err := say.Start(background, ns, reexec.Stderr(&heard))
+		if err != nil {
+			return err
+		}
+		for i := range 20 {
+			if _, err = w.Call(background, 10); err != nil {
+				break
+			}
+			if heard.Len() != 10*(i+1) {
+				err = errors.New("call returned too early")
+				break
+			}
+		}
+		return errors.Join(err, w.Close())
+	},
+}
