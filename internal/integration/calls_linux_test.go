@@ -216,7 +216,7 @@ var _ = Describe("calls", func() {
 		stacks := make([]byte, 1<<20)
 		readers := 0
 		for goroutine := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-			if strings.Contains(goroutine, "process.(*Reader).Poll") && strings.Contains(goroutine, "call.(*Worker)") {
+			if strings.Contains(goroutine, "(*Reader).Poll") && strings.Contains(goroutine, "call.(*Worker)") {
 				Expect(goroutine).NotTo(ContainSubstring("locked to thread"))
 				readers++
 			}
