@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,8 +23,7 @@ type control struct {
 	mu      sync.Mutex // held from receiving a message until it is obeyed; guards what follows
 	begun   uint64     // the last call that has begun; they come in order
 	running map[uint64]context.CancelCauseFunc
-	told    map[uint64]error  // cancellations of calls that have not begun
-	files   map[uint64]*frame // open files of calls that have not begun
+	early   []frame // files and cancellations of calls that have not begun
 	orphan  bool
 }
 
@@ -37,8 +37,6 @@ func newControl(s *server, o child.Orders) *control {
 		grace:   o.Grace,
 		stderr:  o.Stderr,
 		running: map[uint64]context.CancelCauseFunc{},
-		told:    map[uint64]error{},
-		files:   map[uint64]*frame{},
 	}
 	go c.listen()
 	return c
@@ -61,41 +59,35 @@ func (c *control) obey() error {
 		if err != nil {
 			return err
 		}
-		switch f.kind {
-		case dump:
-			go c.s.stacks(f.call) // the parent may have to read other answers first
-		case closing:
+		if f.kind == cancel || f.kind == closing {
 			c.s.signals.decided()
-		case cancel:
+		}
+		switch {
+		case f.kind == dump:
+			go c.s.stacks(f.call) // the parent may have to read other answers first
+		case f.kind == closing:
+		case f.call > c.begun:
+			c.early = append(c.early, f)
+		case f.kind == cancel:
 			c.cancel(&f)
-		case files:
-			if f.call <= c.begun { // it is over
-				f.close()
-			} else if early := c.files[f.call]; early != nil {
-				early.take(&f)
-			} else {
-				c.files[f.call] = &f
-			}
+		default: // files of a call that is over
+			f.close()
 		}
 	}
 }
 
-// cancel ends the context of a call. At its deadline a context ends by itself, but for the difference of two clocks. It needs mu.
+// cancel ends the context of a call. A context ends by itself at its deadline, so the parent's word only helps where the two
+// clocks differ. It needs mu.
 func (c *control) cancel(f *frame) {
-	var text string
-	if err := f.decode(&text); err != nil {
-		return // what makes no sense is no cancellation
-	}
-	c.s.signals.decided()
-	cause := causeOf(text)
 	end, running := c.running[f.call]
-	switch {
-	case running && f.extra != 0:
-		time.AfterFunc(clocks, func() { end(cause) })
-	case running:
-		end(cause)
-	case f.call > c.begun:
-		c.told[f.call] = cause
+	var text string
+	if !running || f.decode(&text) != nil { // it is over, or this is no cancellation
+		return
+	}
+	if f.extra != 0 {
+		time.AfterFunc(clocks, func() { end(causeOf(text)) })
+	} else {
+		end(causeOf(text))
 	}
 }
 
@@ -138,44 +130,41 @@ func (c *control) begin(f *frame) (ctx context.Context, begun bool) {
 		_ = c.obey() // at the end of the socket listen ends, too
 	}
 	c.begun = f.call
-	for call, early := range c.files {
-		if call == f.call {
-			f.take(early)
-		} else if call < f.call { // the parent could not send all of them, and so not the call
-			early.close()
+	if !c.orphan {
+		ctx = c.context(f)
+	}
+	c.early = slices.DeleteFunc(c.early, func(m frame) bool {
+		switch {
+		case m.call > f.call:
+			return false
+		case m.kind == cancel:
+			c.cancel(&m)
+		case m.call == f.call:
+			f.take(&m)
+		default: // the parent could not send all of them, and so not the call
+			m.close()
 		}
-		if call <= f.call {
-			delete(c.files, call)
-		}
-	}
-	if len(f.open) != int(f.files) && f.lost == nil {
-		f.lost = errMissing
-	}
-	if f.lost != nil {
-		f.lost = lost(f.lost)
-	}
-	told := c.told[f.call]
-	delete(c.told, f.call)
-	if c.orphan {
-		return nil, false
-	}
+		return true
+	})
+	f.missing()
+	return ctx, !c.orphan
+}
+
+// context returns the context of a call that begins. It needs mu.
+func (c *control) context(f *frame) context.Context {
 	ctx, free := context.Background(), func() {}
 	if !c.s.function.Context {
-		return ctx, true
+		return ctx
 	}
 	if f.extra != 0 {
 		ctx, free = context.WithDeadline(ctx, time.Unix(0, f.extra))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	end := func(cause error) {
+	c.running[f.call] = func(cause error) {
 		cancel(cause)
 		free()
 	}
-	c.running[f.call] = end
-	if told != nil {
-		end(told)
-	}
-	return ctx, true
+	return ctx
 }
 
 // end ends a call, and with it its context.

@@ -32,7 +32,7 @@ func (e *End) Error() string { return "child has ended" }
 func (c *Conversation) end(outcome child.Outcome) *End {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := &End{Outcome: outcome, Fault: c.fault, Cancelled: c.cancelled, NotBegun: c.unread, Unread: c.unread, Stack: c.stack}
+	e := &End{Outcome: outcome, Fault: c.fault, NotBegun: c.unread, Unread: c.unread, Stack: c.stack}
 	if c.word.kind != 0 {
 		e.Word = &Answer{frame: c.word}
 	}

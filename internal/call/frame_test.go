@@ -153,7 +153,7 @@ var _ = Describe("a frame", func() {
 		Entry("no value", make([]byte, headerSize), func(*frame) {}, "bytes that are not those of a value of this type"),
 		Entry("another value", append(make([]byte, headerSize-1), 1, 7), func(*frame) {}, "bytes that are not those of a value of this type"),
 		Entry("files that are not there", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *frame) {}, "open files that do not belong to the value"),
-		Entry("files that were lost", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *frame) { f.lost = errNoRoom }, syscall.EMFILE),
+		Entry("files that were lost", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *frame) { f.lost = syscall.EMFILE }, syscall.EMFILE),
 	)
 
 })

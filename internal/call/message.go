@@ -1,13 +1,13 @@
 package call
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -23,15 +23,11 @@ func tell(socket *os.File, h header, pointer any) {
 	if err != nil {
 		return // there is no such message
 	}
-	message := o.parts[0]
-	if len(o.parts) > 1 { // a long cause has a part of its own
-		message = bytes.Join(o.parts, nil)
-	}
+	message := slices.Concat(o.parts...)
+	o.free()
 	if errors.Is(sys.Send(socket, message, nil, false), syscall.EAGAIN) {
 		go func() { _ = sys.Send(socket, message, nil, true) }()
-		return
 	}
-	o.free()
 }
 
 // cancellation returns the message of a context's end.
@@ -67,7 +63,7 @@ func receive(socket *os.File) (f frame, err error) {
 		return f, nil
 	}
 	if f.open = open; len(open) != int(f.files) {
-		f.lost = errNoRoom
+		f.lost = syscall.EMFILE // this process had no room for them
 	}
 	return f, nil
 }
@@ -80,47 +76,42 @@ func (f *frame) take(message *frame) {
 	}
 }
 
-var (
-	// errNoRoom says that this process had no room for files.
-	errNoRoom error = syscall.EMFILE
-
-	errMissing = errors.New("child has not sent them")
-)
+// errMissing is why files of an answer are not there.
+var errMissing = errors.New("child has not sent them")
 
 // receiveFiles receives the open files of an answer, which have been sent before it. Others are of an answer that was not sent
 // to its end.
 func (f *frame) receiveFiles(socket *os.File) {
-	for received, vain := 0, 0; received < int(f.files); {
+	for received, messages := 0, 0; received < int(f.files) && messages < maxMessages; messages++ {
 		m, err := receive(socket)
-		switch {
-		case errors.Is(err, syscall.EAGAIN) || err == io.EOF || vain > maxVain: // which of the first two depends on how fast the child ends
-			m.close()
-			f.lost = lost(errMissing)
-			return
-		case err != nil:
-			f.lost = lost(err)
-			return
-		case m.kind != files || m.call != f.call:
-			m.close()
-			vain++
-		default:
-			if len(m.open) == 0 {
-				vain++
+		if err != nil {
+			if !errors.Is(err, syscall.EAGAIN) && err != io.EOF { // which of these depends on how fast the child ends
+				f.lost = err
 			}
+			break
+		}
+		if m.kind == files && m.call == f.call {
 			f.take(&m)
 			received += int(m.files)
+		} else {
+			m.close()
 		}
 	}
+	f.missing()
+}
+
+// missing notes why open files of a frame have not come with it, if so.
+func (f *frame) missing() {
+	if f.lost == nil && len(f.open) < int(f.files) {
+		f.lost = errMissing
+	}
 	if f.lost != nil {
-		f.lost = lost(f.lost)
+		f.lost = fmt.Errorf("open files could not be received: %w", f.lost)
 	}
 }
 
-// maxVain is how many messages without files for an answer are received with it: more than a socket holds, since a hostile child
-// may send them without end.
-const maxVain = 1 << 10
-
-func lost(err error) error { return fmt.Errorf("open files could not be received: %w", err) }
+// maxMessages is how many messages are received for one answer: a hostile child may send them without end.
+const maxMessages = 1 << 14
 
 // duplicates returns descriptors of the same files, in the same order. So closing one of the files meanwhile does not
 // have another one be sent in its place.

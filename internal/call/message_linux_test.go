@@ -219,8 +219,8 @@ var _ = Describe("a message", func() {
 		Entry("just too short", mustEncode(header{kind: files, call: 1}, nil, 1)[:headerSize-1], Kind(0), nil),
 		Entry("of an unknown kind", mustEncode(header{kind: '?'}, nil, 1), Kind('?'), nil),
 		Entry("with a file that is for nothing", mustEncode(header{kind: cancel}, "why", 1), cancel, nil),
-		Entry("with less files than it says", mustEncode(header{kind: files}, nil, 2), files, errNoRoom),
-		Entry("with more files than it says", mustEncode(header{kind: files}, nil, 0), files, errNoRoom),
+		Entry("with less files than it says", mustEncode(header{kind: files}, nil, 2), files, syscall.EMFILE),
+		Entry("with more files than it says", mustEncode(header{kind: files}, nil, 0), files, syscall.EMFILE),
 	)
 
 	DescribeTable("in a process that may have few open files", func(role, told string) {

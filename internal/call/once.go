@@ -10,9 +10,10 @@ import (
 // An Once is a conversation about a single call, with a child of its own. It is for one goroutine.
 type Once struct {
 	*Conversation
-	ctx      context.Context
-	call     *Call
-	answered bool // the last answer has come
+	ctx       context.Context
+	call      *Call
+	answered  bool  // the last answer has come
+	cancelled error // why the call was cancelled
 }
 
 // Begin starts a child and sends it its call. In the end Finish or Kill must be called.
@@ -27,10 +28,8 @@ func Begin(ctx context.Context, spec Spec, param Param) (*Once, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Once{Conversation: c, ctx: ctx, call: c.newCall()}
-	o.call.number, o.call.events = 1, spec.Stream
-	c.last = 1
-	c.calls = append(c.calls, o.call)
+	o := &Once{Conversation: c, ctx: ctx, call: c.register()}
+	o.call.events = spec.Stream
 	if !c.write(o.call, param, len(open) > 0) {
 		go c.writeLater(o.call, open)
 	}
@@ -60,7 +59,7 @@ func (o *Once) Next() (*Answer, error) {
 		return nil, f.lost
 	}
 	if f.kind == Failed && o.ctx.Err() != nil {
-		o.setCancelled(context.Cause(o.ctx)) // which the error is likely to be about
+		o.cancelled = context.Cause(o.ctx) // which the error is likely to be about
 	}
 	o.answered = f.kind != Event
 	return &Answer{frame: f}, nil
@@ -85,7 +84,7 @@ func (o *Once) leave() (frame, error) {
 	cause := context.Cause(o.ctx)
 	if o.spec.Context {
 		if o.isOpen(o.call, nil) {
-			o.setCancelled(cause)
+			o.cancelled = cause
 			o.cancel(o.ctx, o.call)
 			o.p.LetGo(cause)
 			return o.outlast(o.call, cause)
@@ -99,7 +98,7 @@ func (o *Once) leave() (frame, error) {
 // Break tells the child that no more events are wanted, and gives it the grace period to end.
 func (o *Once) Break() {
 	if o.ctx.Err() != nil {
-		o.setCancelled(context.Cause(o.ctx))
+		o.cancelled = context.Cause(o.ctx)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -112,40 +111,27 @@ func (o *Once) Break() {
 
 // Finish blocks until the child has ended, and tells how. The last answer has been taken, or there is none.
 func (o *Once) Finish() *End {
-	if o.answered && !o.isCancelled() {
+	if o.answered && o.cancelled == nil {
 		o.p.OnEnd(o.ctx, func() { o.p.Leave(child.ErrLingers) }) // the answer counts
 	} else if !o.answered {
 		o.p.OnEnd(o.ctx, func() { o.p.Leave(context.Cause(o.ctx)) })
-		o.mu.Lock()
-		o.unread = o.unread || o.hasNotBegun(o.call)
-		o.mu.Unlock()
 	}
-	o.p.Linger()
-	_ = o.p.Stdin.Close()
 	o.mu.Lock()
+	o.unread = o.unread || !o.answered && o.hasNotBegun(o.call)
 	o.deaf = true
 	o.mu.Unlock()
+	o.p.Linger()
+	_ = o.p.Stdin.Close()
 	o.readAll()
 	outcome := o.p.Wait()
 	o.call.param.Detach() // what has not been written by now, never will be
 	o.p.Close()
 	end := o.end(outcome)
+	end.Cancelled = o.cancelled
 	if !o.answered {
 		end.await(o.ctx, o.moment)
 	}
 	return end
-}
-
-func (o *Once) setCancelled(cause error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.cancelled = cause
-}
-
-func (o *Once) isCancelled() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.cancelled != nil
 }
 
 // Kill ends the child at once.

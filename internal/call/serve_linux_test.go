@@ -310,7 +310,7 @@ var _ = Describe("a server", func() {
 		tell(c.socket, header{kind: '?', call: 2}, nil)
 		c.cancel(2, "more than enough")
 		g.Expect(says[[]string](c, Result)[1]).To(g.Equal("more than enough"))
-		g.Expect(look(c, func(c *control) int { return len(c.told) + len(c.running) })).To(g.BeZero())
+		g.Expect(look(c, func(c *control) int { return len(c.early) + len(c.running) })).To(g.BeZero())
 	})
 
 	It("ends a context at its deadline, or if its clock is late, a moment after its parent has", func() {
@@ -443,7 +443,7 @@ var _ = Describe("a server", func() {
 		r, w := pipes()
 		c.sendFiles(1, w) // the parent could not send them all
 		c.sendFiles(2, w)
-		kept := func() int { return look(c, func(c *control) int { return len(c.files) }) }
+		kept := func() int { return look(c, func(c *control) int { return len(c.early) }) }
 		g.Eventually(kept).Should(g.Equal(2))
 		c.call(header{call: 3}, []*os.File{})
 		g.Expect(c.next(Result).call).To(g.Equal(uint64(3)))

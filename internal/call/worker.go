@@ -73,17 +73,12 @@ func (w *Worker) Refuses(ctx context.Context) error {
 // Call has the child serve a call, and blocks until it has answered; then what it has printed
 // before has been passed on, unless ctx ends sooner. The error is *Cancelled, ErrClosed,
 // *End, or *UnsentError.
-func (w *Worker) Call(ctx context.Context, param Param) (Answer, error) {
+func (w *Worker) Call(ctx context.Context, param Param) (answer Answer, err error) {
 	// A goroutine that is locked to its thread may have a low priority (nice(2)), and must not read for others.
 	if w.spec.Concurrency > 1 && sys.IsLocked() {
-		var answer Answer
-		var err error
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			answer, err = w.call(ctx, param)
-		}()
-		<-done
+		var unlocked sync.WaitGroup
+		unlocked.Go(func() { answer, err = w.call(ctx, param) })
+		unlocked.Wait()
 		return answer, err
 	}
 	return w.call(ctx, param)
@@ -134,81 +129,6 @@ func (w *Worker) outlastTurn(call *Call, why error) {
 	<-w.turns
 }
 
-// begin waits for a turn, and sends a call.
-func (w *Worker) begin(ctx context.Context, param Param) (call *Call, err error) {
-	hasTurn := false
-	select {
-	case w.turns <- struct{}{}:
-		hasTurn = true
-	case <-ctx.Done():
-	case <-w.closing:
-	case <-w.over:
-	case <-w.p.Exited():
-	}
-	err = w.Refuses(ctx) // by now
-	if err == nil {
-		call, err = w.send(ctx, param)
-	}
-	if err != nil && hasTurn {
-		<-w.turns
-	}
-	return call, err
-}
-
-// send sends a call that has a turn.
-func (w *Worker) send(ctx context.Context, param Param) (call *Call, err error) {
-	open, err := duplicates(param.files)
-	if err != nil {
-		return nil, &UnsentError{err}
-	}
-	select {
-	case w.sending <- struct{}{}:
-		if call, err = w.number(); err != nil {
-			<-w.sending
-		}
-		if err == errOver {
-			err = w.Refuses(ctx)
-		}
-	case <-ctx.Done():
-		err = w.Refuses(ctx)
-	case <-w.over:
-		err = w.Refuses(ctx)
-	}
-	if err != nil {
-		sys.CloseDescriptors(open)
-		return nil, err
-	}
-	if w.write(call, param, len(open) > 0) {
-		<-w.sending
-	} else {
-		go w.sendLater(call, open)
-	}
-	return call, nil
-}
-
-// sendLater sends the rest of a call.
-func (w *Worker) sendLater(call *Call, open []int) {
-	w.writeLater(call, open)
-	<-w.sending
-}
-
-// number registers a call that is about to be sent.
-func (w *Worker) number() (*Call, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.closed:
-		return nil, ErrClosed
-	case isClosed(w.over):
-		return nil, errOver
-	}
-	call := w.newCall()
-	w.last++
-	call.number = w.last
-	w.calls = append(w.calls, call)
-	return call, nil
-}
-
 // Close ends the child and blocks until it is reaped. Calls that have no turn return ErrClosed;
 // those that have, and then the child, have the grace period to end by themselves.
 func (w *Worker) Close() *End {
@@ -252,12 +172,10 @@ func (w *Worker) DiedIn(ctx context.Context, call *Call) error {
 		return end
 	case <-ctx.Done():
 	}
-	timer := time.NewTimer(ctxMoment)
-	defer timer.Stop()
 	select {
 	case end := <-died: // it says more
 		return end
-	case <-timer.C:
+	case <-time.After(ctxMoment):
 		return &Cancelled{Cause: context.Cause(ctx), Begun: call != nil && !unread}
 	}
 }

@@ -1,0 +1,83 @@
+package call
+
+import (
+	"slices"
+	"sync"
+)
+
+// A Call is one that the child has been told of, or will be.
+type Call struct {
+	number  uint64
+	events  bool       // its answers may be events
+	left    bool       // its caller does not wait any more
+	answers chan frame // the next one
+	param   *outgoing
+
+	in   *Conversation
+	poll func(fd uintptr) (done bool) // looks for an answer; made once
+}
+
+// spare are calls that are over, and have left no trace.
+var spare = sync.Pool{New: func() any {
+	call := &Call{answers: make(chan frame, 1)}
+	call.poll = func(uintptr) bool {
+		call.in.mu.Lock()
+		defer call.in.mu.Unlock()
+		return call.in.look(call)
+	}
+	return call
+}}
+
+func (c *Conversation) newCall() *Call {
+	call := spare.Get().(*Call)
+	call.in, call.number, call.events, call.left = c, 0, false, false
+	return call
+}
+
+// register makes a call known of which the child is to be told. It needs mu.
+func (c *Conversation) register() *Call {
+	call := c.newCall()
+	c.last++
+	call.number = c.last
+	c.calls = append(c.calls, call)
+	return call
+}
+
+// reuse gives the memory of a call back, that of its parameter included. Only the caller may know of it any more.
+func (call *Call) reuse() {
+	call.param.free()
+	call.param, call.in = nil, nil
+	spare.Put(call)
+}
+
+// write writes a call to the child. It returns false if that does not take it at once: then writeLater goes on.
+func (c *Conversation) write(call *Call, param Param, files bool) (done bool) {
+	call.param = param.outgoing
+	param.number(call.number)
+	c.p.WillWrite(&param.Writing, param.parts)
+	return !files && param.Now()
+}
+
+// writeLater writes what is left of a call, after its open files, which it closes.
+func (c *Conversation) writeLater(call *Call, open []int) {
+	err := sendFiles(c.p.Control, call.number, open, false)
+	switch {
+	case err == nil:
+		_ = call.param.Wait() // a child that does not take it does not answer either
+	case !isGone(err): // or else the child's end says more
+		c.fail(call, err)
+	}
+}
+
+// fail ends a call whose files could not be sent.
+func (c *Conversation) fail(call *Call, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.calls, call); i >= 0 {
+		c.calls = slices.Delete(c.calls, i, i+1)
+		call.answers <- frame{lost: &UnsentError{err}}
+		if c.reader == call {
+			c.poke()
+		}
+	}
+}

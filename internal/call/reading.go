@@ -1,0 +1,149 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+
+	"example.com/gons/reexec/internal/sys"
+)
+
+var (
+	errDone = errors.New("context has ended")       // before an answer has arrived
+	errOver = errors.New("child says nothing more") // and there is no answer
+)
+
+// await blocks until the next answer to a call has arrived, or ctx has ended, or there will be none. Of the goroutines that
+// wait, one reads for all.
+func (c *Conversation) await(ctx context.Context, call *Call, over <-chan struct{}) (frame, error) {
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { c.interrupt(call) })
+		defer stop()
+	}
+	for {
+		select {
+		case f := <-call.answers:
+			return f, nil
+		case <-over:
+			select {
+			case f := <-call.answers: // it came before
+				return f, nil
+			default:
+				return frame{}, errOver
+			}
+		case <-ctx.Done():
+			return frame{}, errDone
+		case c.reading <- struct{}{}:
+			c.read(ctx, call, over)
+			<-c.reading
+		}
+	}
+}
+
+// readAll reads all that the child still says, which may be why it ends.
+func (c *Conversation) readAll() { _, _ = c.await(context.Background(), c.newCall(), c.lost) }
+
+// interrupt ends the wait of the goroutine of a call, if it reads.
+func (c *Conversation) interrupt(call *Call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reader == call {
+		c.poke()
+	}
+}
+
+// poke ends the wait of the reader, if there is one. It needs mu.
+func (c *Conversation) poke() {
+	if c.reader != nil && !c.poked {
+		c.poked = true
+		c.p.Answer.Interrupt()
+	}
+}
+
+// read reads until the call has an answer, its context has ended, or there will be none.
+func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{}) {
+	c.mu.Lock()
+	if ctx.Err() != nil || isClosed(over) { // what would interrupt it may have come already
+		c.mu.Unlock()
+		return
+	}
+	c.reader = call
+	c.mu.Unlock()
+	got := c.p.Answer.Poll(call.poll)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reader = nil
+	if c.poked {
+		c.poked = false
+		c.p.Answer.Resume()
+	} else if !got { // the child has ended, or nothing is awaited from it
+		c.look(call)
+	}
+}
+
+// look delivers what has arrived, until the call has an answer. It returns false if the pipe is empty. What a child writes meanwhile, perhaps
+// without end, is left for the next time. It needs mu.
+func (c *Conversation) look(call *Call) bool {
+	for read := 0; read <= sys.MaxPipe && len(call.answers) == 0 && !c.isLost(); {
+		if f, ok := c.in.frame(); ok {
+			c.deliver(&f)
+			continue
+		}
+		n, err := c.p.Answer.Now(c.in.room())
+		c.in.fill(n)
+		read += n
+		switch err {
+		case nil:
+		case syscall.EAGAIN:
+			return false
+		default:
+			c.lose(nil)
+		}
+	}
+	return true
+}
+
+// deliver gives a frame to whom it may concern. It needs mu.
+func (c *Conversation) deliver(f *frame) {
+	if f.files > 0 {
+		f.receiveFiles(c.p.Control)
+		if f.kind != Event && f.kind != Result {
+			f.close()
+		}
+	}
+	i := slices.IndexFunc(c.calls, func(call *Call) bool { return call.number == f.call })
+	var call *Call
+	if i >= 0 {
+		call = c.calls[i]
+	}
+	switch {
+	case f.kind == Refused || f.kind == Ended:
+		c.word = *f
+		c.lose(nil)
+		return
+	case f.extra != c.spec.Hash:
+		c.lose(errReplaced)
+	case call == nil:
+		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.kind)))
+	case !slices.Contains(lastKinds, f.kind) && (f.kind != Event || !call.events):
+		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.kind)))
+	case !c.deaf || f.kind == stack:
+		if f.kind == Panicked {
+			c.word = *f
+		}
+		if f.kind != Event {
+			c.calls = slices.Delete(c.calls, i, i+1)
+		}
+		call.answers <- *f
+		return
+	}
+	f.close()
+}
+
+// lastKinds are those of the last answer to a call.
+var lastKinds = []Kind{Result, Failed, Unread, Unserved, Panicked, stack, ready}
+
+// errReplaced is the error of a child that is another program.
+var errReplaced = errors.New("child is another program than its parent: its executable has been replaced")
