@@ -27,10 +27,9 @@ type Conversation struct {
 	p    *child.Child
 	spec Spec
 
-	reading chan struct{}          // a lock, held by the goroutine that reads for all
-	lost    chan struct{}          // closed when the child says nothing more
-	over    chan struct{}          // closed when there are no more answers to calls: then, and when the child is to be killed
-	moment  func() <-chan struct{} // see End.await
+	reading chan struct{} // a lock, held by the goroutine that reads for all
+	lost    chan struct{} // closed when the child says nothing more
+	over    chan struct{} // closed when there are no more answers to calls: then, and when the child is to be killed
 
 	// mu guards what follows. Its holder may read what has arrived, and deliver it: so one step decides whether
 	// an answer has come in time, and what becomes of the child if not.
@@ -54,7 +53,7 @@ func start(ctx context.Context, spec Spec) (*Conversation, error) {
 	p, outcome, err := child.Start(ctx, spec.Spec)
 	if outcome != nil {
 		end := &End{Outcome: *outcome, Unborn: err, NotBegun: true}
-		end.await(ctx, newMoment())
+		end.await(ctx)
 		return nil, end
 	}
 	if err != nil {
@@ -66,7 +65,6 @@ func start(ctx context.Context, spec Spec) (*Conversation, error) {
 		reading: make(chan struct{}, 1),
 		lost:    make(chan struct{}),
 		over:    make(chan struct{}),
-		moment:  newMoment(),
 	}, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"example.com/gons/reexec/internal/child"
@@ -44,26 +43,17 @@ func (c *Conversation) end(outcome child.Outcome) *End {
 
 // await waits for a moment for the end of a context if a signal has ended the child that may have been for its parent, too:
 // a terminal, or a service manager, sends it to both.
-func (e *End) await(ctx context.Context, moment func() <-chan struct{}) {
+func (e *End) await(ctx context.Context) {
 	if !slices.Contains(sys.GroupSignals, os.Signal(sys.EndedBy(e.State))) {
 		return
 	}
 	select {
 	case <-ctx.Done():
-	case <-moment():
+	case <-time.After(time.Until(e.Ended.Add(signalMoment))):
 	}
 	if ctx.Err() != nil {
 		e.Cancelled = context.Cause(ctx)
 	}
-}
-
-// newMoment returns a channel that is closed a moment after it was first asked for, so that all calls of a worker together wait no longer.
-func newMoment() func() <-chan struct{} {
-	return sync.OnceValue(func() <-chan struct{} {
-		over := make(chan struct{})
-		time.AfterFunc(signalMoment, func() { close(over) })
-		return over
-	})
 }
 
 // signalMoment is how much later than its child a parent may learn of a signal.

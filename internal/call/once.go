@@ -129,7 +129,7 @@ func (o *Once) Finish() *End {
 	end := o.end(outcome)
 	end.Cancelled = o.cancelled
 	if !o.answered {
-		end.await(o.ctx, o.moment)
+		end.await(o.ctx)
 	}
 	return end
 }

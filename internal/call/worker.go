@@ -45,7 +45,7 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	if _, err := c.await(context.Background(), isReady, c.over); err != nil {
 		end := w.hungUp()
 		end.NotBegun = true
-		end.await(ctx, w.moment)
+		end.await(ctx)
 		return nil, end
 	}
 	return w, nil
@@ -163,7 +163,7 @@ func (w *Worker) DiedIn(ctx context.Context, call *Call) error {
 	died := make(chan *End, 1)
 	go func() {
 		end := w.Died()
-		end.await(ctx, w.moment)
+		end.await(ctx)
 		end.NotBegun, end.Unread = call == nil || unread, unread
 		died <- end
 	}()

@@ -64,6 +64,7 @@ type Child struct {
 
 	mu          sync.Mutex // guards what follows
 	status      error      // of the child's end: nil, *exec.ExitError, or an unknown one
+	ended       time.Time  // when it was reaped
 	killed      error      // why the child was killed, nil: it was not
 	leftFor     error      // why the caller has left
 	until       time.Time  // limit of the use of the pipes, zero: none

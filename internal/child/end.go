@@ -43,7 +43,7 @@ const (
 func (c *Child) reap() {
 	status := wait(c.cmd)
 	c.mu.Lock()
-	c.status = status
+	c.status, c.ended = status, time.Now()
 	close(c.exited)
 	if c.stuckTimer != nil {
 		c.stuckTimer.Stop()
@@ -179,6 +179,7 @@ type Outcome struct {
 	Left   error            // why what its descendants still hold was not waited for; nil if it was
 	Status error            // of its end: nil, *exec.ExitError, an unknown one, which wraps ECHILD, or ErrStuck
 	State  *os.ProcessState // how it has ended; nil if its status is unknown
+	Ended  time.Time        // when it was reaped
 	Relay  error            // why stderr or stdout could not be passed on
 }
 
@@ -232,7 +233,7 @@ func (c *Child) outcome() Outcome {
 	o := Outcome{Killed: c.killed, Left: c.leftFor, Status: c.status}
 	select {
 	case <-c.exited:
-		o.State = c.cmd.ProcessState
+		o.State, o.Ended = c.cmd.ProcessState, c.ended
 	default:
 		o.Status = ErrStuck
 	}
