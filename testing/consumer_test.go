@@ -85,7 +85,7 @@ func succeed(env []string, name string, args ...string) string {
 func built(args ...string) func() string {
 	return sync.OnceValue(func() string {
 		GinkgoHelper()
-		path := filepath.Join(consumer, "built-"+filepath.Base(args[len(args)-1]))
+		path := filepath.Join(consumer, "built-"+strings.ReplaceAll(strings.Join(args, "-"), "/", "-"))
 		succeed(nil, "go", append(append(args[:len(args)-1:len(args)-1], "-o", path), args[len(args)-1])...)
 		return path
 	})

@@ -1,5 +1,6 @@
 /*
-Package testing has tests count the coverage of re-executed children.
+Package testing has tests count the coverage of re-executed children, and fail where the race
+detector finds a data race in one.
 
 A test binary that starts copies of itself needs a test main, so that a copy runs
 its action instead of the tests. [M] takes the place of [testing.M] there; this is
@@ -38,7 +39,19 @@ Now “go test -cover” counts what the children do, in the percentage that it 
 as well as in the profile. So do -coverpkg, -race, Ginkgo's CLI, and a test binary
 that is run by hand.
 
-# How it works
+# Data races
+
+With “go test -race” the children have the race detector, too. One that has found a data race
+ends with exit status 66. That is the error of a call, and of [reexec.Worker.Close], which few
+tests look at. So [M.Run] returns 1 then, whatever the tests say, and tells which function it was:
+
+	FAIL: data race in a re-executed child, which ran "hostname" (see its stderr)
+
+The report itself is on the stderr of the tests, or where [reexec.Stderr] sends it; that of an
+action is in its error. A child that was killed, as at the end of the context of
+[reexec.Func.Start], has no exit status: close workers.
+
+# How coverage works
 
 A test binary built for coverage writes its data when it ends in [os.Exit], into
 the directory GOCOVERDIR. After the tests [testing.M.Run] adds up all that it finds
@@ -66,7 +79,8 @@ Go writes coverage data in [os.Exit] only, and into files, so these are lost:
     mount namespace without /proc, or whose /proc belongs to a PID namespace that
     the child is not in;
   - the data of a child that may not write into the directory, since it has the
-    credentials of another user. The action itself does not fail for that.
+    credentials of another user, or finds no room on the disk. The action itself does not
+    fail for that.
 
 Where a test panics or times out, Go itself counts nothing. A test binary that was
 not started by the go command then leaves a temporary directory behind, named

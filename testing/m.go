@@ -17,6 +17,9 @@ type M struct{ *testing.M }
 // enables re-execution, runs the tests, and returns the exit code for [os.Exit].
 // All actions must have been registered by then.
 //
+// With the race detector, a data race in a child fails the tests, as one in a test does, even
+// where no test looks at the error of the child's call or worker.
+//
 // With coverage on, the data of the children counts like that of the tests
 // themselves. Run then parses the command line, as [testing.M.Run] would.
 func (m *M) Run() (exitcode int) {
@@ -31,7 +34,12 @@ func (m *M) Run() (exitcode int) {
 		}
 		defer done()
 	}
-	return m.M.Run()
+	exitcode = m.M.Run()
+	for _, action := range testsupport.Racy() {
+		fmt.Fprintf(os.Stderr, "FAIL: data race in a re-executed child, which ran %q (see its stderr)\n", action)
+		exitcode = max(exitcode, 1)
+	}
+	return exitcode
 }
 
 // TestMainWithCoverage runs the tests and exits.

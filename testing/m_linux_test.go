@@ -37,6 +37,12 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 		Entry("since its action has dropped privileges", "TestSetuid"),
 	)
 
+	It("does not fail where there is no room for a child's data", func() {
+		out, _, err := runTest(nil, "TestNoRoom")
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		Expect(printed(out)).To(Equal([]string{"25.0"}), "this is what Go cannot do")
+	})
+
 	When("children are in another mount namespace", func() {
 
 		DescribeTable("counts where there is nothing but an empty root", func(test string) {

@@ -103,7 +103,7 @@ func Start(ctx context.Context, spec Spec) (c *Child, outcome *Outcome, err erro
 	for _, o := range c.outputs {
 		go o.listen()
 	}
-	go c.reap()
+	go c.reap(spec.Action)
 	if c.unborn != nil {
 		if errors.Is(c.unborn, birth.ErrKilled) {
 			c.Leave(context.Cause(ctx))

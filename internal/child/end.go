@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec/internal/sys"
+	"example.com/gons/reexec/internal/testsupport"
 )
 
 // A child ends in one of these ways.
@@ -40,8 +41,8 @@ const (
 )
 
 // reap waits for the end of the child. It is a goroutine.
-func (c *Child) reap() {
-	status := wait(c.cmd)
+func (c *Child) reap(action string) {
+	status := testsupport.Explain(action, wait(c.cmd))
 	c.mu.Lock()
 	c.status, c.ended = status, time.Now()
 	close(c.exited)

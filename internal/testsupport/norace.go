@@ -2,5 +2,7 @@
 
 package testsupport
 
+const raceEnabled = false
+
 // raceWarnings are none without a race detector.
 var raceWarnings []string

@@ -42,6 +42,12 @@ func init() {
 		}
 		fmt.Printf("%q", Child())
 	})
+	reexec.Register("no room", func() { // as on a full disk
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{}); err != nil {
+			panic(err)
+		}
+		fmt.Printf("%q", Child())
+	})
 	reexec.Register("chroot", func() {
 		if err := syscall.Chroot(os.Getenv("CONSUMER_ROOT")); err != nil {
 			panic(err)
@@ -81,6 +87,11 @@ func TestTakenDescriptors(t *testing.T) {
 	if len(entries) > 0 {
 		t.Errorf("coverage data was written elsewhere: %v", entries)
 	}
+}
+
+func TestNoRoom(t *testing.T) {
+	Parent()
+	run(t, "no room")
 }
 
 func TestSetuid(t *testing.T) {

@@ -1,0 +1,39 @@
+package testsupport
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"sync"
+)
+
+// raceStatus is the exit status of a process in which the race detector has found a data race.
+const raceStatus = 66
+
+var (
+	racyMu sync.Mutex
+	racy   []string // actions whose children have raced
+)
+
+// Explain returns the status of a child that has run an action. If that says that there was a data race, the error does so, too,
+// and package testing gets to know of it, whether the error is looked at or not.
+func Explain(action string, status error) error {
+	var exit *exec.ExitError
+	if !raceEnabled || !errors.As(status, &exit) || exit.ExitCode() != raceStatus {
+		return status
+	}
+	racyMu.Lock()
+	defer racyMu.Unlock()
+	if !slices.Contains(racy, action) {
+		racy = append(racy, action)
+	}
+	return fmt.Errorf("%w (the race detector has reported a data race)", status)
+}
+
+// Racy returns the actions whose children have ended with a data race so far.
+func Racy() []string {
+	racyMu.Lock()
+	defer racyMu.Unlock()
+	return slices.Clone(racy)
+}
