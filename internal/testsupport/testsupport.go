@@ -58,11 +58,19 @@ var coverWarnings = []string{
 	"program not built with -cover\n",
 }
 
+// coverFailures are how lines begin in which that runtime says that it could not write the data, as on a full disk. An empty
+// line may follow. The data is lost; that the action has failed would be wrong.
+var coverFailures = []string{
+	"error: coverage meta-data prep failed: ",
+	"error: coverage meta-data emit failed: ",
+	"error: coverage counter data emit failed: ",
+}
+
 // warnings are what runtimes of children of this program write to stderr, which is no business of who has started them.
-// Numbers in them are 0.
+// Numbers in them are 0. One that does not end in a newline is the beginning of a line.
 var warnings = func() []string {
 	if Instrumented() {
-		return slices.Concat(coverWarnings, raceWarnings)
+		return slices.Concat(coverWarnings, coverFailures, raceWarnings)
 	}
 	return raceWarnings
 }
@@ -70,8 +78,10 @@ var warnings = func() []string {
 // Warnings takes these lines out of what a child writes to stderr. All else,
 // and everything in a program that writes no such lines, stays as it is.
 type Warnings struct {
-	held   []byte // the beginning of a line that may become a warning
-	inLine bool   // the rest of the line is none
+	held      []byte // the beginning of a line that may become a warning
+	inLine    bool   // the rest of the line is none
+	inFailure bool   // the rest of the line is the end of a coverFailure
+	failed    bool   // the line before was one
 }
 
 // Strip returns what is left of the next part of stderr, which it may overwrite.
@@ -86,6 +96,11 @@ func (w *Warnings) Strip(b []byte) []byte {
 	}
 	for line := range bytes.Lines(b) {
 		ends := line[len(line)-1] == '\n'
+		if w.inFailure || w.failed && line[0] == '\n' {
+			w.inFailure, w.failed = !ends, w.inFailure && ends
+			continue
+		}
+		w.failed = false
 		if !w.inLine {
 			if len(w.held) > 0 {
 				line = append(w.held, line...)
@@ -93,6 +108,11 @@ func (w *Warnings) Strip(b []byte) []byte {
 			}
 			said := withoutNumbers(line[:min(len(line), maxWarning)])
 			switch {
+			case slices.ContainsFunc(warnings, func(warning string) bool {
+				return !strings.HasSuffix(warning, "\n") && strings.HasPrefix(said, warning)
+			}):
+				w.inFailure, w.failed = !ends, ends
+				continue
 			case slices.Contains(warnings, said):
 				continue
 			case !ends && len(line) < maxWarning &&

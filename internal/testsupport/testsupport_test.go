@@ -17,7 +17,9 @@ var _ = DescribeTable("warnings of the runtime", func(stderr, rest string) {
 		return out + string(warnings.Rest())
 	}
 	for _, size := range []int{1, 2, 7, 1000} {
-		warnings = func() []string { return append(coverWarnings, "==0==WARNING: no luck, errno 0\n") }
+		warnings = func() []string {
+			return slices.Concat(coverWarnings, coverFailures, []string{"==0==WARNING: no luck, errno 0\n"})
+		}
 		Expect(strip(size)).To(Equal(rest), "in parts of %d bytes", size)
 		warnings = func() []string { return nil }
 		Expect(strip(size)).To(Equal(stderr), "in parts of %d bytes, where there are no warnings", size)
@@ -38,6 +40,13 @@ var _ = DescribeTable("warnings of the runtime", func(stderr, rest string) {
 	Entry("with numbers, in parts", "==42==WARNING: no luck, errno 2", "==42==WARNING: no luck, errno 2"),
 	Entry("with numbers in the wrong place", "==42==WARNING: no 1 luck, errno 2\n==WARNING: no luck, errno 2\n",
 		"==42==WARNING: no 1 luck, errno 2\n==WARNING: no luck, errno 2\n"),
+	Entry("a failure to write data", "D'oh!\nerror: coverage counter data emit failed: no space left on device\nno", "D'oh!\nno"),
+	Entry("two of them, the first with an empty line",
+		"error: coverage meta-data emit failed: write 42: file too large\n\nerror: coverage counter data emit failed: write 42\n", ""),
+	Entry("one with two empty lines", "error: coverage meta-data emit failed: why\n\n\n", "\n"),
+	Entry("one without its end", "error: coverage meta-data emit failed: why", ""),
+	Entry("the beginning of one", "error: coverage meta-data\n", "error: coverage meta-data\n"),
+	Entry("one in a line", "D'oh! error: coverage meta-data emit failed: why\n", "D'oh! error: coverage meta-data emit failed: why\n"),
 	Entry("a lone newline", "\n", "\n"),
 	Entry("an empty line after a warning", "program not built with -cover\n\n", "\n"),
 	Entry("white space", " \t\r\n ", " \t\r\n "),
