@@ -42,14 +42,14 @@ that is run by hand.
 # Data races
 
 With “go test -race” the children have the race detector, too. One that has found a data race
-ends with exit status 66. That is the error of a call, and of [reexec.Worker.Close], which few
+ends with exit status 66. That is the error of a call, and of reexec.Worker.Close, which few
 tests look at. So [M.Run] returns 1 then, whatever the tests say, and tells which function it was:
 
 	FAIL: data race in a re-executed child, which ran "hostname" (see its stderr)
 
-The report itself is on the stderr of the tests, or where [reexec.Stderr] sends it; that of an
+The report itself is on the stderr of the tests, or where reexec.Stderr sends it; that of an
 action is in its error. A child that was killed, as at the end of the context of
-[reexec.Func.Start], has no exit status: close workers.
+reexec.Func.Start, has no exit status: close workers.
 
 # How coverage works
 
