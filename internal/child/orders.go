@@ -135,7 +135,7 @@ func withoutOrders(env []string) []string {
 			clean = append(clean, variable)
 		}
 	}
-	if raceEnabled {
+	if testsupport.RaceEnabled {
 		clean = withoutRaceSleep(clean)
 	}
 	return clean

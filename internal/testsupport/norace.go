@@ -2,7 +2,8 @@
 
 package testsupport
 
-const raceEnabled = false
+// RaceEnabled tells whether this program was built with -race.
+const RaceEnabled = false
 
 // raceWarnings are none without a race detector.
 var raceWarnings []string

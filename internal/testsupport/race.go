@@ -2,8 +2,8 @@
 
 package testsupport
 
-// raceEnabled tells whether this program was built with -race.
-const raceEnabled = true
+// RaceEnabled tells whether this program was built with -race.
+const RaceEnabled = true
 
 // raceWarnings are what the race detector writes to stderr where /proc does not know its process, as in a mount
 // namespace without the PID namespace that belongs to it.

@@ -20,7 +20,7 @@ var (
 // and package testing gets to know of it, whether the error is looked at or not.
 func Explain(action string, status error) error {
 	var exit *exec.ExitError
-	if !raceEnabled || !errors.As(status, &exit) || exit.ExitCode() != raceStatus {
+	if !RaceEnabled || !errors.As(status, &exit) || exit.ExitCode() != raceStatus {
 		return status
 	}
 	racyMu.Lock()
