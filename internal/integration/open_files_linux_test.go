@@ -867,10 +867,10 @@ var _ = Describe("open files", func() {
 			Expect(func() { register("never") }).To(PanicWith(And(
 				HavePrefix(`gons/reexec: function "never": `), ContainSubstring(says))))
 		},
-		Entry("channel", ofType[chan int], "parameter cannot travel: chan int cannot travel"),
-		Entry("channel in a struct", ofType[struct{ A struct{ C chan int } }], ".A.C is of type chan int, which cannot travel"),
-		Entry("channel in a result", resultOfType[struct{ C <-chan int }], "answer cannot travel: struct { C <-chan int }.C"),
-		Entry("channel in an event", eventOfType[[]struct{ C chan int }], ".C is of type chan int"),
+		Entry("channel", ofType[chan int], "parameter cannot travel: chan int is a channel"),
+		Entry("channel in a struct", ofType[struct{ A struct{ C chan int } }], `.A.C is of type chan int, which is a channel; json:"-" leaves the field behind`),
+		Entry("channel in a result", resultOfType[struct{ C <-chan int }], "result cannot travel: struct { C <-chan int }.C"),
+		Entry("channel in an event", eventOfType[[]struct{ C chan int }], "event cannot travel: []struct { C chan int }.C is of type chan int"),
 		Entry("function", ofType[map[string][]*struct{ F func() }], ".F is of type func()"),
 		Entry("interface with methods", ofType[struct{ R io.Reader }], ".R is of type io.Reader"),
 		Entry("error", resultOfType[struct{ Err error }], ".Err is of type error, which is an interface with methods"),
@@ -882,7 +882,7 @@ var _ = Describe("open files", func() {
 		Entry("file by value", ofType[struct{ F os.File }], ".F is of type os.File, which is an open file by value"),
 		Entry("file by value, itself", resultOfType[os.File], "os.File is an open file by value"),
 		Entry("listener", resultOfType[*net.TCPListener], "*net.TCPListener is of type net.TCPListener, which has no exported fields, nor methods such as MarshalText and UnmarshalText; send its File()"),
-		Entry("connection", resultOfType[struct{ C net.Conn }], ".C is of type net.Conn, which is an interface with methods: what is in it cannot be decoded; send its File()"),
+		Entry("connection", resultOfType[struct{ C net.Conn }], ".C is of type net.Conn, which is an interface with methods, so the type of what is in it is not known; send its File()"),
 		Entry("mutex", ofType[struct{ Mu sync.Mutex }], ".Mu is of type sync.Mutex"),
 		Entry("buffer", ofType[map[string]bytes.Buffer], "map[string]bytes.Buffer is of type bytes.Buffer"),
 		Entry("root directory", ofType[[]*os.Root], "is of type os.Root"),

@@ -66,13 +66,14 @@ func codecOf(t reflect.Type) *codec {
 
 // A survey looks at types and all that their values may hold.
 type survey struct {
+	root  reflect.Type // in which all others are
 	seen  map[reflect.Type]bool
 	files bool // there may be open files
 	hash  hash.Hash64
 }
 
-// of looks at a type. Its error says why values of the type, which was found where it says, can never travel.
-func (s *survey) of(t reflect.Type, where string) error {
+// of looks at a type, to which a path of fields leads. Its error says why values of the type can never travel.
+func (s *survey) of(t reflect.Type, path string) error {
 	c := codecOf(t)
 	_, _ = io.WriteString(s.hash, t.String()+" "+strconv.Itoa(int(c.kind))+" "+strconv.Itoa(int(t.Size()))+"\n")
 	if s.seen[t] {
@@ -81,20 +82,20 @@ func (s *survey) of(t reflect.Type, where string) error {
 	s.seen[t] = true
 	switch c.kind {
 	case refused:
-		return refusal(t, where)
+		return refusal(t, s.root, path)
 	case file:
 		s.files = true
 	case reflect.Map:
-		if err := s.of(t.Key(), where); err != nil {
+		if err := s.of(t.Key(), path); err != nil {
 			return err
 		}
 		fallthrough
 	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return s.of(t.Elem(), where)
+		return s.of(t.Elem(), path)
 	}
 	for _, f := range c.fields {
 		_, _ = io.WriteString(s.hash, f.name)
-		if err := s.of(f.t, where+"."+f.name); err != nil {
+		if err := s.of(f.t, path+"."+f.name); err != nil {
 			return err
 		}
 	}

@@ -14,7 +14,7 @@ func (x *coder) value(c *codec, v reflect.Value) {
 	}
 	switch c.kind {
 	case refused:
-		x.fail(refusal(c.t, c.t.String()))
+		x.fail(fmt.Errorf("%s cannot travel", c.t))
 	case nothing:
 		x.number(0)
 	case numbers:

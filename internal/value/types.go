@@ -39,26 +39,39 @@ func isKey(t reflect.Type) bool {
 	return t.Kind() == reflect.String || t.Kind() >= reflect.Int && t.Kind() <= reflect.Uintptr || pairs[textual].isOf(t)
 }
 
-// refusal says why values of a type, which has been found where it says, can never travel.
-func refusal(t reflect.Type, where string) error {
-	why := "cannot travel"
+// refusal says why values of a type can never travel, and what to do. The type was found within another one, its root, by a path of
+// fields.
+func refusal(t, root reflect.Type, path string) error {
+	why := "is an untyped pointer"
 	switch k := t.Kind(); {
+	case k == reflect.Chan:
+		why = "is a channel"
+	case k == reflect.Func:
+		why = "is a function"
+	case k == reflect.Complex64, k == reflect.Complex128:
+		why = "is a complex number"
 	case t == fileType:
-		why = "is an open file by value; a pointer to it can travel"
+		why = "is an open file by value; send a pointer to it"
 	case k == reflect.Interface:
-		why = "is an interface with methods: what is in it cannot be decoded"
+		why = "is an interface with methods, so the type of what is in it is not known"
 	case k == reflect.Map:
 		why = "has keys that are neither strings nor integers, nor encode themselves as text"
 	case k == reflect.Struct:
 		why = "has no exported fields, nor methods such as MarshalText and UnmarshalText"
 	}
-	if slices.Contains([]string{"net.Listener", "net.Conn", "net.PacketConn"}, t.String()) || reflect.PointerTo(t).Implements(filerType) {
+	switch {
+	case t == reflect.TypeFor[error]():
+		why += "; send its text"
+	case slices.Contains([]string{"net.Listener", "net.Conn", "net.PacketConn"}, t.String()) || reflect.PointerTo(t).Implements(filerType):
 		why += "; send its File()"
 	}
-	if where == t.String() {
-		return fmt.Errorf("%s %s", where, why)
+	if path != "" {
+		why += `; json:"-" leaves the field behind`
 	}
-	return fmt.Errorf("%s is of type %s, which %s", where, t, why)
+	if t == root {
+		return fmt.Errorf("%s %s", t, why)
+	}
+	return fmt.Errorf("%s%s is of type %s, which %s", root, path, t, why)
 }
 
 // A pair is two methods by which values of a type encode and decode themselves.

@@ -80,30 +80,35 @@ var _ = DescribeTable("types that cannot travel", func(value any, message string
 		g.Expect(err).To(g.MatchError(message))
 	}
 },
-	Entry("a channel", new(chan int), "chan int cannot travel"),
+	Entry("a channel", new(chan int), "chan int is a channel"),
 	Entry("a function, deep within", new(map[string][]*struct{ A struct{ B [1]func() } }),
-		"map[string][]*struct { A struct { B [1]func() } }.A.B is of type func(), which cannot travel"),
-	Entry("a complex number", new(struct{ C complex64 }), "struct { C complex64 }.C is of type complex64, which cannot travel"),
-	Entry("a pointer", new(struct{ P unsafe.Pointer }), "struct { P unsafe.Pointer }.P is of type unsafe.Pointer, which cannot travel"),
-	Entry("an error", new(error), "error is an interface with methods: what is in it cannot be decoded"),
-	Entry("an error in a field", new(struct{ Err error }),
-		"struct { Err error }.Err is of type error, which is an interface with methods: what is in it cannot be decoded"),
-	Entry("a reader", new(io.Reader), "io.Reader is an interface with methods: what is in it cannot be decoded"),
-	Entry("strange keys", new(struct{ M map[float64]int }),
-		"struct { M map[float64]int }.M is of type map[float64]int, which has keys that are neither strings nor integers, nor encode themselves as text"),
+		`map[string][]*struct { A struct { B [1]func() } }.A.B is of type func(), which is a function; json:"-" leaves the field behind`),
+	Entry("a complex number", new(struct{ C complex64 }),
+		`struct { C complex64 }.C is of type complex64, which is a complex number; json:"-" leaves the field behind`),
+	Entry("a pointer", new(struct{ P unsafe.Pointer }),
+		`struct { P unsafe.Pointer }.P is of type unsafe.Pointer, which is an untyped pointer; json:"-" leaves the field behind`),
+	Entry("an error", new(error), "error is an interface with methods, so the type of what is in it is not known; send its text"),
+	Entry("errors", new([]error), "[]error is of type error, which is an interface with methods, so the type of what is in it is not known; send its text"),
+	Entry("an error in a field", new(struct{ Err error }), "struct { Err error }.Err is of type error, "+
+		`which is an interface with methods, so the type of what is in it is not known; send its text; json:"-" leaves the field behind`),
+	Entry("a reader", new(io.Reader), "io.Reader is an interface with methods, so the type of what is in it is not known"),
+	Entry("strange keys", new(struct{ M map[float64]int }), "struct { M map[float64]int }.M is of type map[float64]int, "+
+		`which has keys that are neither strings nor integers, nor encode themselves as text; json:"-" leaves the field behind`),
 	Entry("keys that cannot be decoded", new(map[halfKey]int),
 		"map[value.halfKey]int has keys that are neither strings nor integers, nor encode themselves as text"),
-	Entry("a file by value", new(struct{ F os.File }), "struct { F os.File }.F is of type os.File, which is an open file by value; a pointer to it can travel"),
-	Entry("an embedded file by value", new(struct{ os.File }), "struct { os.File }.File is of type os.File, which is an open file by value; a pointer to it can travel"),
-	Entry("a mutex", new(struct{ Mu sync.Mutex }),
-		"struct { Mu sync.Mutex }.Mu is of type sync.Mutex, which has no exported fields, nor methods such as MarshalText and UnmarshalText"),
+	Entry("a file by value", new(struct{ F os.File }), "struct { F os.File }.F is of type os.File, "+
+		`which is an open file by value; send a pointer to it; json:"-" leaves the field behind`),
+	Entry("an embedded file by value", new(struct{ os.File }), "struct { os.File }.File is of type os.File, "+
+		`which is an open file by value; send a pointer to it; json:"-" leaves the field behind`),
+	Entry("a mutex", new(struct{ Mu sync.Mutex }), "struct { Mu sync.Mutex }.Mu is of type sync.Mutex, "+
+		`which has no exported fields, nor methods such as MarshalText and UnmarshalText; json:"-" leaves the field behind`),
 	Entry("nothing but a mutex", new(Mutex), "value.Mutex has no exported fields, nor methods such as MarshalText and UnmarshalText"),
 	Entry("nothing but itself", new(itselfOnly), "value.itselfOnly has no exported fields, nor methods such as MarshalText and UnmarshalText"),
 	Entry("a buffer", new(*bytes.Buffer), "*bytes.Buffer is of type bytes.Buffer, which has no exported fields, nor methods such as MarshalText and UnmarshalText"),
 	Entry("a listener", new(net.UnixListener), "net.UnixListener has no exported fields, nor methods such as MarshalText and UnmarshalText; send its File()"),
-	Entry("any listener", new(net.Listener), "net.Listener is an interface with methods: what is in it cannot be decoded; send its File()"),
-	Entry("what is deep in a recursive type", new(bad), "value.bad.Bad is of type chan int, which cannot travel"),
-	Entry("what is embedded", new(struct{ bad }), "struct { value.bad }.bad.Bad is of type chan int, which cannot travel"),
+	Entry("any listener", new(net.Listener), "net.Listener is an interface with methods, so the type of what is in it is not known; send its File()"),
+	Entry("what is deep in a recursive type", new(bad), `value.bad.Bad is of type chan int, which is a channel; json:"-" leaves the field behind`),
+	Entry("what is embedded", new(struct{ bad }), `struct { value.bad }.bad.Bad is of type chan int, which is a channel; json:"-" leaves the field behind`),
 )
 
 var _ = Describe("the hash of types", func() {

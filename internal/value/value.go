@@ -30,8 +30,8 @@ const Large = 16 << 10
 // Check tells whether values of a type may hold open files. Its error is why they can never travel, and names the
 // field that is to blame.
 func Check(t reflect.Type) (files bool, err error) {
-	s := survey{seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
-	err = s.of(t, t.String())
+	s := survey{root: t, seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
+	err = s.of(t, "")
 	return s.files, err
 }
 
