@@ -11,6 +11,7 @@ process is:
 
 	import (
 		"context"
+		"flag"
 		"fmt"
 		"log"
 		"os"
@@ -24,9 +25,10 @@ process is:
 
 	func main() {
 		reexec.CheckAction() // runs the function, in a child; else does nothing
-		pid, err := strconv.Atoi(os.Args[1])
+		flag.Parse()
+		pid, err := strconv.Atoi(flag.Arg(0))
 		if err != nil {
-			log.Fatal(err)
+			log.Fatal("usage: hostname PID")
 		}
 		name, err := hostname.Call(context.Background(), struct{}{}, reexec.Target(pid, "user", "uts"))
 		if err != nil {
@@ -62,6 +64,7 @@ serves the connections:
 
 	import (
 		"context"
+		"flag"
 		"fmt"
 		"log"
 		"net"
@@ -83,9 +86,10 @@ serves the connections:
 
 	func main() {
 		reexec.CheckAction()
-		pid, err := strconv.Atoi(os.Args[1])
+		flag.Parse()
+		pid, err := strconv.Atoi(flag.Arg(0))
 		if err != nil {
-			log.Fatal(err)
+			log.Fatal("usage: listen PID")
 		}
 		f, err := listen.Call(context.Background(), ":8080", reexec.Target(pid, "user", "net"))
 		if err != nil {

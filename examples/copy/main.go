@@ -42,6 +42,8 @@ func main() {
 	}
 }
 
+var errUsage = errors.New("usage: copy [PID FILE-THERE FILE-HERE]")
+
 func run(ctx context.Context, args []string) error {
 	switch len(args) {
 	case 0:
@@ -58,11 +60,11 @@ func run(ctx context.Context, args []string) error {
 	case 3:
 		pid, err := strconv.Atoi(args[0])
 		if err != nil {
-			return err
+			return errUsage
 		}
 		return copyFile(ctx, pid, args[1], args[2])
 	}
-	return errors.New("either no arguments, or PID, FILE there, FILE here")
+	return errUsage
 }
 
 // copyFile copies a file that a process sees.

@@ -69,7 +69,7 @@ func TestArguments(t *testing.T) {
 	if err == nil || string(out) != "open /no such file: no such file or directory\n" {
 		t.Errorf("%v: %s", err, out)
 	}
-	if out, err := exec.Command(program, pid).CombinedOutput(); err == nil || !strings.Contains(string(out), "either no arguments") {
+	if out, err := exec.Command(program, pid).CombinedOutput(); err == nil || !strings.Contains(string(out), "usage: copy ") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

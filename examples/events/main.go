@@ -109,7 +109,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *count, flag.Arg(0)); err != nil && ctx.Err() == nil {
+	if err := run(ctx, *count, strings.Join(flag.Args(), " ")); err != nil && ctx.Err() == nil {
 		log.Fatal(err)
 	}
 }
@@ -118,14 +118,13 @@ func run(ctx context.Context, count int, process string) error {
 	var room *reexec.Worker[struct{}, struct{}]
 	pid, err := strconv.Atoi(process)
 	if process == "" {
-		room, err = raise.Start(ctx, reexec.Unshare("user", "net"))
-		if err == nil {
-			defer room.Close()
-			pid = room.PID()
+		if room, err = raise.Start(ctx, reexec.Unshare("user", "net")); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return err
+		defer room.Close()
+		pid = room.PID()
+	} else if err != nil {
+		return errors.New("usage: events [-count N] [PID]")
 	}
 	events := 0
 	for e, err := range follow.Call(ctx, struct{}{}, reexec.Target(pid, "user", "net")) {

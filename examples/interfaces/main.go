@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -72,7 +73,9 @@ func run(args []string) error {
 // one, which lasts until end is called.
 func target(args []string) (pid int, end func(), err error) {
 	if len(args) > 0 {
-		pid, err = strconv.Atoi(args[0])
+		if pid, err = strconv.Atoi(args[0]); err != nil || len(args) > 1 {
+			err = errors.New("usage: interfaces [PID]")
+		}
 		return pid, func() {}, err
 	}
 	cmd := exec.Command("cat") // waits for the end of its stdin

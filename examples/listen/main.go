@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"example.com/gons/reexec"
@@ -45,7 +46,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *address, flag.Arg(0)); err != nil {
+	if err := run(ctx, *address, strings.Join(flag.Args(), " ")); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -54,13 +55,13 @@ func run(ctx context.Context, address, process string) error {
 	var visitor *reexec.Worker[string, string]
 	pid, err := strconv.Atoi(process)
 	if process == "" {
-		if visitor, err = newVisitor(ctx); err == nil {
-			defer visitor.Close()
-			pid = visitor.PID()
+		if visitor, err = newVisitor(ctx); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return err
+		defer visitor.Close()
+		pid = visitor.PID()
+	} else if err != nil {
+		return errors.New("usage: listen [-address ADDRESS] [PID]")
 	}
 	file, err := listen.Call(ctx, address, reexec.Target(pid, "user", "net"))
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -45,12 +46,9 @@ func main() {
 	rounds := flag.Int("rounds", -1, "number of rounds; without limit if negative")
 	pause := flag.Duration("pause", time.Second, "time between two rounds")
 	flag.Parse()
-	if flag.NArg() > 1 {
-		log.Fatal("one PID at the most, and flags before it")
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, flag.Arg(0), *address, *rounds, *pause); err != nil && !errors.Is(err, context.Canceled) {
+	if err := run(ctx, strings.Join(flag.Args(), " "), *address, *rounds, *pause); err != nil && !errors.Is(err, context.Canceled) {
 		log.Fatal(err)
 	}
 }
@@ -59,12 +57,12 @@ func run(ctx context.Context, process, address string, rounds int, pause time.Du
 	pid, err := strconv.Atoi(process)
 	if process == "" {
 		var end func()
-		if pid, end, err = startService(ctx, address); err == nil {
-			defer end()
+		if pid, end, err = startService(ctx, address); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return err
+		defer end()
+	} else if err != nil {
+		return errors.New("usage: watch [-dial ADDRESS] [-rounds N] [-pause DURATION] [PID], with flags before the PID")
 	}
 	worker, err := dial.Start(ctx, reexec.Target(pid, "user", "net"), reexec.Cmd(alone))
 	if err != nil {

@@ -42,8 +42,8 @@ func snippets() (all []snippet) {
 	return all
 }
 
-// isShell tells whether somebody is to run a text in a shell.
-func isShell(text string) bool { return regexp.MustCompile(`^(go|unshare) `).MatchString(text) }
+// isShell tells whether a text is to be run, or seen, in a shell.
+func isShell(text string) bool { return regexp.MustCompile(`^(go|unshare|FAIL:) `).MatchString(text) }
 
 // read reads a page of the documentation.
 func read(page string) string {
@@ -79,6 +79,25 @@ var _ = Describe("documentation", func() {
 		// vet compiles tests, too, and finds mistakes.
 		out, err := module.command(nil, "go", "vet", "./...").CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), "%s%s", &list, out)
+	})
+
+	It("has programs that say how they are used", func() {
+		module := newConsumer(nil)
+		used := 0
+		for i, s := range snippets() {
+			if !strings.Contains(s.text, "reexec.Target(pid") {
+				continue
+			}
+			used++
+			name := fmt.Sprintf("used%d", i)
+			Expect(os.Mkdir(filepath.Join(module.dir, name), 0o755)).To(Succeed())
+			module.write(name+"/main.go", s.text)
+			out, err := module.command(nil, "go", "run", "./"+name).CombinedOutput()
+			Expect(err).To(HaveOccurred())
+			Expect(string(out)).To(ContainSubstring(" usage: "), s.where)
+			Expect(string(out)).NotTo(ContainSubstring("panic"), s.where)
+		}
+		Expect(used).To(BeNumerically(">", 2))
 	})
 
 	It("has cause and cure of each error that says what to do", func() {

@@ -32,6 +32,17 @@ var _ = Describe("examples", func() {
 		return string(out)
 	}
 
+	DescribeTable("say how they are used", func(name string) {
+		out, err := exec.Command(build(name), "1000 and 1").CombinedOutput()
+		Expect(err).To(MatchError("exit status 1"))
+		Expect(string(out)).To(HavePrefix("usage: " + name + " "))
+	},
+		Entry(nil, "interfaces"),
+		Entry(nil, "watch"),
+		Entry(nil, "listen"),
+		Entry(nil, "events"),
+	)
+
 	It("answers", func() {
 		Expect(run(build("answer"))).To(Equal("The answer is 42\n"))
 	})
