@@ -26,7 +26,7 @@ type ActionError struct {
 	Action string // name of the function or action
 	Stderr string // what the child wrote to stderr, since its start, shortened in the middle when long
 	Err    error  // what went wrong: *exec.ExitError, the context's cause, why a value cannot travel, …
-	Stack  []byte // where the goroutines of a child were when it was killed at the end of a call's context; nil if it did not say. See Worker.Err, too
+	Stack  []byte // where the goroutines of a child were, those of its functions first, when it was killed at the end of a call's context; nil if it did not say
 
 	text       string // what Error says
 	notStarted bool

@@ -1,11 +1,14 @@
 package call
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -169,9 +172,16 @@ func (s *server) serve(ctx context.Context, f *frame) {
 	returned = true
 }
 
-// stacks tells the parent where all goroutines are.
+// stacks tells the parent where all goroutines are, first of all those that serve calls.
 func (s *server) stacks(call uint64) {
-	text := make([]byte, maxText)
+	text := make([]byte, 16*maxText)
 	text = text[:runtime.Stack(text, true)]
+	goroutines := bytes.Split(text, []byte("\n\n"))[1:] // the first one is this
+	slices.SortStableFunc(goroutines, func(a, b []byte) int { return cmp.Compare(serving(b), serving(a)) })
+	text = bytes.Join(goroutines, []byte("\n\n"))
+	text = text[:min(len(text), maxText)]
 	s.tell(header{kind: stack, call: call}, &text)
 }
+
+// serving tells how many calls a goroutine serves, by its stack.
+func serving(goroutine []byte) int { return bytes.Count(goroutine, []byte(".(*server).serve(")) }
