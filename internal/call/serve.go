@@ -176,7 +176,7 @@ func (s *server) serve(ctx context.Context, f *frame) {
 func (s *server) stacks(call uint64) {
 	text := make([]byte, 16*maxText)
 	text = text[:runtime.Stack(text, true)]
-	goroutines := bytes.Split(text, []byte("\n\n"))[1:] // the first one is this
+	goroutines := bytes.Split(bytes.TrimSpace(text), []byte("\n\n"))[1:] // the first one is this
 	slices.SortStableFunc(goroutines, func(a, b []byte) int { return cmp.Compare(serving(b), serving(a)) })
 	text = bytes.Join(goroutines, []byte("\n\n"))
 	text = text[:min(len(text), maxText)]
