@@ -54,6 +54,9 @@ func namespacesOf(pid int, types []string) (namespaces []Namespace, err error) {
 	opened, err := process.Open(0)
 	defer birth.Close(opened)
 	for _, ns := range opened {
+		if ns.Type == ns.Kind() { // what comes with them is for Target only
+			continue
+		}
 		namespaces = append(namespaces, Namespace{Type: ns.Type, Path: ns.Path})
 	}
 	return namespaces, public(err)

@@ -30,7 +30,9 @@
 /* Orders that this file obeys; see start_linux.go, and packages orders and birth. */
 #define CHILD_VAR "gons_reexec_child"        /* set in each child of this package, and in no other process */
 #define SOCKET_VAR "gons_reexec_socket"      /* FIRST-LAST: where to report, and more files; only if there are namespaces to be joined */
-#define TIME_VAR "gons_reexec_time"          /* '!' or '=', then the time namespace's reference */
+#define OWNER_VAR "gons_reexec_owner"        /* number of a user namespace that is joined before all others */
+#define TIME_VAR "gons_reexec_time"          /* '<' (before the others), '!' or '=', then the time namespace's reference */
+#define ROOT_VAR "gons_reexec_root"          /* number of the directory that becomes the root directory */
 #define PRESERVE_VAR "gons_reexec_preserve"  /* set if a child keeps its IDs in a user namespace */
 #define DEATH_VAR "gons_reexec_pdeath"       /* number of a signal */
 
@@ -96,18 +98,22 @@ static int prepare(const char *socket)
 static void join(const char *socket)
 {
 	const char *user = birth_order("gons_user"), *mnt = birth_order("gons_mnt"), *pid = birth_order("gons_pid");
-	const char *time = birth_order(TIME_VAR);
-	int becomes_root = user && !birth_order(PRESERVE_VAR), was_root = geteuid() == 0;
+	const char *owner = birth_order(OWNER_VAR), *time = birth_order(TIME_VAR), *root = birth_order(ROOT_VAR);
+	int becomes_root = (user || owner) && !birth_order(PRESERVE_VAR), was_root = geteuid() == 0;
 	int last = prepare(socket), time_fd = -1;
 
 	/* 5. As long as all is that of before. */
 	birth_enter_time_for_children();
-	if (time && *time == '!')
+	if (time && *time != '=')
 		time_fd = birth_open_time(time + 1);
-	if (mnt)
-		birth_pin_name_services(mnt);
+	if (mnt || root)
+		birth_pin_name_services(mnt ? mnt : root);
 	if (becomes_root)
 		birth_drop_groups();
+	if (owner && syscall(SYS_setns, atoi(owner), CLONE_NEWUSER) < 0)
+		birth_fail_to(errno, "cannot join", "user", owner, "");
+	if (time && *time == '<')
+		birth_join_time(time_fd, time + 1);
 
 	/* 6. Package gons joins all that it knows, "pid" for the children of this process. */
 	if (!gonamespaces || !&gonsmsg)
@@ -118,10 +124,12 @@ static void join(const char *socket)
 		birth_fail(errno, "%s", gonsmsg);
 
 	/* 7. What gons does not know, plain references looked up where the others have led to. */
-	if (time)
+	if (time && *time != '<')
 		birth_join_time(time_fd >= 0 ? time_fd : birth_open_time(time + 1), time + 1);
+	if (root)
+		birth_enter_root(root);
 	if (becomes_root)
-		birth_become_root(was_root, user);
+		birth_become_root(was_root, user ? user : owner);
 
 	/* 8. New credentials have made the process what fs.suid_dumpable says. */
 	undumpable();

@@ -34,6 +34,9 @@ extern void birth_close_on_exec(void);
 extern void birth_drop_groups(void);
 extern void birth_become_root(int was_root, const char *reference);
 
+/* root.c: the files that a process in there sees. */
+extern void birth_enter_root(const char *number);
+
 /* names.c: no code from a mount namespace. */
 extern void birth_pin_name_services(const char *reference);
 

@@ -83,10 +83,11 @@ func path(pid int, kind string) string { return fmt.Sprintf("/proc/%d/ns/%s", pi
 // Close ends the hold.
 func (p *Process) Close() { _ = p.dir.Close() }
 
-// open opens one of the namespaces. There is no os.File yet, since many are just compared and closed.
-func (p *Process) open(kind string) (fd int, err error) {
+// open opens a file in the directory of the process, which is about one of its namespaces. There is no os.File yet, since many
+// are just compared and closed.
+func (p *Process) open(name string, flags int, kind string) (fd int, err error) {
 	for {
-		fd, err = unix.Openat(int(p.dir.Fd()), "ns/"+kind, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err = unix.Openat(int(p.dir.Fd()), name, flags|unix.O_CLOEXEC, 0)
 		switch err {
 		case nil:
 			return fd, nil
@@ -100,7 +101,8 @@ func (p *Process) open(kind string) (fd int, err error) {
 }
 
 // Open opens the namespaces that are wanted, but for those that the calling thread's
-// children are in anyway, since they get no fresh ones of that type. If all are wanted, fresh ones do not matter.
+// children are in anyway, since they get no fresh ones of that type. If all are wanted, fresh ones do not matter, and those
+// that joining the user namespace would put out of reach come first. With the mount namespace comes the root directory.
 func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 	runtime.LockOSThread() // the answer is about one thread
 	defer runtime.UnlockOSThread()
@@ -117,7 +119,7 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 		types = kinds
 	}
 	for _, kind := range types {
-		fd, err := p.open(kind)
+		fd, err := p.open("ns/"+kind, unix.O_RDONLY, kind)
 		if all && errors.Is(err, fs.ErrNotExist) && p.lacks(kind) {
 			continue
 		}
@@ -138,7 +140,30 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 		path := path(p.pid, kind)
 		namespaces = append(namespaces, Ref{Type: "!" + kind, Path: path, File: os.NewFile(uintptr(fd), path)})
 	}
+	if all {
+		namespaces = userAfterForeign(namespaces)
+	}
+	if joined := slices.Contains(kindsOf(namespaces), "mnt"); joined || slices.Contains(types, "mnt") && fresh&unix.CLONE_NEWNS == 0 {
+		root, err := p.root(joined)
+		return append(namespaces, root...), err
+	}
 	return namespaces, nil
+}
+
+// root opens the root directory of the process. A child that is in this mount namespace already may have the same one.
+func (p *Process) root(joined bool) ([]Ref, error) {
+	fd, err := p.open("root", unix.O_PATH|unix.O_DIRECTORY, "mnt")
+	if err != nil {
+		return nil, err
+	}
+	var here, there unix.Statx_t
+	const mask = unix.STATX_INO | unix.STATX_MNT_ID
+	if !joined && (unix.Statx(unix.AT_FDCWD, "/", 0, mask, &here) != nil || unix.Statx(fd, "", unix.AT_EMPTY_PATH, mask, &there) != nil ||
+		here.Ino == there.Ino && here.Dev_major == there.Dev_major && here.Dev_minor == there.Dev_minor && here.Mnt_id == there.Mnt_id) {
+		return nil, unix.Close(fd)
+	}
+	path := fmt.Sprintf("/proc/%d/root", p.pid)
+	return []Ref{{Type: rootKind, Path: path, File: os.NewFile(uintptr(fd), path)}}, nil
 }
 
 // lacks tells whether the kernel does not have this type of namespaces: the

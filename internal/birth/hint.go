@@ -13,6 +13,8 @@ func Hint(err error, kind, path string) string {
 	switch {
 	case errors.Is(err, syscall.EPERM) && kind == "user":
 		return " (a user namespace is open to root, and to the user who made it)"
+	case errors.Is(err, syscall.EPERM) && kind == "mnt":
+		return " (this takes CAP_SYS_ADMIN in the user namespace that owns it, and CAP_SYS_CHROOT: be root, or join that user namespace first)"
 	case errors.Is(err, syscall.EPERM):
 		return " (this takes CAP_SYS_ADMIN in the user namespace that owns it: be root, or join that user namespace first)"
 	case errors.Is(err, syscall.EACCES) && strings.HasPrefix(path, "/proc/"):

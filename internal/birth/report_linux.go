@@ -140,18 +140,22 @@ func newJoinError(report string, refs []Ref) *JoinError {
 	}
 	_, named, _ := strings.Cut(text, " gons_")
 	e.Kind, _, _ = strings.Cut(named, " ")
-	for _, ref := range refs {
-		if ref.Kind() == e.Kind {
+	foreign := false
+	for i, ref := range refs {
+		sent := strconv.Quote(ref.sent)
+		if ref.sent == "" && ref.Kind() == e.Kind || ref.sent != "" && strings.Contains(text, sent) {
 			e.Path = ref.Path
-			if ref.sent != "" {
-				e.Text = strings.ReplaceAll(e.Text, strconv.Quote(ref.sent), strconv.Quote(ref.Path))
-			}
+			e.Text = strings.ReplaceAll(e.Text, sent, strconv.Quote(ref.Path))
+			foreign = isForeign(ref, refs[:i])
 		}
 	}
 	switch {
 	case e.Kind == "" || strings.HasSuffix(text, ")"): // the child knows better
 	case e.Err == syscall.EPERM && setnsDenied():
 		e.Text += " (a seccomp filter of this process denies setns(2))"
+	case e.Err == syscall.EPERM && foreign:
+		e.Text += fmt.Sprintf(" (the user namespace that is joined before does not own it: name %s before user, "+
+			"which takes CAP_SYS_ADMIN in the user namespace that owns it)", e.Kind)
 	default:
 		e.Text += Hint(e.Err, e.Kind, e.Path)
 	}

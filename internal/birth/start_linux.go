@@ -15,9 +15,12 @@ import (
 
 const (
 	socketVar   = "gons_reexec_socket"   // FIRST-LAST: number of the socket, which open namespaces follow
-	timeVar     = "gons_reexec_time"     // ! or =, then the reference of the time namespace
+	timeVar     = "gons_reexec_time"     // < (before the others), ! or =, then the reference of the time namespace
 	preserveVar = "gons_reexec_preserve" // 1 if the child keeps its IDs in a user namespace
 )
+
+// Number of an open file; see withRights and Process.root.
+const ownerKind, rootKind, fileVar = "owner", "root", "gons_reexec_"
 
 // orderToJoin has a child join these namespaces. The variables named above, and the files, are for constructor.c, and
 // package gons reads the others.
@@ -35,16 +38,23 @@ func orderToJoin(cmd *exec.Cmd, refs []Ref, preserve bool, socket *os.File) {
 			refs[i].sent = "/proc/self/fd/" + last
 			ref.Path = refs[i].sent
 		}
-		if ref.Kind() == "time" {
-			bang := "="
-			if ref.Type != ref.Kind() {
-				bang = "!"
+		switch kind := ref.Kind(); {
+		case kind == ownerKind || kind == rootKind:
+			refs[i].sent = last
+			cmd.Env = append(cmd.Env, fileVar+kind+"="+last)
+		case kind == "time":
+			mark := "="
+			switch {
+			case ref.early:
+				mark = "<"
+			case ref.Type != kind:
+				mark = "!"
 			}
-			cmd.Env = append(cmd.Env, timeVar+"="+bang+ref.Path)
-			continue
+			cmd.Env = append(cmd.Env, timeVar+"="+mark+ref.Path)
+		default:
+			cmd.Env = append(cmd.Env, "gons_"+kind+"="+ref.Path)
+			types = append(types, ref.Type)
 		}
-		cmd.Env = append(cmd.Env, "gons_"+ref.Kind()+"="+ref.Path)
-		types = append(types, ref.Type)
 	}
 	if preserve {
 		cmd.Env = append(cmd.Env, preserveVar+"=1")

@@ -31,6 +31,9 @@ func (*Process) Close() {}
 // Open is never called.
 func (*Process) Open(uintptr) ([]Ref, error) { return nil, CannotJoin() }
 
+// withRights is never called.
+func withRights(refs []Ref, _ uintptr) []Ref { return refs }
+
 // reopen is never called.
 func reopen(string) *os.File { return nil }
 

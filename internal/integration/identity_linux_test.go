@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -234,24 +232,7 @@ var _ = Describe("a child with the credentials of another user", func() {
 func nobodysNeighbour(namespaces ...string) *neighbour {
 	GinkgoHelper()
 	specs.NeedsNobody()
-	var stderr strings.Builder
-	cmd := exec.Command("unshare", slices.Concat([]string{"--user", "--map-root-user"}, namespaces, []string{"cat"})...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: specs.Nobody}
-	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe()
-	Expect(err).NotTo(HaveOccurred())
-	stdout, err := cmd.StdoutPipe()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(cmd.Start()).To(Succeed())
-	DeferCleanup(func() {
-		_ = stdin.Close()
-		_ = cmd.Wait()
-	})
-	_, _ = io.WriteString(stdin, "x")
-	if n, _ := stdout.Read(make([]byte, 1)); n == 0 {
-		Skip("needs namespaces of an ordinary user: " + stderr.String())
-	}
-	return neighbourOf(cmd.Process.Pid)
+	return neighbourBy(specs.Nobody, unshares("--user --map-root-user "+strings.Join(namespaces, " "))...)
 }
 
 var _ = Describe("an ordinary user's child in a user namespace", func() {
