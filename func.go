@@ -86,6 +86,10 @@ func RegisterFunc[P, R any](name string, fn func(P) (R, error)) Func[P, R] {
 // of its cause, and when the parent ends. Then the function has the grace period (see [GracePeriod]) to
 // return, but not at the end of the context of [Func.Start]. Values of the caller's context do not travel.
 //
+// Programs that a function starts are its own to end: they live on when the child ends, as those of [RegisterFunc] do when it is
+// killed. So give them the context ([exec.CommandContext]), or the child a PID namespace of its own ([Unshare]), with which all in it
+// ends.
+//
 // SIGINT, SIGTERM and SIGHUP, as of a terminal or a service manager, do not end such a function before its parent has
 // had the grace period to cancel the call. If it does not, the child then ends by the signal, even if the function
 // catches it.

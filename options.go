@@ -21,14 +21,15 @@ func Namespaces(namespaces []Namespace) ReexecActionOption {
 }
 
 // Target has the child join namespaces of a process, as "nsenter --target PID" does:
-// those of these types, in this order, or, without types, all that are not the parent's
-// already.
+// those of these types, in this order, or, without types, all in which the process is and the parent is not.
 //
 //	reexec.Target(pid, "user", "net")
 //
 // The process has to be one inside, such as the init of a container, which for example
 // "docker inspect -f '{{.State.Pid}}' NAME" tells. What has started it (a container's
-// runtime, "unshare --fork") is not in all of its namespaces.
+// runtime, "unshare --fork") is not in all of its namespaces. A process that has just been started may not be in its own
+// namespaces yet: then nothing is joined, which is no error. So wait for a sign of it, such as a line that it prints, or
+// until its /proc/PID/ns/net is another link ([os.Readlink]) than your own.
 //
 // The order matters for "user": an ordinary user names it first, since it gives the
 // rights to join the others. See [NamespacesOf] for when it comes last. The types of
@@ -38,7 +39,14 @@ func Namespaces(namespaces []Namespace) ReexecActionOption {
 // It is the process that has this PID when Target is called. The option keeps hold of it,
 // so that no other process that gets the same PID is mistaken for it; the option may be
 // used for any number of runs. If there is no such process, or if it has ended when a run
-// begins, then that is the error of the run.
+// begins, then that is the error of the run. Until the option is garbage, it keeps a descriptor open. So make one for a
+// process and use it again, or make it right before its run.
+//
+// What a child sees below /sys and /proc belongs to its mount namespace, and to the namespaces in which these file systems were
+// mounted. So after "net" alone /sys/class/net still shows the interfaces of the parent, while package net shows those inside.
+//
+// A child that joins only some namespaces of a container lives on when the container ends, and keeps them alive. With "pid" among them it
+// ends together with the first process of that.
 func Target(pid int, types ...string) ReexecActionOption {
 	process, err := birth.Hold(pid, slices.Clone(types))
 	return func(a *ReexecAction) {
@@ -54,6 +62,8 @@ func Target(pid int, types ...string) ReexecActionOption {
 // With "user" the caller's IDs are root's in there, and there are no others. With "mnt"
 // all mounts are private: nobody else sees what the child mounts. With "pid" the child is
 // the first process of its PID namespace, with "net" it sees an interface lo that is down.
+//
+// With "pid", all that the function has started ends together with the child, too.
 //
 // The namespaces are made before any is joined. So references are opened, and namespaces
 // joined, with the rights that the child has in the new ones. Unshare applies after [Cmd],
@@ -116,8 +126,8 @@ func GracePeriod(d time.Duration) ReexecActionOption {
 //
 // Each run calls w.Write from one goroutine, and waits until it returns; only after the end of a
 // context, after [Worker.Close], and after a loop is left, a Write that blocks is left behind. A w that serves
-// several runs at a time must be safe for concurrent use. If w fails, the rest of stderr
-// is dropped, and the run returns the error of w, unless a worse one happened.
+// several runs at a time must be safe for concurrent use. A w that calls the worker whose stderr it gets waits for
+// itself. If w fails, the rest of stderr is dropped, and the run returns the error of w, unless a worse one happened.
 func Stderr(w io.Writer) ReexecActionOption {
 	return func(a *ReexecAction) { a.stderr = w }
 }

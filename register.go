@@ -13,6 +13,8 @@ import (
 // there is one, as a JSON value on [os.Stdin], and answers with one JSON value on
 // [os.Stdout]. Whatever it writes to [os.Stderr] tells the parent that it has failed, and
 // so does an exit status other than 0.
+//
+// The child of an action is not told when its parent ends, unlike that of a function: it goes on. [Cmd] with Pdeathsig changes that.
 type Action func()
 
 // actions maps the names of actions to their functions.

@@ -55,14 +55,13 @@ func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P,
 //		fmt.Println(line)
 //	}
 //
-// The child starts when the loop begins, and nothing is left of it when the loop is over,
-// however it ended. Each loop has a child of its own, so ranging twice runs the function twice. A
-// slow loop slows the function down, once the pipe is full.
+// The child starts when the loop begins, and is reaped when the loop is over, however it ended. Programs that the function has
+// started are that one's to end, see [RegisterFuncContext]. Each loop has a child of its own, so ranging twice runs the
+// function twice. A slow loop slows the function down, once the pipe is full.
 //
-// An error is the last pair, with the zero event. Errors are those of [Func.Call]; the end
-// of ctx is one, too, and wraps [context.Cause](ctx): it is the next pair, and events that have not been read are dropped. Breaking out of the loop is none: it
-// ends the function's context, and the child has the grace period (see [GracePeriod]) to
-// end.
+// An error is the last pair, with the zero event. Errors are those of [Func.Call]. The end of ctx is one, too, and wraps
+// [context.Cause](ctx): it is the next pair, and events that have not been read are dropped. Breaking out of the loop is
+// no error: it ends the function's context, and the child has the grace period (see [GracePeriod]) to end.
 //
 // Call panics where [Func.Call] does, and does so before the loop.
 func (s Stream[P, E]) Call(ctx context.Context, param P, options ...ReexecActionOption) iter.Seq2[E, error] {

@@ -16,8 +16,11 @@ import (
 //
 // A worker is gone after a panic of its function, after the end of its child, and after a
 // call that was cancelled while it was being served, unless its function obeys its
-// context; see [RegisterFuncContext]. Every later call returns why, and another Start makes
-// a new one.
+// context; see [RegisterFuncContext]. Every later call returns why, matches [ErrNotStarted], and is not about itself; after a panic
+// it begins with "worker is gone, reason: ". Another Start makes a new worker.
+//
+// A worker that is started in a bubble of package testing/synctest is for that bubble only, and one that is started outside is for none:
+// else Go ends the program with a fatal error about a channel.
 //
 // A worker that serves no call outlasts SIGINT, SIGTERM and SIGHUP, as of a terminal or a service manager. It
 // ends by itself when its parent ends. Calls that are being served then have the
