@@ -1,4 +1,4 @@
-// Package testsupport has children leave their coverage data where Go finds it,
+// Package testsupport has children leave their coverage data where Go finds it, notes which of them had data races,
 // and lets package reexec and its package testing work together. These two
 // cannot import each other, since then the tests inside package reexec could not
 // use package testing.
