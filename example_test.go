@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"log"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"example.com/gons/reexec"
@@ -136,6 +138,36 @@ func ExampleFunc_Start() {
 	// two! <nil>
 	// three! <nil>
 	// true
+}
+
+// A program that calls a worker again and again, until Ctrl-C. The worker outlasts the calls, so that a function of
+// RegisterFuncContext has the time to clean up.
+func ExampleWorker() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	worker, err := doze.Start(context.Background())
+	if err != nil {
+		log.Fatalf("%+v", err)
+	}
+	defer worker.Close() // waits for the clean-up
+	for range 3 {        // or for ever
+		limited, cancel := context.WithTimeout(ctx, time.Minute)
+		rested, err := worker.Call(limited, time.Millisecond)
+		cancel()
+		fmt.Printf("%v %+v\n", rested, err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-worker.Done():
+			fmt.Printf("%+v\n", worker.Err()) // which tells where a function hung; another Start is due
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+	// Output:
+	// true <nil>
+	// true <nil>
+	// true <nil>
 }
 
 func ExampleConcurrency() {
