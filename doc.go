@@ -47,7 +47,8 @@ variables or init functions. And [CheckAction] comes first in main.
 
 The child is a new process. It runs the package initialisers of the program, but has
 nothing that main has set, and no arguments: what a function needs is its parameter. It
-cannot call functions of this package in turn; it may start other programs.
+cannot call functions of this package in turn; it may start other programs. Loggers, and what
+else main would set up for the whole program, are set up in an init function.
 
 # Functions, workers and streams
 
@@ -155,8 +156,9 @@ registers it, [RunReexecAction] runs it.
 # Limits
 
 Without cgo, with internal linking (-linkmode=internal), and on other systems than Linux,
-everything works but for joining namespaces, which is an error that wraps
-[errors.ErrUnsupported].
+functions run where their caller is, and a call that asks for namespaces returns an error that wraps
+[errors.ErrUnsupported]. The go command leaves cgo out by itself when it builds for another
+architecture: set CGO_ENABLED=1, and CC.
 
 A child that joins namespaces is not dumpable (PR_SET_DUMPABLE in prctl(2)), so that
 nobody in there can trace it. A function that is hampered by that can make its process
