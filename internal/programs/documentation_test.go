@@ -30,7 +30,7 @@ func snippets() (all []snippet) {
 			all = append(all, snippet{page, found[1]})
 		}
 	}
-	for _, page := range []string{"doc.go", "testing/doc.go"} {
+	for _, page := range []string{"doc.go", "inside/doc.go", "testing/doc.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), page, nil, parser.ParseComments|parser.PackageClauseOnly)
 		Expect(err).NotTo(HaveOccurred())
 		for _, block := range new(comment.Parser).Parse(file.Doc.Text()).Content {

@@ -1,0 +1,39 @@
+package inside
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+
+	"example.com/gons/reexec"
+)
+
+// What children run. Sockets keep the network namespace in which they were made, whoever uses them.
+var (
+	listen       = register("Listen", new(net.ListenConfig).Listen)
+	listenPacket = register("ListenPacket", new(net.ListenConfig).ListenPacket)
+	dial         = register("Dial", new(net.Dialer).DialContext)
+	open         = reexec.RegisterFunc(prefix+"Open", os.Open) // an open that hangs ends with its child only
+)
+
+const prefix = "gons/reexec/inside."
+
+// An endpoint is where a socket is made, or leads to, in the words of package net.
+type endpoint struct{ Network, Address string }
+
+// register registers a function that makes a socket of package net. The child answers with its file.
+func register[S io.Closer](name string, makeSocket func(ctx context.Context, network, address string) (S, error)) reexec.Func[endpoint, *os.File] {
+	return reexec.RegisterFuncContext(prefix+name, func(ctx context.Context, e endpoint) (*os.File, error) {
+		s, err := makeSocket(ctx, e.Network, e.Address)
+		if err != nil {
+			return nil, err
+		}
+		var socket io.Closer = s
+		if l, ok := socket.(*net.UnixListener); ok {
+			l.SetUnlinkOnClose(false) // the parent goes on listening at that path
+		}
+		defer socket.Close() // the file is a duplicate
+		return socket.(interface{ File() (*os.File, error) }).File()
+	})
+}

@@ -1,0 +1,264 @@
+package inside_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/gons/reexec"
+	"example.com/gons/reexec/inside"
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// ok returns the value of a call that must not fail.
+func ok[T any](value T, err error) T {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	return value
+}
+
+// echo sends back what each connection sends, until the listener is closed.
+func echo(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			_, _ = io.Copy(conn, struct{ io.Reader }{conn}) // or package net would keep pipes for splice(2)
+		}()
+	}
+}
+
+// expectEcho expects a connection to send back what is sent, and closes it.
+func expectEcho(conn net.Conn) {
+	GinkgoHelper()
+	defer conn.Close()
+	Expect(conn.SetDeadline(time.Now().Add(time.Minute))).To(Succeed())
+	Expect(conn.Write([]byte("hello"))).To(Equal(5))
+	reply := make([]byte, 5)
+	Expect(io.ReadFull(conn, reply)).To(Equal(5))
+	Expect(string(reply)).To(Equal("hello"))
+}
+
+var _ = Describe("inside", func() {
+
+	ctx := context.Background()
+
+	DescribeTable("listens and dials", func(network, address string) {
+		c := newContainer()
+		l := ok(inside.Listen(ctx, network, address, c.in("net")))
+		defer l.Close()
+		go echo(l)
+		Expect(net.Dial(network, l.Addr().String())).Error().To(MatchError(syscall.ECONNREFUSED), "nobody listens here")
+		conn := ok(inside.Dial(ctx, network, l.Addr().String(), c.in("net")))
+		Expect(conn.RemoteAddr()).To(Equal(l.Addr()))
+		Expect(conn.LocalAddr().Network()).To(Equal(l.Addr().Network()))
+		expectEcho(conn)
+	},
+		Entry("tcp", "tcp", "127.0.0.1:0"),
+		Entry("tcp4", "tcp4", "127.0.0.1:0"),
+		Entry("abstract unix", "unix", "@service"),
+		Entry("abstract unixpacket", "unixpacket", "@service"),
+	)
+
+	It("listens and dials with IPv6", func() {
+		c := newContainer()
+		l, err := inside.Listen(ctx, "tcp6", "[::1]:0", c.in("net"))
+		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+			Skip("needs IPv6: " + err.Error())
+		}
+		defer ok(l, err).Close()
+		go echo(l)
+		expectEcho(ok(inside.Dial(ctx, "tcp6", l.Addr().String(), c.in("net"))))
+	})
+
+	It("serves HTTP", func() {
+		c := newContainer()
+		l := ok(inside.Listen(ctx, "tcp", "127.0.0.1:80", c.in("net")))
+		server := http.Server{Handler: http.NotFoundHandler()}
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(l) }()
+		transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return inside.Dial(ctx, network, address, c.in("net", "mnt"))
+		}}
+		defer transport.CloseIdleConnections()
+		response := ok((&http.Client{Transport: transport}).Get("http://service/"))
+		Expect(response.StatusCode).To(Equal(http.StatusNotFound))
+		Expect(response.Body.Close()).To(Succeed())
+		Expect(server.Close()).To(Succeed())
+		Expect(<-served).To(Equal(http.ErrServerClosed))
+	})
+
+	DescribeTable("exchanges packets", func(network, address string) {
+		c := newContainer()
+		server := ok(inside.ListenPacket(ctx, network, address, c.in("net")))
+		defer server.Close()
+		client := ok(inside.Dial(ctx, network, server.LocalAddr().String(), c.in("net")))
+		defer client.Close()
+		Expect(client.Write([]byte("hello"))).To(Equal(5))
+		packet := make([]byte, 10)
+		Expect(server.SetReadDeadline(time.Now().Add(time.Minute))).To(Succeed())
+		n, from, err := server.ReadFrom(packet)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(packet[:n])).To(Equal("hello"))
+		if network == "unixgram" { // the client has no address
+			return
+		}
+		Expect(from).To(Equal(client.LocalAddr()))
+		Expect(server.WriteTo([]byte("you"), from)).To(Equal(3))
+		Expect(client.SetReadDeadline(time.Now().Add(time.Minute))).To(Succeed())
+		Expect(client.Read(packet)).To(Equal(3))
+	},
+		Entry("udp", "udp", "127.0.0.1:0"),
+		Entry("abstract unixgram", "unixgram", "@service"),
+	)
+
+	DescribeTable("leaves the file of a Unix socket, there and here", func(network string) {
+		c := newContainer()
+		path := filepath.Join(c.Hall, "socket")
+		Expect(os.WriteFile(path, nil, 0o644)).To(Succeed(), "here; the container does not see it")
+		var server io.Closer
+		if network == "unixgram" {
+			server = ok(inside.ListenPacket(ctx, network, path, c.in("mnt")))
+		} else {
+			l := ok(inside.Listen(ctx, network, path, c.in("mnt")))
+			go echo(l)
+			server = l
+		}
+		conn := ok(inside.Dial(ctx, network, path, c.in("mnt")))
+		Expect(conn.RemoteAddr().String()).To(Equal(path))
+		if network == "unixgram" {
+			Expect(conn.Close()).To(Succeed())
+		} else {
+			expectEcho(conn)
+		}
+		Expect(server.Close()).To(Succeed())
+		Expect(path).To(BeARegularFile())
+		hall := ok(inside.Open(ctx, c.Hall, c.in("mnt")))
+		defer hall.Close()
+		Expect(hall.Readdirnames(-1)).To(ContainElement("socket"))
+		Expect(inside.Dial(ctx, network, path, c.in("mnt"))).Error().To(MatchError(syscall.ECONNREFUSED))
+	},
+		Entry("unix", "unix"),
+		Entry("unixpacket", "unixpacket"),
+		Entry("unixgram", "unixgram"),
+	)
+
+	It("resolves names where it dials", func() {
+		c := newContainer()
+		l := ok(inside.Listen(ctx, "tcp", "service:0", c.in("net", "mnt")))
+		defer l.Close()
+		go echo(l)
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		expectEcho(ok(inside.Dial(ctx, "tcp", "service:"+port, c.in("net", "mnt"))))
+		_, err := inside.Dial(ctx, "tcp", "nowhere.invalid:80", c.in("net", "mnt"))
+		Expect(err).To(MatchError(HavePrefix("dial tcp: lookup nowhere.invalid")))
+		Expect(err.Error()).NotTo(ContainSubstring("\n"))
+	})
+
+	It("tells what package net would", func() {
+		c := newContainer()
+		l := ok(inside.Listen(ctx, "tcp", "127.0.0.1:0", c.in("net")))
+		address := l.Addr().String()
+		_, err := inside.Listen(ctx, "tcp", address, c.in("net"))
+		Expect(err).To(MatchError(syscall.EADDRINUSE))
+		Expect(err).To(MatchError("listen tcp " + address + ": bind: address already in use"))
+		Expect(l.Close()).To(Succeed())
+		_, err = inside.Dial(ctx, "tcp", address, c.in("net"))
+		Expect(err).To(MatchError(syscall.ECONNREFUSED))
+		Expect(err).To(MatchError("dial tcp " + address + ": connect: connection refused"))
+		for _, err := range []error{
+			second(inside.Listen(ctx, "gopher", address)), second(inside.ListenPacket(ctx, "gopher", address)),
+			second(inside.Dial(ctx, "gopher", address)),
+		} {
+			Expect(err).To(MatchError(ContainSubstring("unknown network gopher")))
+		}
+	})
+
+	It("tells of a timeout", func() {
+		c := newContainer()
+		l := busyListener(c)
+		ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		defer cancel()
+		_, err := inside.Dial(ctx, "tcp", l.Addr().String(), c.in("net"))
+		var timeout net.Error // the child's may come first, and that need not be context.DeadlineExceeded
+		Expect(errors.As(err, &timeout)).To(BeTrue())
+		Expect(timeout.Timeout()).To(BeTrue())
+	})
+
+	It("goes on listening when the context has ended", func() {
+		c := newContainer()
+		making, cancel := context.WithCancel(ctx)
+		l := ok(inside.Listen(making, "tcp", "127.0.0.1:0", c.in("net")))
+		defer l.Close()
+		cancel()
+		go echo(l)
+		expectEcho(ok(inside.Dial(ctx, "tcp", l.Addr().String(), c.in("net"))))
+	})
+
+	It("says which namespace cannot be joined", func() {
+		specs.NeedsCgo()
+		nowhere := reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/run/netns/nowhere"}})
+		for _, err := range []error{
+			second(inside.NewDialer(ctx, nowhere)), second(inside.Dial(ctx, "tcp", "127.0.0.1:80", nowhere)),
+			second(inside.Open(ctx, "/", nowhere)),
+		} {
+			Expect(errors.As(err, new(*reexec.JoinError))).To(BeTrue(), "%v", err)
+		}
+	})
+
+	It("opens files, directories and devices", func() {
+		c := newContainer()
+		hosts := ok(inside.Open(ctx, "/etc/hosts", c.in("mnt")))
+		defer hosts.Close()
+		Expect(io.ReadAll(hosts)).To(ContainSubstring("service"))
+		Expect(hosts.Write([]byte("x"))).Error().To(HaveOccurred())
+
+		hall := ok(inside.Open(ctx, c.Hall, c.in("mnt")))
+		defer hall.Close()
+		root := ok(os.OpenRoot("/proc/self/fd/" + fdOf(hall)))
+		defer root.Close()
+		Expect(ok(root.Stat("hosts")).Size()).To(BeNumerically(">", 0))
+
+		zero := ok(inside.Open(ctx, "/dev/zero", c.in("mnt")))
+		defer zero.Close()
+		Expect(zero.Read(make([]byte, 3))).To(Equal(3))
+
+		Expect(inside.Open(ctx, filepath.Join(c.Hall, "nothing"), c.in("mnt"))).Error().To(MatchError(fs.ErrNotExist))
+	})
+
+	It("opens a FIFO once there is a writer, or until the context ends", func() {
+		c := newContainer()
+		fifo := filepath.Join("/proc", itoa(c.PID), "root", c.Hall, "fifo")
+		Expect(unix.Mkfifo(fifo, 0o644)).To(Succeed())
+		path := filepath.Join(c.Hall, "fifo")
+		short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		defer cancel()
+		Expect(inside.Open(short, path, c.in("mnt"))).Error().To(MatchError(context.DeadlineExceeded))
+
+		go func() {
+			defer GinkgoRecover()
+			w := ok(os.OpenFile(fifo, os.O_WRONLY, 0)) // blocks until there is a reader
+			defer w.Close()
+			Expect(w.WriteString("hello")).To(Equal(5))
+		}()
+		f := ok(inside.Open(ctx, path, c.in("mnt")))
+		defer f.Close()
+		Expect(io.ReadAll(f)).To(BeEquivalentTo("hello"))
+	})
+
+})
