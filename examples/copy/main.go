@@ -26,11 +26,8 @@ import (
 	"golang.org/x/term"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/inside"
 )
-
-// open opens a file where it is called, in other namespaces. Open files travel: the caller reads it
-// as if it were its own, and not a byte of it goes through the child.
-var open = reexec.RegisterFunc("open", os.Open)
 
 func main() {
 	log.SetFlags(0)
@@ -69,7 +66,7 @@ func run(ctx context.Context, args []string) error {
 
 // copyFile copies a file that a process sees.
 func copyFile(ctx context.Context, pid int, there, here string) (err error) {
-	from, err := open.Call(ctx, there, reexec.Target(pid, "user", "mnt"))
+	from, err := inside.Open(ctx, there, reexec.Target(pid, "user", "mnt"))
 	if err != nil {
 		return err
 	}

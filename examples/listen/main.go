@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -26,18 +25,8 @@ import (
 
 	"example.com/gons/reexec"
 	"example.com/gons/reexec/examples/internal/loopback"
+	"example.com/gons/reexec/inside"
 )
-
-// listen opens a listener where it is called, in other namespaces. Open files travel, and a
-// socket stays in the namespace where it was opened.
-var listen = reexec.RegisterFunc("listen", func(address string) (*os.File, error) {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	defer listener.Close() // the file is a duplicate
-	return listener.(*net.TCPListener).File()
-})
 
 func main() {
 	log.SetFlags(0)
@@ -63,12 +52,7 @@ func run(ctx context.Context, address, process string) error {
 	} else if err != nil {
 		return errors.New("usage: listen [-address ADDRESS] [PID]")
 	}
-	file, err := listen.Call(ctx, address, reexec.Target(pid, "user", "net"))
-	if err != nil {
-		return err
-	}
-	listener, err := net.FileListener(file)
-	_ = file.Close() // the listener has a duplicate
+	listener, err := inside.Listen(ctx, "tcp", address, reexec.Target(pid, "user", "net"))
 	if err != nil {
 		return err
 	}

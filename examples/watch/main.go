@@ -18,7 +18,6 @@ import (
 	"log"
 	"net"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -27,17 +26,8 @@ import (
 
 	"example.com/gons/reexec"
 	"example.com/gons/reexec/examples/internal/loopback"
+	"example.com/gons/reexec/inside"
 )
-
-// dial connects to an address from where it is called, and tells how long that took.
-var dial = reexec.RegisterFuncContext("dial", func(ctx context.Context, address string) (time.Duration, error) {
-	start := time.Now()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return 0, err
-	}
-	return time.Since(start), conn.Close()
-})
 
 func main() {
 	log.SetFlags(0)
@@ -64,22 +54,24 @@ func run(ctx context.Context, process, address string, rounds int, pause time.Du
 	} else if err != nil {
 		return errors.New("usage: watch [-dial ADDRESS] [-rounds N] [-pause DURATION] [PID], with flags before the PID")
 	}
-	worker, err := dial.Start(ctx, reexec.Target(pid, "user", "net"), reexec.Cmd(alone))
+	dialer, err := inside.NewDialer(ctx, reexec.Target(pid, "user", "net"))
 	if err != nil {
 		return err
 	}
-	defer worker.Close()
+	defer dialer.Close()
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for ; rounds != 0; rounds-- {
-		took, err := worker.Call(ctx, address)
+		start := time.Now()
+		conn, err := dialer.DialContext(ctx, "tcp", address)
 		switch answer := (*reexec.FuncError)(nil); {
 		case errors.As(err, &answer): // the service does not answer
 			fmt.Println(answer)
-		case err != nil: // the worker does not
+		case err != nil: // the dialer does not
 			return err
 		default:
-			fmt.Printf("%s answers after %v\n", address, took)
+			fmt.Printf("%s answers after %v\n", address, time.Since(start))
+			_ = conn.Close()
 		}
 		if rounds == 1 {
 			return nil
@@ -92,10 +84,6 @@ func run(ctx context.Context, process, address string, rounds int, pause time.Du
 	}
 	return nil
 }
-
-// alone keeps the terminal's interrupt from the child: it is for the parent, who
-// then ends the child.
-func alone(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // service is a service in new namespaces, where it has to raise the loopback interface first.
 var service = reexec.RegisterFunc("service", func(address string) (struct{}, error) {
@@ -120,7 +108,7 @@ var service = reexec.RegisterFunc("service", func(address string) (struct{}, err
 
 // startService makes a process in new namespaces that listens.
 func startService(ctx context.Context, address string) (pid int, end func(), err error) {
-	worker, err := service.Start(ctx, reexec.Unshare("user", "net"), reexec.Cmd(alone))
+	worker, err := service.Start(ctx, reexec.Unshare("user", "net"))
 	if err != nil {
 		return 0, nil, err
 	}
