@@ -58,53 +58,8 @@ namespaces, each in some microseconds. The context of Start bounds the worker's 
 [Stream] yields events as they come, until the loop over them ends.
 
 Parameters, results and events arrive as they were sent, and open files in them as open
-files. So a function can listen in the network namespace of a container, and its caller
-serves the connections:
-
-	package main
-
-	import (
-		"context"
-		"flag"
-		"fmt"
-		"log"
-		"net"
-		"net/http"
-		"os"
-		"strconv"
-
-		"example.com/gons/reexec"
-	)
-
-	var listen = reexec.RegisterFunc("listen", func(address string) (*os.File, error) {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		return l.(*net.TCPListener).File()
-	})
-
-	func main() {
-		reexec.CheckAction()
-		flag.Parse()
-		pid, err := strconv.Atoi(flag.Arg(0))
-		if err != nil {
-			log.Fatal("usage: listen PID")
-		}
-		f, err := listen.Call(context.Background(), ":8080", reexec.Target(pid, "user", "net"))
-		if err != nil {
-			log.Fatal(err)
-		}
-		l, err := net.FileListener(f)
-		if err != nil {
-			log.Fatal(err)
-		}
-		f.Close() // l has a duplicate
-		log.Fatal(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintln(w, "Hello from outside")
-		})))
-	}
+files. So a function can open something in a container, and its caller uses it outside. Package
+[example.com/gons/reexec/inside] has such functions: they listen, dial, and open files.
 
 # Namespaces
 
