@@ -39,6 +39,9 @@ import (
 // not close the files of its result: they are closed in the child once they are sent, but for
 // stdin, stdout and stderr. The files of a parameter stay open in the parent; the function owns those that it gets.
 //
+// The child of a Call ends once it has answered, and all its goroutines with it. A pipe to which one of them still writes ends there,
+// too; docs/values.md tells what to do instead.
+//
 // Both sides of a file share its offset and its flags, O_NONBLOCK among them, as after
 // dup(2). A file in an interface is an error, and one in a type that encodes itself stays behind. On Windows no
 // file travels, which is an error that wraps [errors.ErrUnsupported].
