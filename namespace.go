@@ -13,7 +13,7 @@ import (
 // With a bang before the type the path is opened before the first namespace is joined;
 // without, right when its turn comes, so that after a mount namespace it is looked up in
 // that one. A relative path is looked up from the child's working directory. A time
-// namespace is always joined after all others.
+// namespace is joined after all others, or, with a bang and before a user namespace, ahead of them if the rights are there.
 type Namespace struct {
 	Type string // "cgroup", "ipc", "mnt", "net", "pid", "time", "user" or "uts", or one of them after a bang: "!net"
 	Path string // such as "/proc/42/ns/net"
@@ -24,15 +24,13 @@ type Namespace struct {
 // step, and cannot be led astray when the process ends.
 //
 // Without types these are all that there are: user, mnt, cgroup, ipc, net, pid, uts, time,
-// in this order. With types ("net", without bang) just these, in their order. Namespaces
+// in this order, but for those that do not belong to the user namespace of the process, which come before it. With types ("net",
+// without bang) just these, in their order. Namespaces
 // that children of the calling thread are in anyway are left out, since the kernel refuses
 // to join the own user namespace again. Where that cannot be found out, nothing is. All
 // references bear a bang: they are opened before the first namespace is joined.
 //
-// The order matters for a process that has a user namespace of its own, but also
-// namespaces that do not belong to it: who has joined its user namespace may not join
-// these any more. While nsenter tries them before and after, here a privileged caller
-// names their types first, as in NamespacesOf(pid, "net", "user").
+// The order matters: who has joined a user namespace may not join namespaces any more that do not belong to it.
 //
 // The references are paths below /proc, so that the process must last until the run
 // begins. An unknown type, a process that does not exist, and missing permission (see

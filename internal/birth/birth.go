@@ -19,11 +19,10 @@ import (
 
 // A Ref refers to a namespace; see Namespace in the root.
 type Ref struct {
-	Type  string // with or without bang
-	Path  string
-	File  *os.File // the namespace itself, if it is open already
-	sent  string   // its path, or its number, for the child, then
-	early bool     // a time namespace that comes before the others
+	Type string // with or without bang
+	Path string
+	File *os.File // the namespace itself, if it is open already
+	sent string   // its path, or its number, for the child, then
 }
 
 // Kind returns the type without bang.

@@ -67,17 +67,20 @@ var _ = DescribeTable("hints about new namespaces", func(err error, hint string)
 	Entry(nil, syscall.ENOENT, ""),
 )
 
-var _ = Describe("a path of an open file of this process", func() {
+var _ = Describe("a path that holds a file", func() {
 
 	It("is opened in the parent if it bears a bang", func() {
 		f, err := os.Open("/proc/self/ns/net")
 		Expect(err).NotTo(HaveOccurred())
 		defer f.Close()
-		path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd())
-		refs, release, err := Joins{Refs: []Ref{{Type: "!net", Path: path}, {Type: "uts", Path: path}, {Type: "!ipc", Path: "/proc/self/ns/ipc"}}}.Open(0)
+		held, err := File(f)
+		Expect(err).NotTo(HaveOccurred())
+		path := held.Path
+		refs, release, err := Joins{Refs: []Ref{held, {Type: "uts", Path: path}, {Type: "!ipc", Path: "/proc/self/ns/ipc"}}}.Open(0)
 		defer release()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(os.SameFile(stat(refs[0].File), stat(f))).To(BeTrue())
+		Expect(refs[0].File.Name()).To(Equal(f.Name()))
 		Expect(refs[1].File).To(BeNil(), "it is looked up where the child is by then")
 		Expect(refs[2].File).To(BeNil(), "which is no open file")
 	})
@@ -101,7 +104,7 @@ var _ = Describe("a path that holds a descriptor", func() {
 			_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 			return err == nil
 		}
-		part := holding("/a", fd)[1:]
+		part := holding("/a", fd, "")[1:]
 		Consistently(isOpen, "20ms").Should(BeTrue())
 		Expect(part).To(Equal("a"))
 		runtime.KeepAlive(part)

@@ -31,7 +31,7 @@
 #define CHILD_VAR "gons_reexec_child"        /* set in each child of this package, and in no other process */
 #define SOCKET_VAR "gons_reexec_socket"      /* FIRST-LAST: where to report, and more files; only if there are namespaces to be joined */
 #define OWNER_VAR "gons_reexec_owner"        /* number of a user namespace that is joined before all others */
-#define TIME_VAR "gons_reexec_time"          /* '<' (before the others), '!' or '=', then the time namespace's reference */
+#define TIME_VAR "gons_reexec_time"          /* '<', '!' or '=', then the time namespace's reference; '<': before another user namespace, if that can be */
 #define ROOT_VAR "gons_reexec_root"          /* number of the directory that becomes the root directory */
 #define PRESERVE_VAR "gons_reexec_preserve"  /* set if a child keeps its IDs in a user namespace */
 #define DEATH_VAR "gons_reexec_pdeath"       /* number of a signal */
@@ -84,7 +84,8 @@ static int prepare(const char *socket)
 
 	/* 2. A constructor may have come before this one: unshare(2) with CLONE_THREAD tells threads, and does nothing else. */
 	if (unshare(CLONE_THREAD) < 0 && errno == EINVAL)
-		birth_fail(EINVAL, "cannot join namespaces, since the constructor of package reexec ran too late in this process: Invalid argument");
+		birth_fail(EINVAL, "cannot join namespaces, since the constructor of package reexec ran too late in this process: "
+			   "Invalid argument (a library, as of LD_PRELOAD, has started a thread before)");
 
 	/* 3. An orphan shall not wait for ever for a reference to open. */
 	ask_for_death();
@@ -112,8 +113,10 @@ static void join(const char *socket)
 		birth_drop_groups();
 	if (owner && syscall(SYS_setns, atoi(owner), CLONE_NEWUSER) < 0)
 		birth_fail_to(errno, "cannot join", "user", owner, "");
-	if (time && *time == '<')
-		birth_join_time(time_fd, time + 1);
+	if (time && *time == '<' && syscall(SYS_setns, time_fd, CLONE_NEWTIME) == 0) {
+		close(time_fd);
+		time = NULL; /* or else it may belong to that user namespace */
+	}
 
 	/* 6. Package gons joins all that it knows, "pid" for the children of this process. */
 	if (!gonamespaces || !&gonsmsg)
@@ -124,7 +127,7 @@ static void join(const char *socket)
 		birth_fail(errno, "%s", gonsmsg);
 
 	/* 7. What gons does not know, plain references looked up where the others have led to. */
-	if (time && *time != '<')
+	if (time)
 		birth_join_time(time_fd >= 0 ? time_fd : birth_open_time(time + 1), time + 1);
 	if (root)
 		birth_enter_root(root);
@@ -167,6 +170,10 @@ static int find_constructor(struct dl_phdr_info *file, size_t size, void *state)
 		if (segment->p_type == PT_LOAD && (uintptr_t)find_constructor - file->dlpi_addr - segment->p_vaddr < segment->p_memsz)
 			*(int *)state = BIRTH_SEEN;
 	}
+	/* The kernel has loaded no interpreter, although there is one (getauxval(3)): "ld.so PROGRAM" (ld.so(8)). */
+	for (int i = 0; i < file->dlpi_phnum; i++)
+		if (file->dlpi_phdr[i].p_type == PT_INTERP && !getauxval(AT_BASE) && *(int *)state == BIRTH_SEEN)
+			*(int *)state = BIRTH_LOADED;
 	return 1;
 }
 

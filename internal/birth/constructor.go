@@ -36,6 +36,8 @@ func CannotStart() error {
 		return errSecure
 	case C.BIRTH_LIBRARY:
 		return fmt.Errorf("this code is in a library, and /proc/self/exe may be a program without it: %w", errors.ErrUnsupported)
+	case C.BIRTH_LOADED:
+		return fmt.Errorf("the loader was told to run this program, so /proc/self/exe is the loader: start the program by itself: %w", errors.ErrUnsupported)
 	case C.BIRTH_UNSEEN:
 		return cannotObey()
 	}

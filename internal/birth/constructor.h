@@ -1,10 +1,15 @@
 #pragma GCC visibility push(hidden) /* or those of a program would be taken for those of a plugin */
 
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80 /* since Linux 5.6, and so unknown to older headers */
+#endif
+
 /* What the constructor has found out about this process. */
 enum {
 	BIRTH_UNSEEN,  /* nothing: it did not run */
 	BIRTH_SEEN,    /* it ran */
 	BIRTH_LIBRARY, /* it is part of a library, so the executable is another program */
+	BIRTH_LOADED,  /* the loader was told to run this program, so the executable is the loader */
 	BIRTH_SECURE,  /* set-user-ID, set-group-ID, or with file capabilities */
 };
 

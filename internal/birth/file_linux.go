@@ -4,14 +4,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strings"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// self is the PID in the view of /proc, which may be another one than os.Getpid.
-func self() (string, error) { return os.Readlink("/proc/self") }
 
 // File refers to a namespace by an open file, of which it keeps a duplicate for as
 // long as the path, or a part of it, is in use.
@@ -19,7 +16,7 @@ func File(f *os.File) (ref Ref, err error) {
 	if f == nil {
 		return ref, os.ErrInvalid
 	}
-	self, err := self()
+	self, err := os.Readlink("/proc/self") // in the view of /proc this may be another PID than os.Getpid
 	if err != nil {
 		return ref, err
 	}
@@ -38,7 +35,7 @@ func File(f *os.File) (ref Ref, err error) {
 			err = fmt.Errorf("cannot duplicate %s: %w", f.Name(), err)
 			return
 		}
-		ref = Ref{Type: "!" + kind, Path: holding(fmt.Sprintf("/proc/%s/fd/%d", self, duplicate), duplicate)}
+		ref = Ref{Type: "!" + kind, Path: holding(fmt.Sprintf("/proc/%s/fd/%d", self, duplicate), duplicate, f.Name())}
 	})
 	if controlErr != nil { // there is but one reason, which package os does not name here
 		return ref, fmt.Errorf("%s: %w", f.Name(), os.ErrClosed)
@@ -46,20 +43,18 @@ func File(f *os.File) (ref Ref, err error) {
 	return ref, err
 }
 
-// reopen opens a namespace whose path is that of an open file of this process, as those of File are; else it returns
-// nil. A child might not be allowed to, since the files of a process that is not dumpable are root's (proc_pid_fd(5)).
+// reopen returns a namespace whose path is one of File, or nil. A child might not be allowed to open it, since the files of a
+// process that is not dumpable are root's (proc_pid_fd(5)).
 func reopen(path string) *os.File {
-	if !strings.HasPrefix(path, "/proc/") || !strings.Contains(path, "/fd/") {
+	name, held := names.Load(path)
+	if !held {
 		return nil
 	}
-	if self, err := self(); err != nil || !strings.HasPrefix(path, "/proc/"+self+"/fd/") {
-		return nil
-	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // it may be a FIFO
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil // which the child will tell
 	}
-	return os.NewFile(uintptr(fd), path)
+	return os.NewFile(uintptr(fd), name.(string))
 }
 
 // kindOf asks the kernel for the type of a namespace.
@@ -76,12 +71,19 @@ func kindOf(fd int) (string, error) {
 	return "", fmt.Errorf("unknown type %#x", flag)
 }
 
-// holding returns a copy of a path that closes a descriptor when it, with all that
+// names are those of the files that paths of File hold, for errors, by these paths.
+var names sync.Map
+
+// holding returns a copy of a path that closes a descriptor, of a file with this name, when it, with all that
 // shares its memory, is garbage.
-func holding(path string, fd int) string {
+func holding(path string, fd int, name string) string {
+	names.Store(path, name)
 	// A string of its own: memory of less than 16 bytes is shared with others.
 	b := make([]byte, len(path), len(path)+16)
 	copy(b, path)
-	runtime.AddCleanup(&b[0], func(fd int) { _ = unix.Close(fd) }, fd)
+	runtime.AddCleanup(&b[0], func(fd int) {
+		names.Delete(path) // first: the number will be another file's
+		_ = unix.Close(fd)
+	}, fd)
 	return unsafe.String(&b[0], len(b))
 }

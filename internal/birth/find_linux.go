@@ -118,6 +118,8 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 	if all {
 		types = kinds
 	}
+	var user uint64 // the user namespace to be joined, if all are wanted
+	foreign := 0    // how many of the namespaces do not belong to it
 	for _, kind := range types {
 		fd, err := p.open("ns/"+kind, unix.O_RDONLY, kind)
 		if all && errors.Is(err, fs.ErrNotExist) && p.lacks(kind) {
@@ -138,10 +140,15 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 			continue
 		}
 		path := path(p.pid, kind)
-		namespaces = append(namespaces, Ref{Type: "!" + kind, Path: path, File: os.NewFile(uintptr(fd), path)})
-	}
-	if all {
-		namespaces = userAfterForeign(namespaces)
+		at := len(namespaces)
+		switch {
+		case all && kind == "user":
+			user = there
+		case user != 0 && !belongs(fd, user):
+			at = foreign
+			foreign++
+		}
+		namespaces = slices.Insert(namespaces, at, Ref{Type: "!" + kind, Path: path, File: os.NewFile(uintptr(fd), path)})
 	}
 	if joined := slices.Contains(kindsOf(namespaces), "mnt"); joined || slices.Contains(types, "mnt") && fresh&unix.CLONE_NEWNS == 0 {
 		root, err := p.root(joined)
@@ -156,14 +163,27 @@ func (p *Process) root(joined bool) ([]Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	var here, there unix.Statx_t
-	const mask = unix.STATX_INO | unix.STATX_MNT_ID
-	if !joined && (unix.Statx(unix.AT_FDCWD, "/", 0, mask, &here) != nil || unix.Statx(fd, "", unix.AT_EMPTY_PATH, mask, &there) != nil ||
-		here.Ino == there.Ino && here.Dev_major == there.Dev_major && here.Dev_minor == there.Dev_minor && here.Mnt_id == there.Mnt_id) {
+	identify := func(fd int, path string) [4]uint64 {
+		var stat unix.Statx_t
+		_ = unix.Statx(fd, path, unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, &stat) // all are equal where the kernel does not tell
+		return [4]uint64{stat.Ino, uint64(stat.Dev_major), uint64(stat.Dev_minor), stat.Mnt_id}
+	}
+	if !joined && identify(fd, "") == identify(unix.AT_FDCWD, "/") {
 		return nil, unix.Close(fd)
 	}
 	path := fmt.Sprintf("/proc/%d/root", p.pid)
 	return []Ref{{Type: rootKind, Path: path, File: os.NewFile(uintptr(fd), path)}}, nil
+}
+
+// Ended returns an error if the process has ended, or is about to: it is without namespaces sooner than it is gone. The first
+// process of a PID namespace is not gone before all others in there have been reaped.
+func (p *Process) Ended() error {
+	var stat unix.Stat_t
+	switch unix.Fstatat(int(p.dir.Fd()), "ns/mnt", &stat, 0) {
+	case unix.ENOENT, unix.ESRCH:
+		return fmt.Errorf("its target, process %d, has ended: %w", p.pid, os.ErrProcessDone)
+	}
+	return nil
 }
 
 // lacks tells whether the kernel does not have this type of namespaces: the

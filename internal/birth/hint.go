@@ -3,6 +3,8 @@ package birth
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -13,10 +15,10 @@ func Hint(err error, kind, path string) string {
 	switch {
 	case errors.Is(err, syscall.EPERM) && kind == "user":
 		return " (a user namespace is open to root, and to the user who made it)"
-	case errors.Is(err, syscall.EPERM) && kind == "mnt":
-		return " (this takes CAP_SYS_ADMIN in the user namespace that owns it, and CAP_SYS_CHROOT: be root, or join that user namespace first)"
 	case errors.Is(err, syscall.EPERM):
 		return " (this takes CAP_SYS_ADMIN in the user namespace that owns it: be root, or join that user namespace first)"
+	case errors.Is(err, syscall.EACCES) && inProcess(path) && isOwn(path):
+		return " (the process is this user's, but has more privileges than this one, or is not dumpable: be root)"
 	case errors.Is(err, syscall.EACCES) && strings.HasPrefix(path, "/proc/"):
 		return " (this takes the right to trace the process, see ptrace(2): be its user, or root)"
 	case errors.Is(err, syscall.EINVAL) && kind == "user":
@@ -28,6 +30,9 @@ func Hint(err error, kind, path string) string {
 	case errors.Is(err, syscall.ENOMEM) && kind == "pid":
 		return " (its first process has ended, so that it takes no more, or memory is short)"
 	case errors.Is(err, fs.ErrNotExist) && inProcess(path):
+		if _, err := os.Stat("/proc/self"); err != nil {
+			return NoProc
+		}
 		return vanished
 	}
 	return ""
@@ -42,6 +47,15 @@ const NoProc = " (/proc is not mounted, or belongs to another PID namespace)"
 // inProcess tells whether a path is that of a process' namespace.
 func inProcess(path string) bool {
 	return strings.HasPrefix(path, "/proc/") && strings.Contains(path, "/ns/")
+}
+
+// isOwn tells whether the process whose namespace this is belongs to the ordinary user of this program (proc_pid_status(5)).
+func isOwn(path string) bool {
+	dir, _, _ := strings.Cut(path, "/ns/")
+	status, _ := os.ReadFile(dir + "/status")
+	_, ids, _ := strings.Cut(string(status), "\nUid:\t")
+	uid, _, _ := strings.Cut(ids, "\t")
+	return uid != "0" && uid == strconv.Itoa(os.Getuid())
 }
 
 // HintNew is Hint for a child that could not be started because of the new namespaces that it

@@ -49,7 +49,7 @@ func (j Joins) Open(fresh uintptr) (refs []Ref, release func(), err error) {
 			return nil, release, err
 		}
 	}
-	held = withRights(held, fresh)
+	held = withOwner(held, fresh)
 	refs = slices.Clone(held)
 	for _, ref := range j.Refs {
 		if ref.Type != ref.Kind() { // with a bang; others are looked up in the child's namespaces

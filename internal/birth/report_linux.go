@@ -140,19 +140,25 @@ func newJoinError(report string, refs []Ref) *JoinError {
 	}
 	_, named, _ := strings.Cut(text, " gons_")
 	e.Kind, _, _ = strings.Cut(named, " ")
-	foreign := false
+	var foreign, inUser bool
 	for i, ref := range refs {
 		sent := strconv.Quote(ref.sent)
 		if ref.sent == "" && ref.Kind() == e.Kind || ref.sent != "" && strings.Contains(text, sent) {
-			e.Path = ref.Path
-			e.Text = strings.ReplaceAll(e.Text, sent, strconv.Quote(ref.Path))
-			foreign = isForeign(ref, refs[:i])
+			if e.Path = ref.Path; ref.File != nil {
+				e.Path = ref.File.Name()
+			}
+			e.Text = strings.ReplaceAll(e.Text, sent, strconv.Quote(e.Path))
+			first, user := untilUser(refs)
+			inUser = i > len(first)
+			foreign = inUser && e.Kind != "user" && user != 0 && ref.File != nil && !belongs(ref.fd(), user)
 		}
 	}
 	switch {
 	case e.Kind == "" || strings.HasSuffix(text, ")"): // the child knows better
 	case e.Err == syscall.EPERM && setnsDenied():
 		e.Text += " (a seccomp filter of this process denies setns(2))"
+	case e.Err == syscall.EPERM && e.Kind == "mnt" && !inUser && !may(unix.CAP_SYS_CHROOT):
+		e.Text += " (this takes CAP_SYS_ADMIN in the user namespace that owns it, and CAP_SYS_CHROOT, too: be root, or join that user namespace first)"
 	case e.Err == syscall.EPERM && foreign:
 		e.Text += fmt.Sprintf(" (the user namespace that is joined before does not own it: name %s before user, "+
 			"which takes CAP_SYS_ADMIN in the user namespace that owns it)", e.Kind)

@@ -24,93 +24,54 @@ func belongs(fd int, user uint64) bool {
 	return err == nil && (ino == user || belongs(owner, user))
 }
 
-// userAfterForeign puts the user namespace behind those that do not belong to it. It is the first, if it is there.
-func userAfterForeign(namespaces []Ref) []Ref {
-	if len(namespaces) == 0 || namespaces[0].Kind() != "user" {
-		return namespaces
-	}
-	var foreign, others []Ref
-	user, err := inode(namespaces[0].fd())
-	for i, ref := range namespaces {
-		if i > 0 && err == nil && !belongs(ref.fd(), user) {
-			foreign = append(foreign, ref)
-		} else {
-			others = append(others, ref)
-		}
-	}
-	return append(foreign, others...)
-}
-
-// withRights sees to the rights to join the namespaces of targets in their order. A time namespace, which package gons does not
-// know, comes before the others if the user namespace behind it does not own it. Where the calling thread lacks the rights, the
-// user namespace is added that owns what comes first.
-func withRights(refs []Ref, fresh uintptr) []Ref {
-	first, user := refs, uint64(0)
-	if i := slices.IndexFunc(refs, func(ref Ref) bool { return ref.Kind() == "user" }); i >= 0 {
-		first = refs[:i]
-		user, _ = inode(refs[i].fd())
-		for i, ref := range first {
-			first[i].early = ref.Kind() == "time" && !belongs(ref.fd(), user)
-		}
+// withOwner adds the user namespace that owns those namespaces of targets that are joined before another one, or without: the
+// child joins it first where the calling thread lacks the rights. It is the outermost if there are several.
+func withOwner(refs []Ref, fresh uintptr) []Ref {
+	first, user := untilUser(refs)
+	if len(first) == 0 || fresh&unix.CLONE_NEWUSER != 0 || may(unix.CAP_SYS_ADMIN) {
+		return refs
 	}
 	own := openOwn()
 	defer own.close()
-	if ino, known := own.inode("user"); known && fresh&unix.CLONE_NEWUSER == 0 && !isAdmin() {
-		refs = append(refs, ownerOf(first, ino, user)...)
+	ownUser, known := own.inode("user")
+	if !known {
+		return refs
 	}
-	return refs
-}
-
-// ownerOf opens the user namespace that owns namespaces, the outermost if there are several, unless it is one of these.
-func ownerOf(namespaces []Ref, known ...uint64) (owner []Ref) {
-	outermost := uint64(0)
-	for _, ref := range namespaces {
-		if owner != nil && belongs(ref.fd(), outermost) {
-			continue
-		}
-		fd, err := unix.IoctlRetInt(ref.fd(), unix.NS_GET_USERNS) // of a root directory there is none
+	var owner []Ref
+	var outermost uint64
+	for _, ref := range first {
+		fd, err := unix.IoctlRetInt(ref.fd(), unix.NS_GET_USERNS)
 		if err != nil {
+			continue // it is a root directory, or out of this process' sight
+		}
+		ino, err := inode(fd)
+		if err != nil || ino == ownUser || ino == user || owner != nil && belongs(ref.fd(), outermost) {
+			_ = unix.Close(fd)
 			continue
 		}
+		Close(owner)
 		path := "owner of " + ref.Path
-		file := os.NewFile(uintptr(fd), path)
-		if ino, err := inode(fd); err != nil || slices.Contains(known, ino) {
-			_ = file.Close()
-		} else {
-			Close(owner)
-			owner, outermost = []Ref{{Type: ownerKind, Path: path, File: file}}, ino
-		}
+		owner, outermost = []Ref{{Type: ownerKind, Path: path, File: os.NewFile(uintptr(fd), path)}}, ino
 	}
-	return owner
+	return append(refs, owner...)
 }
 
-// isForeign tells whether a namespace does not belong to the user namespace that is joined before it, as far as that is known.
-func isForeign(ref Ref, before []Ref) bool {
-	i := slices.IndexFunc(before, func(ref Ref) bool { return ref.Kind() == "user" })
+// untilUser returns what comes before the user namespace, and that, if it is there and open.
+func untilUser(refs []Ref) (first []Ref, user uint64) {
+	i := slices.IndexFunc(refs, func(ref Ref) bool { return ref.Kind() == "user" })
 	if i < 0 {
-		return false
+		return refs, 0
 	}
-	pair := []Ref{ref, before[i]}
-	for i, ref := range pair {
-		if ref.File != nil {
-			continue
-		}
-		file, err := os.Open(ref.Path)
-		if err != nil || !inProcess(ref.Path) {
-			_ = file.Close()
-			return false
-		}
-		defer file.Close()
-		pair[i].File = file
+	if refs[i].File != nil {
+		user, _ = inode(refs[i].fd())
 	}
-	user, err := inode(pair[1].fd())
-	return err == nil && !belongs(pair[0].fd(), user)
+	return refs[:i], user
 }
 
-// isAdmin tells whether the calling thread may join the namespaces of its own user namespace.
-func isAdmin() bool {
+// may tells whether the calling thread has a capability in its own user namespace.
+func may(capability int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	err := unix.Capget(&header, &data[0])
-	return err != nil || data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
+	return err != nil || data[0].Effective&(1<<capability) != 0
 }

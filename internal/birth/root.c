@@ -14,12 +14,14 @@
 /* identify tells which directory this is: inode, device and mount, which headers older than the kernel do not have (statx(2)). */
 static int identify(int fd, const char *path, uint64_t id[3])
 {
+	int known = 0;
+#ifdef SYS_statx
 	uint64_t statx[32] = {0};
 
-	if (syscall(SYS_statx, fd, path, AT_EMPTY_PATH, 0x1100 /* STATX_INO, STATX_MNT_ID */, statx) < 0)
-		return 0;
+	known = syscall(SYS_statx, fd, path, AT_EMPTY_PATH, 0x1100 /* STATX_INO, STATX_MNT_ID */, statx) == 0;
 	id[0] = statx[4], id[1] = statx[17], id[2] = statx[18];
-	return 1;
+#endif
+	return known;
 }
 
 /* birth_enter_root changes nothing if the child is there already: it takes rights that the child may not have. */

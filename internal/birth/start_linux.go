@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,12 +16,12 @@ import (
 
 const (
 	socketVar   = "gons_reexec_socket"   // FIRST-LAST: number of the socket, which open namespaces follow
-	timeVar     = "gons_reexec_time"     // < (before the others), ! or =, then the reference of the time namespace
+	timeVar     = "gons_reexec_time"     // <, ! or =, then the reference of the time namespace
 	preserveVar = "gons_reexec_preserve" // 1 if the child keeps its IDs in a user namespace
 )
 
-// Number of an open file; see withRights and Process.root.
-const ownerKind, rootKind, fileVar = "owner", "root", "gons_reexec_"
+// These are no namespaces to be joined in their turn; see withOwner and Process.root. Their variables tell a number.
+const ownerKind, rootKind, numberVar = "owner", "root", "gons_reexec_"
 
 // orderToJoin has a child join these namespaces. The variables named above, and the files, are for constructor.c, and
 // package gons reads the others.
@@ -41,14 +42,14 @@ func orderToJoin(cmd *exec.Cmd, refs []Ref, preserve bool, socket *os.File) {
 		switch kind := ref.Kind(); {
 		case kind == ownerKind || kind == rootKind:
 			refs[i].sent = last
-			cmd.Env = append(cmd.Env, fileVar+kind+"="+last)
+			cmd.Env = append(cmd.Env, numberVar+kind+"="+last)
 		case kind == "time":
 			mark := "="
-			switch {
-			case ref.early:
-				mark = "<"
-			case ref.Type != kind:
+			if ref.Type != kind {
 				mark = "!"
+				if slices.Contains(kindsOf(refs[i:]), "user") {
+					mark = "<"
+				}
 			}
 			cmd.Env = append(cmd.Env, timeVar+"="+mark+ref.Path)
 		default:

@@ -19,6 +19,9 @@ func Start(_ context.Context, cmd *exec.Cmd, refs []Ref, _ bool) (child *exec.Cm
 	return cmd, nil
 }
 
+// Run runs the action of a child.
+func Run(action func()) { action() }
+
 // A Process has no namespaces.
 type Process struct{ types []string }
 
@@ -28,11 +31,14 @@ func Hold(int, []string) (*Process, error) { return nil, CannotJoin() }
 // Close does nothing.
 func (*Process) Close() {}
 
+// Ended is never called.
+func (*Process) Ended() error { return nil }
+
 // Open is never called.
 func (*Process) Open(uintptr) ([]Ref, error) { return nil, CannotJoin() }
 
-// withRights is never called.
-func withRights(refs []Ref, _ uintptr) []Ref { return refs }
+// withOwner is never called.
+func withOwner(refs []Ref, _ uintptr) []Ref { return refs }
 
 // reopen is never called.
 func reopen(string) *os.File { return nil }

@@ -10,10 +10,6 @@
 
 #include "constructor.h"
 
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x80 /* since Linux 5.6, and so unknown to older headers */
-#endif
-
 int birth_open_time(const char *path)
 {
 	/* O_NONBLOCK, or a FIFO would keep the child waiting for its other end. */

@@ -48,6 +48,7 @@ type Child struct {
 	Control *os.File // socket to a function, where there is one; nil otherwise
 
 	grace  time.Duration
+	target []birth.Target
 	cmd    *exec.Cmd
 	pid    int  // of the child; 0 if somebody else has reaped it already
 	locked bool // the calling goroutine is locked to its thread, until Close
@@ -83,6 +84,7 @@ func Start(ctx context.Context, spec Spec) (c *Child, outcome *Outcome, err erro
 	c = &Child{
 		Answer:  &Reader{},
 		grace:   spec.Grace,
+		target:  spec.Joins.Targets,
 		exited:  make(chan struct{}),
 		stuck:   make(chan struct{}),
 		left:    make(chan struct{}),

@@ -20,8 +20,8 @@ func takeDeathSignal(*files, *Orders) error { return nil }
 // newNamespaces are none.
 func newNamespaces(*exec.Cmd) (flags uintptr) { return 0 }
 
-// explainNew has nothing to explain.
-func explainNew(_ *exec.Cmd, err error) error { return err }
+// explainStart has nothing to explain.
+func explainStart(_ *exec.Cmd, err error) error { return err }
 
 // seal is not possible.
 func seal(*files, *Orders) error {

@@ -235,6 +235,9 @@ func (c *Child) outcome() Outcome {
 	select {
 	case <-c.exited:
 		o.State, o.Ended = c.cmd.ProcessState, c.ended
+		if c.killed == nil && sys.EndedBy(o.State) == syscall.SIGKILL {
+			o.Status = c.blame(o.Status)
+		}
 	default:
 		o.Status = ErrStuck
 	}
@@ -248,6 +251,16 @@ func (c *Child) outcome() Outcome {
 		}
 	}
 	return o
+}
+
+// blame adds to the status of a child that something has killed that a target has ended: a PID namespace ends with its first process.
+func (c *Child) blame(status error) error {
+	for _, target := range c.target {
+		if ended := target.Process.Ended(); ended != nil {
+			return fmt.Errorf("%w (%w)", status, ended)
+		}
+	}
+	return status
 }
 
 // Close releases all that the child took. If it has not been waited for, as where a result's

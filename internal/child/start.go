@@ -54,7 +54,7 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 	}
 	c.onThread(order.Death != 0, spec.Roams, func() { c.cmd, err = birth.Start(ctx, cmd, refs, spec.Joins.PreserveCredentials) })
 	if c.cmd == nil {
-		return explainNew(cmd, err)
+		return explainStart(cmd, err)
 	}
 	c.unborn = err
 	return nil

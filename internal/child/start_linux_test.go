@@ -78,6 +78,6 @@ var _ = DescribeTable("new namespaces", func(attr *syscall.SysProcAttr, kinds st
 
 var _ = It("is told what to do about namespaces that cannot be had", func() {
 	plain, namespaced := &exec.Cmd{}, &exec.Cmd{SysProcAttr: &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}}
-	Expect(explainNew(plain, syscall.EPERM)).To(Equal(syscall.EPERM))
-	Expect(explainNew(namespaced, syscall.EPERM)).To(And(MatchError(syscall.EPERM), MatchError(ContainSubstring("CAP_SYS_ADMIN"))))
+	Expect(explainStart(plain, syscall.EPERM)).To(Equal(syscall.EPERM))
+	Expect(explainStart(namespaced, syscall.EPERM)).To(And(MatchError(syscall.EPERM), MatchError(ContainSubstring("CAP_SYS_ADMIN"))))
 })

@@ -1,14 +1,9 @@
 package child
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"strings"
 
-	"example.com/gons/reexec/internal/birth"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,22 +44,4 @@ func newNamespaces(cmd *exec.Cmd) (flags uintptr) {
 		flags = cmd.SysProcAttr.Cloneflags | cmd.SysProcAttr.Unshareflags
 	}
 	return flags
-}
-
-// isMissing tells whether there is no such program, which for this one tells that /proc is of no use.
-func isMissing(path string) bool {
-	_, err := os.Stat(path)
-	return strings.HasPrefix(path, "/proc/self/") && errors.Is(err, fs.ErrNotExist)
-}
-
-// explainNew adds what to do about it to the error of a child that could not be
-// started because of new namespaces, or since /proc is of no use.
-func explainNew(cmd *exec.Cmd, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && isMissing(cmd.Path):
-		return fmt.Errorf("%w%s", err, birth.NoProc)
-	case newNamespaces(cmd) != 0:
-		return fmt.Errorf("%w%s", err, birth.HintNew(err))
-	}
-	return err
 }
