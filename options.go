@@ -21,9 +21,13 @@ func Namespaces(namespaces []Namespace) ReexecActionOption {
 }
 
 // Target has the child join namespaces of a process, as "nsenter --target PID" does:
-// those of these types, in this order, or, without types, all in which the process is and the parent is not.
+// those of these types, in this order, or, without types, all in which the process is and the parent is not, in
+// the order in which they can be joined.
 //
-//	reexec.Target(pid, "user", "net")
+//	reexec.Target(pid, "net")
+//
+// With "mnt", or without types, the child also gets the root directory of the process, where that is another one than that of
+// the mount namespace (chroot(2)): then it sees the files that the process sees.
 //
 // The process has to be one inside, such as the init of a container, which for example
 // "docker inspect -f '{{.State.Pid}}' NAME" tells. What has started it (a container's
@@ -31,8 +35,9 @@ func Namespaces(namespaces []Namespace) ReexecActionOption {
 // namespaces yet: then nothing is joined, which is no error. So wait for a sign of it, such as a line that it prints, or
 // until its /proc/PID/ns/net is another link ([os.Readlink]) than your own.
 //
-// The order matters for "user": an ordinary user names it first, since it gives the
-// rights to join the others. See [NamespacesOf] for when it comes last. The types of
+// The order matters for "user", which gives the rights to join the namespaces that belong to it, and takes away all others. So
+// those that do not belong to it are named before, and the others after. Where the caller lacks CAP_SYS_ADMIN, and
+// "user" does not come first, the child first joins the user namespace that owns the first of them. The types of
 // [Namespaces] are joined after those of Target. A type that is named is left out only if the
 // child is in that namespace anyway, and so not if [Unshare] or [Cmd] give it a new one.
 //
@@ -60,10 +65,12 @@ func Target(pid int, types ...string) ReexecActionOption {
 //	reexec.Unshare("user", "mnt")
 //
 // With "user" the caller's IDs are root's in there, and there are no others. With "mnt"
-// all mounts are private: nobody else sees what the child mounts. With "pid" the child is
-// the first process of its PID namespace, with "net" it sees an interface lo that is down.
+// all mounts are private: nobody else sees what the child mounts. With "net" the child sees an
+// interface lo that is down.
 //
-// With "pid", all that the function has started ends together with the child, too.
+// With "pid" the child is the first process of its PID namespace, and all processes in there end with it. It reaps all that become orphans in there, and
+// so must not wait for them itself. What it has started it waits for as ever, if the thread that has started it is still there: a
+// goroutine that ends while it is locked to its thread ([runtime.LockOSThread]) makes orphans.
 //
 // The namespaces are made before any is joined. So references are opened, and namespaces
 // joined, with the rights that the child has in the new ones. Unshare applies after [Cmd],

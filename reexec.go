@@ -55,8 +55,10 @@ func CheckAction() {
 	if action == nil {
 		return
 	}
-	defer testsupport.ExitOnPanic()
-	action()
+	birth.Run(func() {
+		defer testsupport.ExitOnPanic()
+		action()
+	})
 	testsupport.Exit(0)
 }
 
@@ -72,7 +74,7 @@ func RunAction() (action bool) {
 	case err == nil && run == nil:
 		return false
 	case err == nil:
-		run()
+		birth.Run(run)
 		return true
 	case birth.Status() != nil:
 		panic(err)

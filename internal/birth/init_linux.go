@@ -1,0 +1,46 @@
+package birth
+
+import (
+	"os"
+	"os/signal"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// isInit tells whether this is a child that is the first process of its PID namespace (pid_namespaces(7)).
+var isInit = os.Getpid() == 1 && Order(ChildVar) != ""
+
+func init() {
+	if isInit {
+		runtime.LockOSThread() // the main goroutine is on the main thread for good
+	}
+}
+
+// Run runs the action of a child. The first process of a PID namespace also reaps the orphans in there, without taking the status of
+// processes that the action waits for. The kernel makes orphans children of the main thread, and a process that the program
+// starts is the child of the thread that has started it. So the action runs on others, and the main thread waits for its
+// own children only. To it go those of a thread that has ended, too.
+func Run(action func()) {
+	if !isInit {
+		action()
+		return
+	}
+	died, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(died, unix.SIGCHLD)
+	defer signal.Stop(died)
+	go func() {
+		defer close(done)
+		action()
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		case <-died:
+		}
+		for pid, err := 1, error(nil); pid > 0 || err == unix.EINTR; {
+			pid, err = unix.Wait4(-1, nil, unix.WNOHANG|unix.WNOTHREAD, nil)
+		}
+	}
+}
