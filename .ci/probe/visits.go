@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec"
+)
+
+// visits are the checks of a process that goes on living, after joinAll.
+var visits = []check{
+	{"join user", alone("user")},
+	{"join mnt", alone("mnt")},
+	{"join cgroup", alone("cgroup")},
+	{"join ipc", alone("ipc")},
+	{"join net", alone("net")},
+	{"join pid", alone("pid")},
+	{"join uts", alone("uts")},
+	{"join time", alone("time")},
+	{"identity", identity},
+	{"processes", processes},
+	{"listen inside, serve outside: tcp", listens(endpoint{"tcp", "127.0.0.1:0"})},
+	{"listen inside, serve outside: unix", listens(endpoint{"unix", "@engines-probe"})},
+	{"read a file", reads},
+	{"write a file", writes},
+	{"start a program", starts},
+	{"1000 calls of a worker", calls},
+	{"stream", streams},
+	{"time limit", timeLimit},
+	{"sealed", sealed},
+}
+
+func joinAll(ctx context.Context, t *target) error {
+	err := t.join(ctx, types, t.option...)
+	return t.cannotEither(err, []string{"--all"})
+}
+
+// alone joins one namespace.
+func alone(kind string) func(context.Context, *target) error {
+	return func(ctx context.Context, t *target) error {
+		if !t.foreign[kind] {
+			return notApplicable("it is ours")
+		}
+		err := t.join(ctx, []string{kind}, t.options(kind)...)
+		return t.cannotEither(err, []string{"--" + long[kind]}, []string{"--user", "--" + long[kind]})
+	}
+}
+
+// long are the names of nsenter's options.
+var long = map[string]string{
+	"user": "user", "mnt": "mount", "cgroup": "cgroup", "ipc": "ipc", "net": "net", "pid": "pid", "uts": "uts", "time": "time",
+}
+
+// join starts a child, and looks where it is.
+func (t *target) join(ctx context.Context, types []string, options ...reexec.ReexecActionOption) error {
+	worker, err := dumpable.Start(ctx, options...)
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.arrived(ctx, worker, types...), worker.Close())
+}
+
+func identity(ctx context.Context, t *target) error {
+	v, err := look.Call(ctx, struct{}{}, t.option...)
+	if err != nil {
+		return err
+	}
+	switch {
+	case t.foreign["user"] && t.preserve: // how our IDs are called in there depends on the mapping
+		return nil
+	case t.foreign["user"]:
+		if v.UID != 0 || v.GID != 0 || len(v.Groups) != 0 {
+			return fmt.Errorf("user %d, group %d and groups %v, not root", v.UID, v.GID, v.Groups)
+		}
+	case v.UID != os.Getuid() || v.GID != os.Getgid():
+		return fmt.Errorf("user %d and group %d, and not those of the parent", v.UID, v.GID)
+	}
+	return nil
+}
+
+func processes(ctx context.Context, t *target) error {
+	v, err := look.Call(ctx, struct{}{}, t.option...)
+	if err != nil {
+		return err
+	}
+	if v.NoProc != "" {
+		return notApplicable(v.NoProc)
+	}
+	pid, err := t.insider()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(v.PIDs, v.PID) || !slices.Contains(v.PIDs, pid) {
+		return fmt.Errorf("child %d and process %d are not both among %v", v.PID, pid, v.PIDs)
+	}
+	return nil
+}
+
+// listens listens inside, serves outside, and dials inside.
+func listens(at endpoint) func(context.Context, *target) error {
+	return func(ctx context.Context, t *target) error {
+		v, err := look.Call(ctx, struct{}{}, t.option...)
+		if err != nil {
+			return err
+		}
+		if at.Network == "tcp" && !v.Loopback {
+			return notApplicable("its interface lo is down")
+		}
+		f, err := listen.Call(ctx, at, t.option...)
+		if err != nil {
+			return err
+		}
+		l, err := net.FileListener(f)
+		f.Close()
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		go func() {
+			if conn, err := l.Accept(); err == nil {
+				_, _ = conn.Write([]byte("hello"))
+				conn.Close()
+			}
+		}()
+		text, err := dial.Call(ctx, endpoint{at.Network, l.Addr().String()}, t.option...)
+		if err == nil && text != "hello" {
+			err = fmt.Errorf("got %q", text)
+		}
+		return err
+	}
+}
+
+func reads(ctx context.Context, t *target) error {
+	for _, name := range []string{"/etc/engine", "/etc/passwd"} {
+		outside, err := os.ReadFile(fmt.Sprintf("/proc/%d/root%s", t.pid, name))
+		if err != nil {
+			continue
+		}
+		inside, err := read.Call(ctx, name, t.option...)
+		if err == nil && string(inside) != string(outside) {
+			err = fmt.Errorf("%s is not the file that the process sees", name)
+		}
+		return err
+	}
+	return notApplicable("no file is seen from outside")
+}
+
+func writes(ctx context.Context, t *target) error {
+	made, err := create.Call(ctx, "hello", t.option...)
+	if errors.Is(err, syscall.EROFS) || t.preserve && errors.Is(err, syscall.EOVERFLOW) { // our user has no name in there
+		return notApplicable(err.Error())
+	}
+	if err != nil {
+		return err
+	}
+	defer made.File.Close()
+	if _, err := remove.Call(ctx, made.Name, t.option...); err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.NewSectionReader(made.File, 0, 100))
+	if err != nil || string(text) != "hello" {
+		return fmt.Errorf("outside it holds %q (%v)", text, err)
+	}
+	info, err := made.File.Stat()
+	if err != nil {
+		return err
+	}
+	if stat := info.Sys().(*syscall.Stat_t); int(stat.Uid) != t.uid || int(stat.Gid) != t.gid {
+		return fmt.Errorf("outside it belongs to %d:%d, not to %d:%d", stat.Uid, stat.Gid, t.uid, t.gid)
+	}
+	if t.foreign["user"] && !t.preserve && (made.UID != 0 || made.GID != 0) {
+		return fmt.Errorf("inside it belongs to %d:%d", made.UID, made.GID)
+	}
+	return nil
+}
+
+func starts(ctx context.Context, t *target) error {
+	a, err := start.Call(ctx, "while read key value; do case $key in Uid:|CapEff:) echo $key $value;; esac; done </proc/self/status", t.option...)
+	if err != nil && a.Program == "" {
+		return notApplicable(err.Error())
+	}
+	if err != nil {
+		return err
+	}
+	root := strings.HasPrefix(a.Output, "Uid: 0 0 0 0\n")
+	powerless := strings.Contains(a.Output, "CapEff: 0000000000000000\n")
+	if t.foreign["user"] && !t.preserve && (!root || powerless) {
+		return fmt.Errorf("program is not root, or has no capabilities: %s", a.Output)
+	}
+	return nil
+}
+
+func calls(ctx context.Context, t *target) error {
+	worker, err := double.Start(ctx, t.option...)
+	if err != nil {
+		return err
+	}
+	defer worker.Close()
+	for i := range 1000 {
+		if n, err := worker.Call(ctx, i); err != nil || n != 2*i {
+			return fmt.Errorf("call %d: %d, %w", i, n, err)
+		}
+	}
+	return worker.Close()
+}
+
+func streams(ctx context.Context, t *target) error {
+	for _, last := range []int{999, 3} { // to the end, and then out of the loop
+		i := 0
+		for n, err := range count.Call(ctx, 1000, t.option...) {
+			if err != nil || n != i {
+				return fmt.Errorf("event %d: %d, %w", i, n, err)
+			}
+			if i == last {
+				break
+			}
+			i++
+		}
+		if i < last {
+			return fmt.Errorf("%d events", i)
+		}
+	}
+	return nil
+}
+
+func timeLimit(ctx context.Context, t *target) error {
+	short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err := sleep.Call(short, limit, t.option...)
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > limit/2 {
+		return fmt.Errorf("after %v: %w", time.Since(began), err)
+	}
+	return nil
+}
+
+func sealed(ctx context.Context, t *target) error {
+	worker, err := dumpable.Start(ctx, append(slices.Clip(t.option), reexec.Sealed())...)
+	if err != nil {
+		return err
+	}
+	defer worker.Close()
+	if err := t.arrived(ctx, worker); err != nil {
+		return err
+	}
+	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", worker.PID()))
+	if err == nil && !strings.HasPrefix(program, "/memfd:") {
+		err = fmt.Errorf("child runs from %s", program)
+	}
+	return errors.Join(err, worker.Close())
+}
+
+// stopped ends the process while it is visited.
+func stopped(ctx context.Context, t *target, command string) error {
+	if !t.foreign["pid"] {
+		return notApplicable("nothing ends with a process that has no PID namespace of its own")
+	}
+	worker, err := sleep.Start(ctx, t.option...)
+	if err != nil {
+		return err
+	}
+	defer worker.Close()
+	ends := make(chan error, 2)
+	go func() { _, err := worker.Call(ctx, limit); ends <- fmt.Errorf("worker: %w", err) }()
+	go func() { _, err := sleep.Call(ctx, limit, t.option...); ends <- fmt.Errorf("call: %w", err) }()
+	time.Sleep(time.Second) // until both calls have begun
+	if err := shell(ctx, command); err != nil {
+		return err
+	}
+	for range cap(ends) {
+		if err := <-ends; !errors.Is(err, os.ErrProcessDone) || errors.Is(err, ctx.Err()) {
+			return fmt.Errorf("error does not say that the process is gone: %w", err)
+		}
+	}
+	return nil
+}
