@@ -80,6 +80,12 @@ func outside(pid int, mapping string) (int, error) {
 	return 0, fmt.Errorf("%s of process %d does not map 0", mapping, pid)
 }
 
+// mayDropGroups tells whether a child may: we are root, or the user namespace allows it.
+func (t *target) mayDropGroups() bool {
+	allowed, err := os.ReadFile(fmt.Sprintf("/proc/%d/setgroups", t.pid))
+	return os.Getuid() == 0 || err == nil && strings.TrimSpace(string(allowed)) == "allow"
+}
+
 // insider is the PID that the process has in its own PID namespace.
 func (t *target) insider() (int, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.pid))

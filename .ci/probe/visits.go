@@ -77,7 +77,7 @@ func identity(ctx context.Context, t *target) error {
 	case t.foreign["user"] && t.preserve: // how our IDs are called in there depends on the mapping
 		return nil
 	case t.foreign["user"]:
-		if v.UID != 0 || v.GID != 0 || len(v.Groups) != 0 {
+		if v.UID != 0 || v.GID != 0 || len(v.Groups) != 0 && t.mayDropGroups() {
 			return fmt.Errorf("user %d, group %d and groups %v, not root", v.UID, v.GID, v.Groups)
 		}
 	case v.UID != os.Getuid() || v.GID != os.Getgid():
