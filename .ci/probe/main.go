@@ -65,16 +65,12 @@ func main() {
 	}
 	warmUp()
 	before := openFiles()
-	t, err := inspect(pid)
-	if err != nil {
-		fmt.Printf("failed inspection: %v\nprobe: 0 ok, 1 failed, 0 not applicable; nsenter: not tried\n", oneLine(err))
-		os.Exit(1)
-	}
+	t := &target{pid: pid}
 	checks := visits
 	if *stop != "" {
 		checks = []check{{"calls while the process ends", func(ctx context.Context, t *target) error { return stopped(ctx, t, *stop) }}}
 	}
-	if t.run(check{"join all", joinAll}) {
+	if t.run(check{"look at its namespaces", inspect}) && t.run(check{"join all", joinAll}) {
 		for _, c := range checks {
 			t.run(c)
 		}

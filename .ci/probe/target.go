@@ -27,29 +27,29 @@ type target struct {
 var types = []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
 
 // inspect looks at a process from outside.
-func inspect(pid int) (*target, error) {
-	t := &target{pid: pid, foreign: map[string]bool{}, uid: os.Getuid(), gid: os.Getgid()}
+func inspect(_ context.Context, t *target) error {
+	t.foreign, t.uid, t.gid = map[string]bool{}, os.Getuid(), os.Getgid()
+	t.nsenter = t.tryNsenter("--all")
 	for _, kind := range types {
 		own, err := namespace(os.Getpid(), kind)
 		if err != nil {
 			continue // this kernel has none
 		}
-		its, err := namespace(pid, kind)
+		its, err := namespace(t.pid, kind)
 		if err != nil {
-			return nil, err
+			return t.cannotEither(err, []string{"--all"})
 		}
 		t.foreign[kind] = own != its
 	}
 	if t.foreign["user"] {
-		uid, uidErr := outside(pid, "uid_map")
-		gid, gidErr := outside(pid, "gid_map")
+		uid, uidErr := outside(t.pid, "uid_map")
+		gid, gidErr := outside(t.pid, "gid_map")
 		if t.preserve = uidErr != nil || gidErr != nil; !t.preserve {
 			t.uid, t.gid = uid, gid
 		}
 	}
 	t.option = t.options()
-	t.nsenter = t.tryNsenter("--all")
-	return t, nil
+	return nil
 }
 
 // options are those of a run that joins namespaces of these types; without types all.
