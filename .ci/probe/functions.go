@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"example.com/gons/reexec"
@@ -30,14 +31,14 @@ type view struct {
 // An endpoint is what to listen at, or to dial.
 type endpoint struct{ Network, Address string }
 
-// A file is one that has been made inside, open.
+// A file is one that has been made inside, and is open. Without one, all was read-only.
 type file struct {
 	Name     string
 	UID, GID uint32
 	File     *os.File
 }
 
-// An answer is what a program printed that has been started inside.
+// An answer is what a program printed that has been started inside. Without one, there was no shell.
 type answer struct{ Program, Output string }
 
 // What runs inside.
@@ -86,38 +87,36 @@ var (
 	})
 	read   = reexec.RegisterFunc("read", os.ReadFile)
 	create = reexec.RegisterFunc("create", func(text string) (made file, err error) {
-		var failures []error
 		for _, dir := range []string{"/tmp", "/dev/shm", "/var/tmp", "/run", "/root", "/"} {
 			f, err := os.CreateTemp(dir, "engines-probe")
-			if err != nil {
-				failures = append(failures, err)
+			if errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOENT) {
 				continue
+			}
+			if err != nil {
+				return made, err
 			}
 			var stat unix.Stat_t
 			_, err = f.WriteString(text)
 			err = cmp.Or(err, unix.Fstat(int(f.Fd()), &stat))
 			return file{f.Name(), stat.Uid, stat.Gid, f}, err
 		}
-		return made, errors.Join(failures...)
+		return made, nil
 	})
 	remove = reexec.RegisterFunc("remove", func(name string) (struct{}, error) { return struct{}{}, os.Remove(name) })
 	start  = reexec.RegisterFunc("start", func(script string) (a answer, err error) {
-		err = errors.New("there is no shell")
-		for _, shell := range []string{"/bin/sh", "/usr/bin/sh", "/bin/busybox"} {
+		for _, shell := range []string{"/bin/sh", "/usr/bin/sh"} {
 			if _, err := os.Stat(shell); err != nil {
 				continue
 			}
 			command := exec.Command(shell, "-c", script)
-			if strings.HasSuffix(shell, "busybox") {
-				command.Args = []string{"sh", "-c", script}
-			}
+			command.Stdin = strings.NewReader("") // or there would have to be a /dev/null
 			output, err := command.CombinedOutput()
 			if err != nil {
 				err = fmt.Errorf("%w: %s", err, output)
 			}
 			return answer{shell, string(output)}, err
 		}
-		return a, err
+		return a, nil
 	})
 	count = reexec.RegisterStream("count", func(_ context.Context, n int, yield func(int) bool) error {
 		for i := 0; i < n && yield(i); i++ {

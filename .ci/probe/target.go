@@ -88,17 +88,22 @@ func (t *target) mayDropGroups() bool {
 
 // insider is the PID that the process has in its own PID namespace.
 func (t *target) insider() (int, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.pid))
+	pids, err := status(t.pid, "NSpid")
 	if err != nil {
 		return 0, err
 	}
-	_, line, _ := strings.Cut(string(status), "\nNSpid:")
-	line, _, _ = strings.Cut(line, "\n")
-	pids := strings.Fields(line)
-	if len(pids) == 0 {
-		return 0, errors.New("no NSpid")
-	}
 	return strconv.Atoi(pids[len(pids)-1])
+}
+
+// status returns the words of a line of the status of a process.
+func status(pid int, key string) ([]string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return nil, err
+	}
+	_, line, _ := strings.Cut(string(text), "\n"+key+":")
+	line, _, _ = strings.Cut(line, "\n")
+	return strings.Fields(line), nil
 }
 
 // tryNsenter tells how nsenter can join namespaces: it "works", or "works with --preserve-credentials", or "fails: …".

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -68,22 +69,30 @@ func (t *target) join(ctx context.Context, types []string, options ...reexec.Ree
 	return errors.Join(t.arrived(ctx, worker, types...), worker.Close())
 }
 
+// identity compares what the child is for itself, and what it is for us, with what it should be.
 func identity(ctx context.Context, t *target) error {
-	v, err := look.Call(ctx, struct{}{}, t.option...)
+	worker, err := look.Start(ctx, t.option...)
 	if err != nil {
 		return err
 	}
-	switch {
-	case t.foreign["user"] && t.preserve: // how our IDs are called in there depends on the mapping
-		return nil
-	case t.foreign["user"]:
-		if v.UID != 0 || v.GID != 0 || len(v.Groups) != 0 && t.mayDropGroups() {
-			return fmt.Errorf("user %d, group %d and groups %v, not root", v.UID, v.GID, v.Groups)
-		}
-	case v.UID != os.Getuid() || v.GID != os.Getgid():
-		return fmt.Errorf("user %d and group %d, and not those of the parent", v.UID, v.GID)
+	defer worker.Close()
+	v, err := worker.Call(ctx, struct{}{})
+	if err != nil {
+		return err
 	}
-	return nil
+	if t.foreign["user"] && !t.preserve && (v.UID != 0 || v.GID != 0 || len(v.Groups) != 0 && t.mayDropGroups()) {
+		return fmt.Errorf("user %d, group %d and groups %v, not root", v.UID, v.GID, v.Groups)
+	}
+	for key, id := range map[string]int{"Uid": t.uid, "Gid": t.gid} {
+		ids, err := status(worker.PID(), key)
+		if err != nil {
+			return err
+		}
+		if want := strconv.Itoa(id); ids[0] != want || ids[1] != want || ids[3] != want { // the saved one may be another
+			return fmt.Errorf("outside %s is %v, not %s", key, ids, want)
+		}
+	}
+	return worker.Close()
 }
 
 func processes(ctx context.Context, t *target) error {
@@ -155,11 +164,13 @@ func reads(ctx context.Context, t *target) error {
 
 func writes(ctx context.Context, t *target) error {
 	made, err := create.Call(ctx, "hello", t.option...)
-	if errors.Is(err, syscall.EROFS) || t.preserve && errors.Is(err, syscall.EOVERFLOW) { // our user has no name in there
-		return notApplicable(err.Error())
-	}
-	if err != nil {
+	switch {
+	case t.preserve && errors.Is(err, syscall.EOVERFLOW):
+		return notApplicable("our user has no name in there")
+	case err != nil:
 		return err
+	case made.File == nil:
+		return notApplicable("all is read-only")
 	}
 	defer made.File.Close()
 	if _, err := remove.Call(ctx, made.Name, t.option...); err != nil {
@@ -182,18 +193,27 @@ func writes(ctx context.Context, t *target) error {
 	return nil
 }
 
+// script prints who it is, if there is a /proc.
+const script = "echo started; [ ! -e /proc/self/status ] || " +
+	"while read key value; do case $key in Uid:|CapEff:) echo $key $value;; esac; done </proc/self/status"
+
 func starts(ctx context.Context, t *target) error {
-	a, err := start.Call(ctx, "while read key value; do case $key in Uid:|CapEff:) echo $key $value;; esac; done </proc/self/status", t.option...)
-	if err != nil && a.Program == "" {
-		return notApplicable(err.Error())
-	}
+	a, err := start.Call(ctx, script, t.option...)
 	if err != nil {
 		return err
 	}
-	root := strings.HasPrefix(a.Output, "Uid: 0 0 0 0\n")
-	powerless := strings.Contains(a.Output, "CapEff: 0000000000000000\n")
-	if t.foreign["user"] && !t.preserve && (!root || powerless) {
-		return fmt.Errorf("program is not root, or has no capabilities: %s", a.Output)
+	if a.Program == "" {
+		return notApplicable("there is no shell")
+	}
+	words := strings.Fields(a.Output)
+	uid, capabilities := slices.Index(words, "Uid:"), slices.Index(words, "CapEff:")
+	switch {
+	case len(words) == 0 || words[0] != "started":
+		return fmt.Errorf("it said %q", a.Output)
+	case !t.foreign["user"] || t.preserve || uid < 0:
+		return nil
+	case words[uid+1] != "0" || strings.Trim(words[capabilities+1], "0") == "":
+		return fmt.Errorf("it is not root, or has no capabilities: %q", a.Output)
 	}
 	return nil
 }
