@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// warmUp has everything opened that stays open: Go's poller, and the sealed copy of the program.
+// warmUp opens what stays open: Go's poller, and the sealed copy of the program.
 func warmUp() {
 	_, _ = double.Call(context.Background(), 1, reexec.Sealed())
 	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
@@ -43,7 +43,7 @@ func openFiles() map[string]string {
 func nothingLeft(before map[string]string) (err error) {
 	for range 50 { // an option holds its process until the garbage collector finds that the option is gone
 		runtime.GC()
-		if err = errors.Join(sameFiles(before), noChildren(), nobodyElse()); err == nil {
+		if err = errors.Join(sameFiles(before), noChildren(), noOthers()); err == nil {
 			return nil
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -72,8 +72,8 @@ func noChildren() error {
 	return nil
 }
 
-// nobodyElse looks for other processes that bear our name.
-func nobodyElse() error {
+// noOthers looks for other processes that bear our name.
+func noOthers() error {
 	own, err := os.ReadFile("/proc/self/comm")
 	if err != nil {
 		return err
