@@ -33,7 +33,7 @@ func imports() (edges []string) {
 		}
 		if entry.IsDir() {
 			if _, err := os.Stat(filepath.Join(name, "go.mod")); (err == nil && name != ".") ||
-				entry.Name() == "testdata" || entry.Name() == "examples" {
+				entry.Name() == "testdata" || entry.Name() == "examples" || name != "." && strings.HasPrefix(entry.Name(), ".") {
 				return fs.SkipDir
 			}
 			return nil
