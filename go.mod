@@ -7,7 +7,7 @@ require (
 	github.com/onsi/gomega v1.29.0
 	github.com/thediveo/fdooze v0.3.1
 	github.com/thediveo/gons v0.9.9
-	golang.org/x/sys v0.13.0
+	golang.org/x/sys v0.30.0
 )
 
 require (

@@ -12,5 +12,5 @@ require (
 
 require (
 	github.com/thediveo/gons v0.9.9 // indirect
-	golang.org/x/sys v0.13.0 // indirect
+	golang.org/x/sys v0.30.0 // indirect
 )

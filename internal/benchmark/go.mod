@@ -12,4 +12,4 @@ require (
 	github.com/thediveo/gons v0.9.9
 )
 
-require golang.org/x/sys v0.13.0
+require golang.org/x/sys v0.30.0
