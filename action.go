@@ -109,7 +109,7 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 	p, outcome, err := child.Start(ctx, spec)
 	switch {
 	case outcome != nil:
-		run.Outcome, run.unborn = *outcome, err
+		run.Outcome, run.Unborn = *outcome, err
 		return run.explain()
 	case err != nil:
 		return run.cannotStart(err)

@@ -46,6 +46,12 @@ func (e *ActionError) Unwrap() error { return e.Err }
 // Is tells whether target is [ErrNotStarted], and the function has not begun.
 func (e *ActionError) Is(target error) bool { return target == ErrNotStarted && e.notStarted }
 
+// Timeout tells whether a time limit is the cause, as [net/http] and [os.IsTimeout] ask.
+func (e *ActionError) Timeout() bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(e.Err, &timeout) && timeout.Timeout()
+}
+
 // Format prints the error for package fmt. With %+v stderr and stack follow.
 func (e *ActionError) Format(s fmt.State, verb rune) {
 	format(s, verb, e, part{"stderr", e.Stderr}, part{"stack", string(e.Stack)})

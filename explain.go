@@ -19,25 +19,15 @@ type facts struct {
 	name     string
 	function bool // or else an action
 
-	child.Outcome
-	unborn    error // why the child was not where it should be
-	cancelled error // why the call was cancelled
-	answered  bool  // the answer is complete
+	call.End       // of the child
+	answered bool  // the answer is complete
+	decode   error // why it could not be decoded
+	reply    error // of a function: the error that it answered
 
 	result  bool   // of an action: an answer was wanted
 	spoke   bool   // it wrote to stderr, which is a failure
 	send    error  // why the parameter was not sent to its end
-	decode  error  // why the answer could not be decoded
-	excerpt string // of that answer
-
-	reply    error  // of a function: the error that it answered
-	lastWord string // why the child has ended, as it says
-	refused  bool   // it did not serve the function
-	fault    error  // why the child's words made no sense
-
-	notBegun bool   // the function has certainly not begun
-	unread   bool   // since the child had not read its parameter
-	stack    []byte // where the child's goroutines were when it was killed
+	excerpt string // of the answer
 }
 
 var (
@@ -50,6 +40,7 @@ var (
 // counts: the fact, the text, and all causes, of which nil ones are left out.
 func (f facts) explain() error {
 	killed, status, send := f.whyKilled(), f.badStatus(), f.sendFailure()
+	lastWord, noAnswer := f.lastWord()
 	unsent, ends := "", ""
 	if send != nil {
 		unsent = fmt.Sprintf("cannot send parameter to child, reason: %v, ", send)
@@ -62,10 +53,10 @@ func (f facts) explain() error {
 		return f.joinFailure(join)
 	case killed != nil:
 		return f.failure("child was killed, reason: "+killed.Error()+f.inWhichState(), killed, f.reply, f.Status)
-	case f.cancelled != nil: // the function has returned in time
-		return f.failure("call was cancelled, reason: "+f.cancelled.Error(), f.cancelled, f.reply, status)
-	case f.unborn != nil:
-		return f.failure(f.unborn.Error()+ends+f.quoted(), f.unborn, status)
+	case f.Cancelled != nil: // the function has returned in time
+		return f.failure("call was cancelled, reason: "+f.Cancelled.Error(), f.Cancelled, f.reply, status)
+	case f.Unborn != nil:
+		return f.failure(f.Unborn.Error()+ends+f.quoted(), f.Unborn, status)
 
 	case f.spoke:
 		return f.failure(fmt.Sprintf("%schild failed with stderr message %q", unsent, f.Stderr),
@@ -80,12 +71,10 @@ func (f facts) explain() error {
 		return f.reply
 	case f.decode != nil:
 		return f.failure("cannot decode child result, reason: "+f.decode.Error(), f.decode)
-	case f.refused:
-		return f.failure(f.lastWord, errRefused, status)
-	case f.lastWord != "":
-		return f.failure(f.lastWord, errLost, status)
-	case f.fault != nil:
-		return f.failure("cannot understand child: "+f.fault.Error(), f.fault, status)
+	case lastWord != "":
+		return f.failure(lastWord, noAnswer, status)
+	case f.Fault != nil && !f.answered:
+		return f.failure("cannot understand child: "+f.Fault.Error(), f.Fault, status)
 	case f.function && !f.answered:
 		return f.failure(fmt.Sprintf("%v, reason: %v%s%s", errLost, f.exit(), f.inWhichState(), f.quoted()), errLost, f.exit())
 
@@ -99,8 +88,8 @@ func (f facts) explain() error {
 
 // joinError is why the child could not join a namespace, if so.
 func (f facts) joinError() (join *birth.JoinError) {
-	if f.unborn != nil {
-		errors.As(f.unborn, &join)
+	if f.Unborn != nil {
+		errors.As(f.Unborn, &join)
 	}
 	return join
 }
@@ -121,7 +110,7 @@ func (f facts) whyKilled() error {
 
 // inWhichState tells more of a child that was killed, or has ended.
 func (f facts) inWhichState() (state string) {
-	if f.unread {
+	if f.Unread {
 		state = " (it had not begun its function)"
 	}
 	if f.Killed != nil && f.Status == child.ErrStuck {
@@ -160,7 +149,7 @@ func (f facts) exit() error {
 
 // quoted quotes what a child wrote to stderr, in short.
 func (f facts) quoted() string {
-	if f.Stderr == "" && f.unborn != nil {
+	if f.Stderr == "" && f.Unborn != nil {
 		return ""
 	}
 	return fmt.Sprintf(", stderr: %q", child.Excerpt(f.Stderr, maxQuotedStderr))
@@ -198,10 +187,10 @@ func (f facts) unanswered(err error) error {
 	case errors.As(err, &cancelled) && cancelled.Begun:
 		return f.failure("call was cancelled, reason: "+cancelled.Cause.Error(), cancelled.Cause)
 	case errors.As(err, &cancelled):
-		f.notBegun = true
+		f.NotBegun = true
 		return f.failure("call was not started, reason: "+cancelled.Cause.Error(), cancelled.Cause)
 	case err == call.ErrClosed:
-		f.notBegun = true
+		f.NotBegun = true
 		return f.failure(err.Error(), err)
 	}
 	return f.cannotStart(err)
@@ -209,17 +198,25 @@ func (f facts) unanswered(err error) error {
 
 // ended is the error of a child that has ended.
 func (f facts) ended(end *call.End) error {
-	f.Outcome, f.unborn, f.fault, f.cancelled = end.Outcome, end.Unborn, end.Fault, end.Cancelled
-	f.notBegun, f.unread, f.stack = end.NotBegun, end.Unread, end.Stack
-	if f.answered {
-		f.fault = nil
-	}
-	if end.Word != nil && end.Word.Kind() != call.Panicked {
-		f.lastWord = text(end.Word)
-		f.refused = end.Word.Kind() == call.Refused
-		f.notBegun = f.notBegun || f.refused
+	f.End = *end
+	if end.Word != nil && end.Word.Kind() == call.Refused {
+		f.NotBegun = true
 	}
 	return f.explain()
+}
+
+// lastWord is why the child has ended without an answer, as it says, if it says so.
+func (f facts) lastWord() (text string, noAnswer error) {
+	if f.Word == nil || f.Word.Kind() == call.Panicked {
+		return "", nil
+	}
+	if err := f.Word.Decode(&text); err != nil {
+		text = "what the child says cannot be understood: " + err.Error()
+	}
+	if f.Word.Kind() == call.Refused {
+		return text, errRefused
+	}
+	return text, errLost
 }
 
 // hear notes what a child has answered to a call. A result is decoded into what result points to.
@@ -237,7 +234,7 @@ func (f *facts) hear(answer *call.Answer, result any) {
 		f.reply = newPanicError(f.name, answer)
 	default:
 		failure := failureOf(answer)
-		f.notBegun = answer.Kind() == call.Unread
+		f.NotBegun = answer.Kind() == call.Unread
 		f.reply = f.failure(failure.Message, append([]error{errors.New(failure.Message)}, failure.Causes()...)...)
 	}
 }
@@ -248,12 +245,4 @@ func failureOf(answer *call.Answer) (failure call.Failure) {
 		failure.Message = "an error that cannot be understood: " + err.Error()
 	}
 	return failure
-}
-
-// text is what an answer says.
-func text(answer *call.Answer) (text string) {
-	if err := answer.Decode(&text); err != nil {
-		return "what the child says cannot be understood: " + err.Error()
-	}
-	return text
 }

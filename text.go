@@ -11,19 +11,19 @@ import (
 
 // notStarted is the error of a context that is done before there is a child.
 func (f facts) notStarted(cause error) error {
-	f.notBegun = true
+	f.NotBegun = true
 	return f.failure("child was not started, reason: "+cause.Error(), cause)
 }
 
 // unsent is the error of a parameter that cannot be sent.
 func (f facts) unsent(cause error) error {
-	f.notBegun = true
+	f.NotBegun = true
 	return f.failure("cannot send parameter to child, reason: "+cause.Error(), cause)
 }
 
 // cannotStart is the error of a child that cannot be started.
 func (f facts) cannotStart(cause error) error {
-	f.notBegun = true
+	f.NotBegun = true
 	return f.failure("cannot start child, reason: "+cause.Error(), public(cause))
 }
 
@@ -42,7 +42,7 @@ func (f facts) bare(text string, causes ...error) error {
 	if len(causes) > 1 || oneLine(err.Error()) != err.Error() {
 		err = causeList(causes)
 	}
-	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, Stack: f.stack, text: oneLine(text), notStarted: f.notBegun}
+	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, Stack: f.Stack, text: oneLine(text), notStarted: f.NotBegun}
 }
 
 // A causeList is several errors, or one of several lines, in one line.

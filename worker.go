@@ -110,7 +110,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 		_ = w.worker.DiedIn(ctx, nil) // so that nothing is left when Call returns
 	}
 	if answer.Kind() == call.Failed && ctx.Err() != nil {
-		run.cancelled = context.Cause(ctx) // which the error is likely to be about
+		run.Cancelled = context.Cause(ctx) // which the error is likely to be about
 	}
 	run.Relay = answer.Relay
 	if err := run.explain(); err != nil {
@@ -133,7 +133,7 @@ func (w *Worker[P, R]) explain(err error) error {
 // gone is why there is no child any more.
 func (w *Worker[P, R]) gone(end *call.End) error {
 	run := w.shape.facts()
-	run.notBegun = end.NotBegun
+	run.NotBegun = end.NotBegun
 	if end.Word != nil && end.Word.Kind() == call.Panicked {
 		panicked := newPanicError(run.name, end.Word)
 		return run.failure("worker is gone, reason: "+panicked.Error(), panicked)
