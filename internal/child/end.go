@@ -216,14 +216,7 @@ func (c *Child) awaitEnd() {
 func (c *Child) Died() Outcome {
 	c.awaitEnd()
 	for _, o := range c.outputs {
-		for before, now := int64(-1), o.progress(); now > before; before, now = now, o.progress() {
-			stop := make(chan struct{})
-			timer := time.AfterFunc(moment, func() { close(stop) })
-			o.catchUp(stop, nil)
-			if timer.Stop() {
-				break
-			}
-		}
+		o.catchUp(moment, nil, nil)
 	}
 	return c.outcome()
 }
@@ -241,15 +234,7 @@ func (c *Child) outcome() Outcome {
 	default:
 		o.Status = ErrStuck
 	}
-	for i, output := range c.outputs {
-		kept, relay := output.heard()
-		if i == 0 {
-			o.Stderr = kept
-		}
-		if relay != nil && o.Relay == nil {
-			o.Relay = relay
-		}
-	}
+	o.Stderr, o.Relay = c.outputs[0].excerpt(), c.relay()
 	return o
 }
 
@@ -286,10 +271,17 @@ func (c *Child) Close() {
 // returns why that was not passed on.
 func (c *Child) CatchUp(done <-chan struct{}) (relay error) {
 	for _, o := range c.outputs {
-		o.catchUp(done, c.left)
-		if _, err := o.heard(); relay == nil {
-			relay = err
+		o.catchUp(0, done, c.left)
+	}
+	return c.relay()
+}
+
+// relay returns why stderr or stdout was not passed on, or nil.
+func (c *Child) relay() error {
+	for _, o := range c.outputs {
+		if err := o.failed(); err != nil {
+			return err
 		}
 	}
-	return relay
+	return nil
 }

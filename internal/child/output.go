@@ -3,6 +3,7 @@ package child
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"syscall"
@@ -18,68 +19,66 @@ type output struct {
 	name   string
 	pipe   Reader
 	silent chan struct{} // closed after the end of the pipe
-	turn   chan struct{} // a lock, held from reading a piece until it has been passed on; a channel, since a writer may block
 
 	mu     sync.Mutex // guards what follows; it is never held while a writer writes
 	w      io.Writer  // nil if nothing is to be passed on, any more
+	err    error      // why the writer did not take it
 	kept   excerpt
-	passed int64         // bytes that have been passed on, or dropped
-	moved  chan struct{} // closed when passed grows, or nothing is passed on any more; nil if nothing waits for that
-	err    error         // why the writer did not take them
+	read   int64         // bytes that have been read from the pipe
+	passed int64         // bytes of these that have been passed on, or dropped
+	moved  chan struct{} // closed when passed grows; nil if nothing waits for that
 }
 
 func newOutput(name string, w io.Writer) *output {
-	return &output{name: name, w: w, kept: excerpt{limit: maxKept}, silent: make(chan struct{}), turn: make(chan struct{}, 1)}
+	return &output{name: name, w: w, kept: excerpt{limit: maxKept}, silent: make(chan struct{})}
 }
 
 // listen is the goroutine of an output.
 func (o *output) listen() {
 	var warnings testsupport.Warnings
-	buffer, ended, n, err := make([]byte, 4096), false, 0, error(nil)
-	now := func(uintptr) (done bool) { // takes the turn, and reads
-		o.turn <- struct{}{}
-		n, err = o.pipe.Now(buffer)
-		if err == syscall.EAGAIN {
-			<-o.turn
+	buffer, n, err := make([]byte, 4096), 0, error(nil)
+	now := func(uintptr) (done bool) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if n, err = o.pipe.Now(buffer); err == syscall.EAGAIN && warnings.Held() > 0 {
+			err = nil // what is held is no warning, since the rest of that would be there
 		}
+		o.read += int64(n)
 		return err != syscall.EAGAIN
 	}
 	defer func() {
-		if !ended { // the writer has ended this goroutine, which ends only the passing on
+		if err == nil { // the writer has ended this goroutine, which ends only the passing on
 			o.drop(nil)
-			<-o.turn
 			go o.listen()
 			return
 		}
 		close(o.silent)
 	}()
 	for err == nil {
-		for !o.pipe.Poll(now) && !now(0) {
-			// The limit has passed, and there may be more all the same; or it is about to pass.
-		}
-		o.pass(warnings.Strip(buffer[:n]))
-		if err != nil {
-			o.pass(warnings.Rest())
-		}
-		o.mu.Lock()
-		o.passed += int64(n)
-		o.wake()
-		o.mu.Unlock()
-		ended = err != nil
-		<-o.turn
+		o.advance(warnings.Held())
+		o.pipe.await(now)
+		o.pass(warnings.Strip(buffer[:n], n == len(buffer)))
+	}
+}
+
+// advance notes that all that has been read has been passed on, but for what is held.
+func (o *output) advance(held int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.passed = o.read - int64(held)
+	if o.moved != nil {
+		close(o.moved)
+		o.moved = nil
 	}
 }
 
 // pass keeps an excerpt of what the child wrote, and passes it on.
 func (o *output) pass(b []byte) {
-	if len(b) == 0 {
-		return
-	}
 	o.mu.Lock()
 	_, _ = o.kept.Write(b)
 	w := o.w
 	o.mu.Unlock()
-	if w == nil {
+	if len(b) == 0 || w == nil {
 		return
 	}
 	if _, err := w.Write(b); err != nil {
@@ -87,53 +86,51 @@ func (o *output) pass(b []byte) {
 	}
 }
 
-// drop ends the passing on.
+// drop ends the passing on. The first reason counts.
 func (o *output) drop(why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.w, o.err = nil, why
-	o.wake()
-}
-
-// wake wakes up what waits for passed to grow. It needs mu.
-func (o *output) wake() {
-	if o.moved != nil {
-		close(o.moved)
-		o.moved = nil
+	o.w = nil
+	if o.err == nil {
+		o.err = why
 	}
 }
 
-// progress is how many bytes have been passed on.
-func (o *output) progress() int64 {
+// failed returns why the output was not passed on, or nil.
+func (o *output) failed() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.passed
+	return o.err
 }
 
-// heard returns an excerpt, and why it was not passed on.
-func (o *output) heard() (excerpt string, relay error) {
+// excerpt returns what is kept.
+func (o *output) excerpt() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.kept.String(), o.err
+	return o.kept.String()
 }
 
-// catchUp blocks until all that is in the pipe by now has been passed on, or until one of
-// the channels is closed.
-func (o *output) catchUp(done, left <-chan struct{}) {
-	select { // a piece may be between the pipe and the writer
-	case o.turn <- struct{}{}:
-	case <-o.silent:
-		return
-	case <-done:
-		return
-	case <-left:
-		return
-	}
-	written := o.progress() + int64(sys.Unread(o.pipe.file))
-	<-o.turn
+// catchUp blocks until all that is in the pipe by now has been passed on, or until one of the channels is closed. With
+// patience it blocks only as long as the passing on goes on.
+func (o *output) catchUp(patience time.Duration, done, left <-chan struct{}) {
+	o.mu.Lock()
+	written := o.read + int64(sys.Unread(o.pipe.file))
+	o.mu.Unlock()
+	o.await(written, patience, done, left)
+}
+
+// finish blocks until the end of the pipe. Once the caller has left, it does so only as long as the passing on goes on.
+func (o *output) finish(left <-chan struct{}) {
+	o.await(math.MaxInt64, 0, nil, left)
+	o.await(math.MaxInt64, moment, nil, nil)
+}
+
+// await blocks until so many bytes have been passed on, or none can be any more; until one of the channels is closed; or
+// until none have been passed on for as long as patience, unless that is 0.
+func (o *output) await(bytes int64, patience time.Duration, done, left <-chan struct{}) {
 	for {
 		o.mu.Lock()
-		if o.passed >= written || o.w == nil {
+		if o.passed >= bytes {
 			o.mu.Unlock()
 			return
 		}
@@ -142,31 +139,19 @@ func (o *output) catchUp(done, left <-chan struct{}) {
 		}
 		moved := o.moved
 		o.mu.Unlock()
+		var overdue <-chan time.Time
+		if patience > 0 {
+			overdue = time.After(patience)
+		}
 		select {
 		case <-moved:
+			continue
 		case <-o.silent:
-			return
 		case <-done:
-			return
 		case <-left:
-			return
+		case <-overdue:
 		}
-	}
-}
-
-// finish blocks until the end of the pipe. Once the caller has left, it does so only as long as the passing on gets on.
-func (o *output) finish(left <-chan struct{}) {
-	select {
-	case <-o.silent:
 		return
-	case <-left:
-	}
-	for before, now := int64(-1), o.progress(); now > before; before, now = now, o.progress() {
-		select {
-		case <-o.silent:
-			return
-		case <-time.After(moment):
-		}
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"example.com/gons/reexec/internal/testsupport"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
@@ -38,7 +40,7 @@ func listening(to io.Writer) (o *output, w *os.File) {
 func catchingUp(o *output, done, left <-chan struct{}) (caughtUp chan struct{}) {
 	caughtUp = make(chan struct{})
 	go func() {
-		o.catchUp(done, left)
+		o.catchUp(0, done, left)
 		close(caughtUp)
 	}()
 	return caughtUp
@@ -52,23 +54,23 @@ var _ = Describe("who listens to stderr", func() {
 		for range 3 {
 			Expect(w.WriteString("text")).To(Equal(4))
 		}
-		o.catchUp(nil, nil)
+		o.catchUp(0, nil, nil)
 		Expect(b.String()).To(Equal("texttexttext"))
 		Expect(w.Close()).To(Succeed())
 		Eventually(o.silent).Should(BeClosed())
-		said, err := o.heard()
+		said, err := o.excerpt(), o.failed()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(said).To(Equal("texttexttext"))
-		o.catchUp(nil, nil)
+		o.catchUp(0, nil, nil)
 	})
 
 	It("just keeps it, if nobody wants it", func() {
 		o, w := listening(nil)
 		Expect(w.WriteString("text")).To(Equal(4))
-		o.catchUp(nil, nil)
+		o.catchUp(0, nil, nil)
 		Expect(w.Close()).To(Succeed())
 		Eventually(o.silent).Should(BeClosed())
-		said, err := o.heard()
+		said, err := o.excerpt(), o.failed()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(said).To(Equal("text"))
 	})
@@ -78,7 +80,7 @@ var _ = Describe("who listens to stderr", func() {
 		Expect(w.WriteString(strings.Repeat("x", 10000))).To(Equal(10000))
 		o.pipe.limit(time.Now())
 		Eventually(o.silent).Should(BeClosed(), "though it has no end")
-		said, _ := o.heard()
+		said := o.excerpt()
 		Expect(said).To(HaveLen(10000))
 	})
 
@@ -90,7 +92,7 @@ var _ = Describe("who listens to stderr", func() {
 		Expect(w.WriteString("text")).To(Equal(4))
 		o.pipe.limit(time.Now())
 		Eventually(o.silent).WithTimeout(5 * time.Second).Should(BeClosed())
-		said, _ := o.heard()
+		said := o.excerpt()
 		Expect(said).To(Equal("text"))
 	})
 
@@ -98,11 +100,11 @@ var _ = Describe("who listens to stderr", func() {
 		calls := 0
 		o, w := listening(writer(func([]byte) (int, error) { calls++; return 0, errEnough }))
 		Expect(w.WriteString("text")).To(Equal(4))
-		o.catchUp(nil, nil)
+		o.catchUp(0, nil, nil)
 		Expect(w.WriteString("more")).To(Equal(4))
 		Expect(w.Close()).To(Succeed())
 		Eventually(o.silent).Should(BeClosed())
-		said, err := o.heard()
+		said, err := o.excerpt(), o.failed()
 		Expect(said).To(Equal("textmore"))
 		Expect(err).To(MatchError(errEnough))
 		Expect(calls).To(Equal(1))
@@ -113,13 +115,41 @@ var _ = Describe("who listens to stderr", func() {
 		o, w := listening(&b)
 		o.drop(nil)
 		Expect(w.WriteString("text")).To(Equal(4))
-		o.catchUp(nil, nil)
+		o.catchUp(0, nil, nil)
 		Expect(w.Close()).To(Succeed())
 		Eventually(o.silent).Should(BeClosed())
-		said, err := o.heard()
+		said, err := o.excerpt(), o.failed()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(said).To(Equal("text"))
 		Expect(b.Len()).To(BeZero())
+	})
+
+	It("holds nothing back when a call returns, not even what may begin a warning of the runtime", func() {
+		var b bytes.Buffer
+		o, w := listening(&b)
+		for _, text := range []string{"w", "\np", "rogram\n=", "=1==WARN"} {
+			Expect(w.WriteString(text)).To(Equal(len(text)))
+			o.catchUp(0, nil, nil)
+			Expect(b.String()).To(HaveSuffix(text))
+		}
+	})
+
+	It("takes warnings of the runtime out, wherever they lie in the pipe", func() {
+		const warning = "warning: GOCOVERDIR not set, no coverage data emitted\n"
+		if !testsupport.Instrumented() {
+			Skip("without -cover there are no such warnings")
+		}
+		for offset := range len(warning) + 1 {
+			var b bytes.Buffer
+			o, w := listening(&b)
+			before := strings.Repeat("x", 4095-offset) + "\n" // the end of a piece is in the warning
+			_, err := w.WriteString(before + warning + "rest")
+			Expect(err).NotTo(HaveOccurred())
+			o.catchUp(0, nil, nil)
+			Expect(b.String()).To(Equal(before + "rest"))
+			Expect(w.Close()).To(Succeed())
+			Eventually(o.silent).Should(BeClosed())
+		}
 	})
 
 	for _, end := range []string{"ends its goroutine", "fails", "returns"} {
@@ -150,7 +180,7 @@ var _ = Describe("who listens to stderr", func() {
 			Expect(bySelf).NotTo(BeClosed())
 			close(release)
 			Eventually(bySelf).WithTimeout(5*time.Second).Should(BeClosed(), "though stderr has no end")
-			_, err := o.heard()
+			err := o.failed()
 			Expect(err != nil).To(Equal(end == "fails"))
 		})
 	}
@@ -172,7 +202,7 @@ var _ = Describe("who listens to stderr", func() {
 					_, err := w.Write(make([]byte, 100))
 					written <- n + 100
 					Expect(err).NotTo(HaveOccurred())
-					o.catchUp(nil, nil)
+					o.catchUp(0, nil, nil)
 					Expect(passed.Load()).To(BeNumerically(">=", n+100))
 				}
 			})
@@ -199,6 +229,8 @@ var _ = Describe("who listens to stderr", func() {
 		_, outcome := told(p)
 		Expect(outcome.Relay).To(MatchError(errEnough))
 		Expect(errors.Join(outcome.Killed, outcome.Left)).To(BeNil())
+		p.Close()
+		Expect(p.Wait().Relay).To(MatchError(errEnough), "also later")
 	})
 
 })

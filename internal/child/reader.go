@@ -24,21 +24,33 @@ var ErrHeld = errors.New("a descendant of the child still holds its pipe")
 type Reader struct {
 	file *os.File
 	conn syscall.RawConn
-	read func(fd uintptr) // reads into b; made once
+	read func(fd uintptr)      // for Now
+	wait func(fd uintptr) bool // for Read
+
+	waiting attempt // of the goroutine that is in Read
 
 	mu          sync.Mutex // guards what follows
-	b           []byte     // what Now reads into, and what that gave
-	n           int
-	err         error
+	now         attempt
 	until       time.Time // limit of all waiting, zero: none
 	interrupted bool      // until Resume
 	late        int       // bytes read since the limit has passed
 }
 
+// An attempt is what a function of a Reader works on that is made only once.
+type attempt struct {
+	b   []byte // what is read into
+	n   int    // what that gave
+	err error
+}
+
 // open gives the reader its pipe.
 func (r *Reader) open(pipe *os.File) (err error) {
 	r.file = pipe
-	r.read = func(fd uintptr) { r.n, r.err = sys.ReadNow(int(fd), r.b) }
+	r.read = func(fd uintptr) { r.now.n, r.now.err = sys.ReadNow(int(fd), r.now.b) }
+	r.wait = func(uintptr) bool {
+		r.waiting.n, r.waiting.err = r.Now(r.waiting.b)
+		return r.waiting.err != syscall.EAGAIN
+	}
 	r.conn, err = pipe.SyscallConn()
 	return err
 }
@@ -84,10 +96,10 @@ func (r *Reader) Poll(ready func(fd uintptr) bool) bool { return r.conn.Read(rea
 func (r *Reader) Now(b []byte) (n int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.b = b
+	r.now.b = b
 	controlErr := r.conn.Control(r.read)
-	r.b = nil
-	switch n, err = r.n, r.err; {
+	r.now.b = nil
+	switch n, err = r.now.n, r.now.err; {
 	case controlErr != nil:
 		return 0, controlErr
 	case n == 0 && err == nil && len(b) > 0:
@@ -101,18 +113,25 @@ func (r *Reader) Now(b []byte) (n int, err error) {
 	return n, err
 }
 
-// Read reads, and waits until there is something. At the limit it is [ErrHeld] if the pipe has still no end.
+// Read reads, and waits until there is something. At the limit it is [ErrHeld] if the pipe has still no end. Only one
+// goroutine at a time can be in Read.
 func (r *Reader) Read(b []byte) (n int, err error) {
-	now := func(uintptr) bool {
-		n, err = r.Now(b)
-		return err != syscall.EAGAIN
+	r.waiting.b = b
+	if !r.await(r.wait) {
+		return 0, os.ErrDeadlineExceeded
 	}
-	for !r.Poll(now) && !now(0) { // a deadline may come a little before the limit
+	r.waiting.b = nil
+	return r.waiting.n, r.waiting.err
+}
+
+// await calls now whenever there may be something to read, until that returns true. Once interrupted it returns false.
+func (r *Reader) await(now func(fd uintptr) (done bool)) bool {
+	for !r.Poll(now) && !now(0) { // the limit has passed, and there may be more all the same; or it is about to pass
 		if r.isInterrupted() {
-			return 0, os.ErrDeadlineExceeded
+			return false
 		}
 	}
-	return n, err
+	return true
 }
 
 func (r *Reader) isInterrupted() bool {

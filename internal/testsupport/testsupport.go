@@ -77,6 +77,9 @@ var warnings = func() []string {
 
 // Warnings takes these lines out of what a child writes to stderr. All else,
 // and everything in a program that writes no such lines, stays as it is.
+//
+// The runtime writes a warning at once, and a pipe keeps so few bytes together (PIPE_BUF, pipe(7)): a warning ends where
+// the reader's buffer ends, or is read whole.
 type Warnings struct {
 	held      []byte // the beginning of a line that may become a warning
 	inLine    bool   // the rest of the line is none
@@ -84,16 +87,20 @@ type Warnings struct {
 	failed    bool   // the line before was one
 }
 
-// Strip returns what is left of the next part of stderr, which it may overwrite.
-func (w *Warnings) Strip(b []byte) []byte {
+// Held returns how many bytes are held back. If there is nothing more to read, Strip must be called again without any.
+func (w *Warnings) Held() int { return len(w.held) }
+
+// Strip returns what is left of the next part of stderr, which it may overwrite. If the part is cut, as it fills a buffer,
+// Strip may hold back its end.
+func (w *Warnings) Strip(b []byte, cut bool) []byte {
 	warnings := warnings()
-	if len(b) == 0 || len(warnings) == 0 {
+	if len(warnings) == 0 {
 		return b
 	}
-	rest := b[:0] // it takes no more room than b, but for what was held
 	if len(w.held) > 0 {
-		rest = nil
+		b, w.held = append(w.held, b...), nil
 	}
+	rest := b[:0]
 	for line := range bytes.Lines(b) {
 		ends := line[len(line)-1] == '\n'
 		if w.inFailure || w.failed && line[0] == '\n' {
@@ -102,10 +109,6 @@ func (w *Warnings) Strip(b []byte) []byte {
 		}
 		w.failed = false
 		if !w.inLine {
-			if len(w.held) > 0 {
-				line = append(w.held, line...)
-				w.held = nil
-			}
 			said := withoutNumbers(line[:min(len(line), maxWarning)])
 			switch {
 			case slices.ContainsFunc(warnings, func(warning string) bool {
@@ -115,7 +118,7 @@ func (w *Warnings) Strip(b []byte) []byte {
 				continue
 			case slices.Contains(warnings, said):
 				continue
-			case !ends && len(line) < maxWarning &&
+			case cut && !ends && len(line) < maxWarning &&
 				slices.ContainsFunc(warnings, func(warning string) bool { return strings.HasPrefix(warning, said) }):
 				w.held = slices.Clone(line)
 				continue
@@ -144,6 +147,3 @@ func withoutNumbers(text []byte) string {
 	}
 	return string(out)
 }
-
-// Rest returns what is left at the end of stderr.
-func (w *Warnings) Rest() []byte { return w.held }
