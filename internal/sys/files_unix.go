@@ -78,7 +78,7 @@ func WriteNow(fd int, parts [][]byte) (n int, err error) {
 	if len(parts) == 1 {
 		return uninterrupted(func() (int, error) { return syscall.Write(fd, parts[0]) })
 	}
-	return writev(fd, parts)
+	return uninterrupted(func() (int, error) { return writev(fd, parts) })
 }
 
 func uninterrupted(call func() (int, error)) (n int, err error) {
@@ -120,6 +120,9 @@ func OwnFile(fd int, name string) *os.File {
 	_ = syscall.SetNonblock(fd, true)
 	return os.NewFile(uintptr(fd), name)
 }
+
+// CloseOnExec keeps a descriptor from the programs that this process starts.
+func CloseOnExec(fd int) { syscall.CloseOnExec(fd) }
 
 // high is where descriptors are out of the way of code that closes, or reuses, the first ones. It is below 64: a table of
 // more makes the kernel wait for all processors.
