@@ -64,9 +64,8 @@ func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err e
 		case word == "cloned":
 			// If this process is in another PID namespace itself, as the calling
 			// thread wanted its children to be, then its numbers are not the parent's.
-			var pid, self int
-			if n, _ := fmt.Sscan(rest, &pid, &self); n == 2 && self == sender {
-				clone = pid
+			if pid, self, _ := strings.Cut(rest, " "); self == strconv.Itoa(sender) {
+				clone, _ = strconv.Atoi(pid)
 			}
 		case word == "failed":
 			return first, newJoinError(rest, refs)
