@@ -104,7 +104,7 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 		if err := json.NewEncoder(&param).Encode(a.Param); err != nil {
 			return run.unsent(err)
 		}
-		spec.Input = [][]byte{param.Bytes()}
+		spec.Input = param.Bytes()
 	}
 	p, outcome, err := child.Start(ctx, spec)
 	switch {
@@ -117,11 +117,9 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 	defer p.Close() // which ends the child, should decoding panic
 	p.OnEnd(ctx, func() { p.Leave(context.Cause(ctx)) })
 
-	sent := p.Send()
 	run.excerpt, run.decode = p.Decode(a.Result)
 	run.answered = run.decode == nil
 	run.Outcome = p.Wait()
-	run.send = <-sent
 	run.result = a.Result != nil
 	run.spoke = run.Outcome.Stderr != "" && a.stderr == nil
 	return run.explain()

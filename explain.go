@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
-	"syscall"
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/call"
@@ -26,7 +25,6 @@ type facts struct {
 
 	result  bool   // of an action: an answer was wanted
 	spoke   bool   // it wrote to stderr, which is a failure
-	send    error  // why the parameter was not sent to its end
 	excerpt string // of the answer
 }
 
@@ -122,8 +120,8 @@ func (f facts) inWhichState() (state string) {
 // badStatus is the child's status, if that is a failure. It is none if the status is our own
 // doing, or unknown, and the answer is there.
 func (f facts) badStatus() error {
-	ours := f.Killed == child.ErrLingers && (f.Status == child.ErrStuck || sys.EndedBy(f.State) == syscall.SIGKILL)
-	unknown := (f.function || f.result && !f.spoke) && errors.Is(f.Status, syscall.ECHILD)
+	ours := f.Killed == child.ErrLingers && (f.Status == child.ErrStuck || sys.EndedBy(f.State) == sys.SIGKILL)
+	unknown := (f.function || f.result && !f.spoke) && errors.Is(f.Status, sys.ECHILD)
 	if f.answered && (ours || unknown) {
 		return nil
 	}
@@ -136,7 +134,7 @@ func (f facts) sendFailure() error {
 	if f.answered && (f.result || !f.spoke && f.badStatus() == nil) {
 		return nil
 	}
-	return f.send
+	return f.Unsent
 }
 
 // exit is how a child has ended when this was no time to end, not even well.

@@ -217,9 +217,7 @@ func (s shape) once(ctx context.Context, pointer any, options []ReexecActionOpti
 
 // spec returns what the child of a function is to be.
 func (s shape) spec(a *ReexecAction) call.Spec {
-	spec := call.Spec{Spec: a.spec(), Context: s.context, Stream: s.stream, Hash: s.hash}
-	spec.Roams = s.stream // a loop may go on in another goroutine, see iter.Pull
-	return spec
+	return call.Spec{Spec: a.spec(), Context: s.context, Stream: s.stream, Hash: s.hash}
 }
 
 // action returns the action that serves a function, whose options must make sense.

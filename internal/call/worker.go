@@ -27,7 +27,6 @@ type Worker struct {
 
 // Start starts a child that serves many calls, and waits until it is ready. The end of ctx kills it at any time.
 func Start(ctx context.Context, spec Spec) (*Worker, error) {
-	spec.Roams = true
 	c, err := start(ctx, spec)
 	if err != nil {
 		return nil, err

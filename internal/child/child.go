@@ -32,67 +32,69 @@ type Spec struct {
 	Sealed  bool          // it runs from a sealed copy of this program
 	Stderr  io.Writer     // where stderr goes; nil: it is just kept
 	Stdout  io.Writer     // where stdout of a function goes; nil: to that of the parent
-	Grace   time.Duration // how long the child may linger, and its descendants hold its pipes
+	Grace   time.Duration // how long the child may go on after its answer, and descendants may hold its pipes after its end
 
-	Input [][]byte // what stdin gives; without, stdin of an action is empty
+	Input []byte // what stdin of an action gives; nil: it is empty
 
-	Roams       bool // it is not only the calling goroutine, or not on this thread, that waits for the child
-	Function    bool // the answers come on a pipe of their own, and stdout is the parent's
+	Function    bool // the answers come on a pipe of their own, stdout is the parent's, and stdin is written to later
 	Concurrency int  // how many calls a function serves at a time, until stdin ends; 0: it serves one call
 }
 
-// A Child is a child, from its start until it is reaped.
+// A Child is one from its start until it is reaped.
 type Child struct {
 	Stdin   *os.File // parameters; nil if there are none
-	Answer  *Reader  // stdout, or whatever the answers come from
+	Answer  *Reader  // stdout of an action, or a function's pipe for answers
 	Control *os.File // socket to a function, where there is one; nil otherwise
 
-	grace  time.Duration
-	target []birth.Target
-	cmd    *exec.Cmd
-	pid    int  // of the child; 0 if somebody else has reaped it already
-	locked bool // the calling goroutine is locked to its thread, until Close
-	input  *sys.Writing
-	stdin  syscall.RawConn
-	unborn error // why the child is not where it should be
-	stop   func() bool
-
+	grace   time.Duration
+	targets []birth.Target
+	cmd     *exec.Cmd
+	pid     int // 0 if other code has reaped the child before Start returned
+	stdin   syscall.RawConn
+	unborn  error // why the child is not where it should be
+	stop    func() bool
+	answer  Reader
+	stderr  output
 	outputs []*output // stderr, and perhaps stdout
 
-	exited chan struct{} // closed once the child is reaped
-	stuck  chan struct{} // closed when the child was killed and has not ended
+	input  sys.Writing
+	unread error         // why the input was not read to its end
+	fed    chan struct{} // closed when nothing more of the input is written; then unread is known; nil: all was written at once
+
+	exited chan struct{} // closed when the child is reaped
+	stuck  chan struct{} // closed when the child was killed and has not ended in time
 	left   chan struct{} // closed when the caller has left
 
-	mu          sync.Mutex // guards what follows
-	status      error      // of the child's end: nil, *exec.ExitError, or an unknown one
-	ended       time.Time  // when it was reaped
-	killed      error      // why the child was killed, nil: it was not
-	leftFor     error      // why the caller has left
-	until       time.Time  // limit of the use of the pipes, zero: none
-	lingerTimer *time.Timer
-	leaveTimer  *time.Timer
-	stuckTimer  *time.Timer
+	leaveOnce sync.Once // LeaveAfterGrace has been called
+
+	mu         sync.Mutex // guards what follows
+	status     error      // of the child's end: nil, *exec.ExitError, or an unknown one
+	ended      time.Time  // when it was reaped
+	killed     error      // why the child was killed, nil: it was not
+	leftFor    error      // why the caller has left
+	until      time.Time  // limit of the use of the pipes, zero: none
+	timers     []*time.Timer
+	stuckTimer *time.Timer
 }
 
-// Start starts a child, from the calling thread, and returns once it is in its
-// namespaces. Its error is that of a child that was not started, or, with an outcome,
-// of one that has ended already without being where it should be.
+// Start starts a child and returns when it is in its namespaces. An error without an outcome says why no child was
+// started; one with an outcome says why the child is not where it should be, and the child has ended.
 //
-// The end of ctx kills a child that is not in its namespaces by then; otherwise it is up to OnEnd. Wait and then Close, or just
-// Close, must be called, and if the child does not roam, by the goroutine that has called Start.
-func Start(ctx context.Context, spec Spec) (c *Child, outcome *Outcome, err error) {
-	c = &Child{
-		Answer:  &Reader{},
+// The calling thread starts the child, so that the child inherits what that thread has; a child with Pdeathsig only if the
+// goroutine is locked to the thread. The end of ctx kills a child that is not in its namespaces by then; after that, OnEnd
+// does. Wait and then Close, or just Close, must be called.
+func Start(ctx context.Context, spec Spec) (*Child, *Outcome, error) {
+	c := &Child{
 		grace:   spec.Grace,
-		target:  spec.Joins.Targets,
+		targets: spec.Joins.Targets,
 		exited:  make(chan struct{}),
 		stuck:   make(chan struct{}),
 		left:    make(chan struct{}),
-		outputs: []*output{newOutput("stderr", spec.Stderr)},
 		stop:    func() bool { return false },
 	}
+	c.Answer, c.outputs = &c.answer, []*output{c.stderr.init("stderr", spec.Stderr)}
 	if spec.Stdout != nil {
-		c.outputs = append(c.outputs, newOutput("stdout", spec.Stdout))
+		c.outputs = append(c.outputs, new(output).init("stdout", spec.Stdout))
 	}
 	if err := c.launch(ctx, spec); err != nil {
 		close(c.exited)
@@ -100,48 +102,34 @@ func Start(ctx context.Context, spec Spec) (c *Child, outcome *Outcome, err erro
 		return nil, nil, err
 	}
 	if c.cmd.Process != nil {
-		c.pid = c.cmd.Process.Pid // which is none any more once it is released
+		c.pid = c.cmd.Process.Pid // package os forgets it when the child is reaped
 	}
 	for _, o := range c.outputs {
 		go o.listen()
 	}
 	go c.reap(spec.Action)
-	if c.unborn != nil {
-		if errors.Is(c.unborn, birth.ErrKilled) {
-			c.Leave(context.Cause(ctx))
-			c.mu.Lock()
-			c.killed = context.Cause(ctx) // it may have ended already
-			c.mu.Unlock()
-		}
-		c.OnEnd(ctx, func() { c.Leave(context.Cause(ctx)) }) // its stderr may not get on
-		ended := c.Wait()
-		c.Close()
-		return nil, &ended, c.unborn
+	c.feed()
+	if c.unborn == nil {
+		return c, nil, nil
 	}
-	return c, nil, nil
+	leave := func() { c.Leave(context.Cause(ctx)) }
+	if errors.Is(c.unborn, birth.ErrKilled) {
+		leave()
+		c.mu.Lock()
+		c.killed = context.Cause(ctx) // it may have ended already
+		c.mu.Unlock()
+	}
+	c.OnEnd(ctx, leave) // the writer of its stderr may block
+	ended := c.Wait()
+	c.Close()
+	return nil, &ended, c.unborn
 }
 
 // OnEnd calls f in a goroutine of its own at the end of ctx, unless Wait has returned.
-func (c *Child) OnEnd(ctx context.Context, f func()) { c.stop = OnDone(ctx, f) }
-
-// OnDone calls f in a goroutine of its own once ctx is done. After stop f neither
-// runs nor will run; stop tells whether it ran, also when it is called again.
-func OnDone(ctx context.Context, f func()) (stop func() (ran bool)) {
-	if ctx.Done() == nil { // as for the background context
-		return func() bool { return false }
+func (c *Child) OnEnd(ctx context.Context, f func()) {
+	if ctx.Done() != nil {
+		c.stop = context.AfterFunc(ctx, f)
 	}
-	done := make(chan struct{})
-	stopped := context.AfterFunc(ctx, func() {
-		defer close(done)
-		f()
-	})
-	return sync.OnceValue(func() bool {
-		if stopped() {
-			return false
-		}
-		<-done
-		return true
-	})
 }
 
 // WillWrite prepares to write to stdin.
@@ -154,21 +142,19 @@ func (c *Child) WillWrite(w *sys.Writing, parts [][]byte) {
 	w.Init(c.stdin, parts)
 }
 
-// Send writes to stdin what is left of the input, and then ends stdin. The channel
-// then tells how that went. It is for actions.
-func (c *Child) Send() <-chan error {
-	sent := make(chan error, 1)
-	switch {
-	case c.input == nil:
-		sent <- nil
-	case c.input.Done():
-		sent <- c.Stdin.Close()
-	default:
-		go func() {
-			err := c.input.Wait()
-			_ = c.Stdin.Close()
-			sent <- err
-		}()
+// feed writes to stdin what is left of an action's input, and then ends stdin.
+func (c *Child) feed() {
+	if c.Control != nil || c.Stdin == nil {
+		return
 	}
-	return sent
+	if c.input.Done() {
+		_ = c.Stdin.Close()
+		return
+	}
+	c.fed = make(chan struct{})
+	go func() {
+		defer close(c.fed)
+		c.unread = c.input.Wait()
+		_ = c.Stdin.Close()
+	}()
 }

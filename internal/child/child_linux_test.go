@@ -49,7 +49,7 @@ func start(spec Spec, script string) *Child {
 }
 
 // input is what stdin gives.
-func input(text string) [][]byte { return [][]byte{[]byte(text)} }
+func input(text string) []byte { return []byte(text) }
 
 // writes writes to stdin, and tells whether that took all.
 func writes(p *Child, parts ...string) (all bool) {
@@ -75,13 +75,12 @@ var _ = Describe("a child", func() {
 	It("answers, says, and ends", func() {
 		p := start(Spec{Input: input("what")}, "cat; echo no >&2; exit 3")
 		Expect(p.PID()).To(Equal(p.cmd.Process.Pid))
-		Expect(p.Send()).To(Receive(BeNil()))
 		said, outcome := told(p)
 		Expect(said).To(Equal("what"))
 		Expect(outcome.Stderr).To(Equal("no\n"))
 		Expect(outcome.Status).To(MatchError("exit status 3"))
 		Expect(outcome.State.ExitCode()).To(Equal(3))
-		Expect(errors.Join(outcome.Killed, outcome.Left, outcome.Relay)).To(BeNil())
+		Expect(errors.Join(outcome.Killed, outcome.Left, outcome.Relay, outcome.Unsent)).To(BeNil())
 		Expect(p.Exited()).To(BeClosed())
 		Expect(sys.EndedBy(outcome.State) == syscall.SIGKILL).To(BeFalse())
 	})
@@ -89,9 +88,7 @@ var _ = Describe("a child", func() {
 	It("has an empty stdin where there is no input", func() {
 		said, _ := told(start(Spec{}, "wc -c"))
 		Expect(strings.TrimSpace(said)).To(Equal("0"))
-		p := start(Spec{Input: input("")}, "wc -c")
-		Expect(p.Send()).To(Receive(BeNil()))
-		said, _ = told(p)
+		said, _ = told(start(Spec{Input: input("")}, "wc -c"))
 		Expect(strings.TrimSpace(said)).To(Equal("0"))
 	})
 
@@ -161,34 +158,25 @@ var _ = Describe("stdin", func() {
 	It("takes as much as fits before the child starts", func() {
 		p := start(Spec{Input: input("small")}, "exit 1")
 		Expect(p.input.Done()).To(BeTrue())
-		_ = p.Wait()
-		p = start(Spec{Input: [][]byte{make([]byte, 4<<20)}}, "wc -c")
-		Expect(p.input.Done()).To(BeFalse())
-		sent := p.Send()
-		said, _ := told(p)
+		Expect(p.Wait().Unsent).NotTo(HaveOccurred())
+		p = start(Spec{Input: make([]byte, 4<<20)}, "wc -c")
+		said, outcome := told(p)
 		Expect(strings.TrimSpace(said)).To(Equal("4194304"))
-		Eventually(sent).Should(Receive(BeNil()))
+		Expect(outcome.Unsent).NotTo(HaveOccurred())
 	})
 
-	It("need not be read to its end", func() {
-		p := start(Spec{Input: [][]byte{make([]byte, 4<<20)}, Grace: short}, "exit 0")
-		sent := p.Send()
-		_ = p.Wait()
-		var err error
-		Eventually(sent).Should(Receive(&err))
-		Expect(err).To(MatchError(syscall.EPIPE))
-		Expect(err).To(MatchError(ContainSubstring("child did not read it to its end")))
-	})
-
-	It("need not be read to its end by a descendant either", func() {
-		p := start(Spec{Input: [][]byte{make([]byte, 4<<20)}, Grace: short}, "exec 3<&0; sleep 20 >/dev/null 2>&1 <&3 & exit 0")
-		sent := p.Send()
-		_ = p.Wait()
-		Eventually(sent).Should(Receive(MatchError(syscall.EPIPE)))
-	})
+	DescribeTable("need not be read to its end", func(script string) {
+		outcome := start(Spec{Input: make([]byte, 4<<20), Grace: short}, script).Wait()
+		Expect(outcome.Unsent).To(MatchError(syscall.EPIPE))
+		Expect(outcome.Unsent).To(MatchError(ContainSubstring("child did not read it to its end")))
+	},
+		Entry("by the child", "exit 0"),
+		Entry("nor by a descendant", "exec 3<&0; sleep 20 >/dev/null 2>&1 <&3 & exit 0"),
+	)
 
 	It("of a function stays open, since more is to come", func() {
-		p := start(Spec{Function: true, Input: input("a\n")}, "cat >&3")
+		p := start(Spec{Function: true}, "cat >&3")
+		Expect(writes(p, "a\n")).To(BeTrue())
 		line := make([]byte, 2)
 		Expect(io.ReadFull(p.Answer, line)).To(Equal(2))
 		Expect(writes(p, "b", "\n")).To(BeTrue())

@@ -70,19 +70,21 @@ func (c *Child) connect(f *files, spec Spec, order *Orders) error {
 	if spec.Function {
 		return c.connectFunction(f, spec, order, answers)
 	}
+	if spec.Input != nil { // before the start: a child that fails early, and reads nothing, so always fails in the same way
+		c.WillWrite(&c.input, [][]byte{spec.Input})
+		c.input.Now()
+	}
 	return nil
 }
 
-// connectFunction has a function answer on a pipe of its own, beside which it has a socket.
+// connectFunction gives a function a pipe of its own for answers, and a socket beside that.
 func (c *Child) connectFunction(f *files, spec Spec, order *Orders, answers *os.File) error {
 	order.Concurrency, order.Grace = spec.Concurrency, spec.Grace
-	order.Answers = f.inherit(answers)
 	ours, theirs, err := sys.SocketPair()
 	if err != nil {
 		return err
 	}
 	c.Control, f.theirs = ours, append(f.theirs, theirs)
-	order.Control = f.inherit(theirs)
 
 	// A child that can read its own stderr is not ended by SIGPIPE when its parent ends.
 	stderr, err := sys.Duplicate(c.outputs[0].pipe.file, 3)
@@ -90,22 +92,21 @@ func (c *Child) connectFunction(f *files, spec Spec, order *Orders, answers *os.
 		return err
 	}
 	f.theirs = append(f.theirs, stderr)
-	order.Stderr = f.inherit(stderr)
+	order.Answers, order.Control, order.Stderr = f.inherit(answers), f.inherit(theirs), f.inherit(stderr)
 
 	stdout := os.Stdout
-	switch {
-	case len(c.outputs) > 1:
+	if len(c.outputs) > 1 {
 		stdout, err = f.listen(&c.outputs[1].pipe)
-	case !isOpen(stdout):
+	} else if _, statErr := stdout.Stat(); statErr != nil { // it is closed
 		stdout, err = f.nothing()
 	}
 	f.cmd.Stdout = stdout
 	return err
 }
 
-// nothing is what a child gets where there is nothing to be had: its runtime would not
-// start without (and without /dev/null). Where the parent has no /dev/null, an empty
-// pipe does its service; what writes to its reading end gets an error, but no signal.
+// nothing returns an empty file that takes all that is written to it: the child's runtime does not
+// start with a standard stream that is closed. Where there is no /dev/null, it is the reading end of an empty
+// pipe; a write to that is an error, but no signal.
 func (f *files) nothing() (*os.File, error) {
 	file, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -117,10 +118,4 @@ func (f *files) nothing() (*os.File, error) {
 	}
 	f.theirs = append(f.theirs, file)
 	return file, nil
-}
-
-// isOpen tells whether a file is open.
-func isOpen(f *os.File) bool {
-	_, err := f.Stat()
-	return err == nil
 }

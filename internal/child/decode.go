@@ -3,8 +3,9 @@ package child
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
+	"example.com/gons/reexec/internal/sys"
 	"io"
+	"slices"
 )
 
 const maxQuoted = 128 // bytes kept of each the beginning and the end of an undecodable answer
@@ -13,19 +14,18 @@ const maxQuoted = 128 // bytes kept of each the beginning and the end of an unde
 // error it returns an excerpt of all that it has read. The child may linger after its
 // answer, and also after one that makes no sense. Without a result all is dropped.
 func (c *Child) Decode(result any) (seen string, err error) {
-	if result == nil {
-		_, _ = io.Copy(io.Discard, c.Answer)
-		return "", nil
+	answer := &answerReader{c: c, excerpt: excerpt{limit: maxQuoted}}
+	if result != nil {
+		err = json.NewDecoder(answer).Decode(result)
+		c.Linger()
 	}
-	answer := &answerReader{c: c}
-	answer.excerpt.limit = maxQuoted
-	err = json.NewDecoder(answer).Decode(result)
-	c.Linger()
-	_, _ = io.Copy(&answer.excerpt, c.Answer)
-	if err == nil {
-		return "", nil
+	for rest, n, readErr := make([]byte, 512), 0, error(nil); readErr == nil; _, _ = answer.excerpt.Write(rest[:n]) {
+		n, readErr = c.Answer.Read(rest)
 	}
-	if answer.held && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+	switch {
+	case err == nil:
+		return "", nil
+	case answer.held && (err == io.EOF || err == io.ErrUnexpectedEOF):
 		err = ErrHeld
 	}
 	return answer.excerpt.String(), err
@@ -37,37 +37,34 @@ func (c *Child) Decode(result any) (seen string, err error) {
 type answerReader struct {
 	c       *Child
 	excerpt excerpt
-	scalar  []byte // what has been read, if it is a number, a text or a word
-	nested  bool   // it is an object or an array
-	held    bool   // a descendant holds the pipe
+	held    bool // a descendant holds the pipe
 }
 
 func (r *answerReader) Read(b []byte) (int, error) {
-	if r.mayBeComplete() {
-		resume := r.c.Linger()
-		defer resume()
-	}
-	n, err := r.c.Answer.Read(b)
-	_, _ = r.excerpt.Write(b[:n])
-	if !r.nested {
-		r.scalar = bytes.TrimLeft(append(r.scalar, b[:n]...), " \t\r\n")
-		if r.nested = bytes.HasPrefix(r.scalar, []byte("{")) || bytes.HasPrefix(r.scalar, []byte("[")); r.nested {
-			r.scalar = nil
+	n, err := r.c.Answer.Now(b)
+	if err == sys.EAGAIN {
+		if r.excerpt.mayBeScalar() {
+			defer r.c.Linger().Stop()
 		}
+		n, err = r.c.Answer.Read(b)
 	}
-	if errors.Is(err, ErrHeld) {
+	_, _ = r.excerpt.Write(b[:n])
+	if err == ErrHeld {
 		r.held, err = true, io.EOF
 	}
 	return n, err
 }
 
-// mayBeComplete tells whether nothing more needs to come.
-func (r *answerReader) mayBeComplete() bool {
-	if !bytes.HasPrefix(r.scalar, []byte(`"`)) {
-		return len(r.scalar) > 0 && json.Valid(r.scalar)
+// mayBeScalar tells whether what was written may be a number, a text or a word to which nothing more needs to come. The
+// end of anything else is known to the decoder.
+func (e *excerpt) mayBeScalar() bool {
+	said := bytes.TrimLeft(slices.Concat(e.head, e.tail), " \t\r\n")
+	switch {
+	case len(said) == 0 || said[0] == '{' || said[0] == '[':
+		return false
+	case e.dropped == 0 || said[0] != '"':
+		return json.Valid(said)
 	}
-	// A text may be long, so only its end is looked at: it is a quote that is not escaped.
-	text, quoted := bytes.CutSuffix(r.scalar, []byte(`"`))
-	escapes := len(text) - len(bytes.TrimRight(text, `\`))
-	return quoted && len(text) > 0 && escapes%2 == 0
+	text, quoted := bytes.CutSuffix(said, []byte(`"`)) // the end of a long text is a quote that is not escaped
+	return quoted && (len(text)-len(bytes.TrimRight(text, `\`)))%2 == 0
 }

@@ -1,9 +1,9 @@
 package child
 
 import (
-	"bytes"
 	"reflect"
 	"regexp"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -63,17 +63,21 @@ var _ = Describe("an answer", func() {
 	})
 
 	It("may be a long text, of which only the end is looked at", func() {
-		r := &answerReader{scalar: append([]byte(`"`), bytes.Repeat([]byte(`\"`), 16<<20)...)}
+		written := func(text string) *excerpt {
+			e := &excerpt{limit: maxQuoted}
+			_, _ = e.Write([]byte(text))
+			return e
+		}
+		e := written(`"` + strings.Repeat(`\"`, 16<<20))
 		for range 10_000 { // looking at all of it would take half an hour
-			Expect(r.mayBeComplete()).To(BeFalse())
+			Expect(e.mayBeScalar()).To(BeFalse())
 		}
-		for _, text := range []string{``, ` `, `"`, `"\"`, `"\\\"`, `"a`, `"a\`} {
-			r.scalar = []byte(text)
-			Expect(r.mayBeComplete()).To(BeFalse(), text)
+		long := strings.Repeat(" or more", 100)
+		for _, text := range []string{``, ` `, `"`, `"\"`, `"\\\"`, `"a`, `"a\`, `"a\"` + long, `"` + long + `\"`, `["` + long + `"`, "[1]", "tru"} {
+			Expect(written(text).mayBeScalar()).To(BeFalse(), text)
 		}
-		for _, text := range []string{`""`, `"a"`, `"\\"`, `"a\"\\\\"`} {
-			r.scalar = []byte(text)
-			Expect(r.mayBeComplete()).To(BeTrue(), text)
+		for _, text := range []string{`""`, `"a"`, `"\\"`, `"a\"\\\\"`, `"a\"` + long + `"`, `"` + long + `\\"`, strings.Repeat("1", 1000), "true"} {
+			Expect(written(text).mayBeScalar()).To(BeTrue(), text)
 		}
 	})
 

@@ -45,8 +45,7 @@ var _ = Describe("the end of a child", func() {
 	It("may linger for the grace period", func() {
 		p := start(Spec{Grace: short}, "echo 1; exec sleep 60")
 		Expect(io.ReadFull(p.Answer, make([]byte, 2))).To(Equal(2))
-		resume := p.Linger()
-		resume()
+		p.Linger().Stop()
 		Consistently(p.Exited(), 2*short).ShouldNot(BeClosed())
 		begin := time.Now()
 		p.Linger()

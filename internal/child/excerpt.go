@@ -3,8 +3,7 @@ package child
 import "fmt"
 
 // An excerpt is an io.Writer that keeps the beginning and the end of what is
-// written to it, in bounded memory. It takes whatever it is given and never
-// fails.
+// written to it, in bounded memory. It never fails.
 type excerpt struct {
 	limit   int    // of the beginning, and of the end, in bytes
 	head    []byte // the first limit bytes

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/sys"
 	"example.com/gons/reexec/internal/testsupport"
 )
 
@@ -18,44 +19,45 @@ const prefix = "gons_"
 
 // Those of numbers of files are also named in the constructor (internal/birth/orders.c).
 const (
-	actionVar      = prefix + "reexec_action"      // name of the action
-	answersVar     = prefix + "reexec_answers"     // number of the file for the answers of a function
-	stderrVar      = prefix + "reexec_stderr"      // number of the reading end of a function's own stderr
-	controlVar     = prefix + "reexec_control"     // number of the socket of a function
-	concurrencyVar = prefix + "reexec_concurrency" // how many calls a function serves at a time; without, it serves one call
-	graceVar       = prefix + "reexec_grace"       // grace period after the parent's end
-	sealedVar      = prefix + "reexec_sealed"      // number of the program's file, to be closed
-	deathVar       = prefix + "reexec_pdeath"      // number of the signal at the parent's death
-	parentVar      = prefix + "reexec_parent"      // number of the parent's pidfd, for the same purpose
+	actionVar = prefix + "reexec_action"
+	graceVar  = prefix + "reexec_grace"
 )
 
 // Orders are what a parent tells its child to do, in the environment; the namespaces are package birth's. They are zero
 // in a process that is no child.
 type Orders struct {
 	Action      string        // name of the action
-	Answers     int           // number of the file for the answers of a function; 0: it is none
-	Control     int           // number of the socket of a function; 0: there is none
-	Stderr      int           // number of the reading end of a function's own stderr
-	Concurrency int           // how many calls a function serves at a time, until there are no more; 0: it serves one call
 	Grace       time.Duration // how long calls may go on after the parent's end
+	Concurrency int           // how many calls a function serves at a time, until there are no more; 0: it serves one call
+	Answers     int           // number of the file for the answers of a function; 0: none
+	Control     int           // number of the socket of a function; 0: none
+	Stderr      int           // number of the reading end of a function's own stderr
 	Sealed      int           // number of the program's file, if the child is to close it; 0: it is not
 	Death       int           // number of the signal at the parent's death; 0: none
-	Parent      int           // number of the parent's pidfd, if there is such a signal; 0: there is none
+	Parent      int           // number of the parent's pidfd, if there is such a signal; 0: none
+}
+
+// numbers are the orders that are numbers, by the names of their variables.
+func (o *Orders) numbers() [7]number {
+	return [...]number{
+		{prefix + "reexec_answers", &o.Answers}, {prefix + "reexec_control", &o.Control}, {prefix + "reexec_stderr", &o.Stderr},
+		{prefix + "reexec_concurrency", &o.Concurrency}, {prefix + "reexec_sealed", &o.Sealed},
+		{prefix + "reexec_pdeath", &o.Death}, {prefix + "reexec_parent", &o.Parent},
+	}
+}
+
+type number struct {
+	name  string
+	value *int
 }
 
 // Vars returns the variables that tell these orders. They have to be the last of an environment: a child finds empty
 // variables in their place, and the race detector reads its options from /proc/self/environ up to the first of these.
 func (o Orders) Vars() []string {
-	vars := []string{birth.ChildVar + "=1", actionVar + "=" + o.Action}
-	for _, v := range []struct {
-		name   string
-		number int
-	}{
-		{answersVar, o.Answers}, {controlVar, o.Control}, {stderrVar, o.Stderr}, {concurrencyVar, o.Concurrency},
-		{sealedVar, o.Sealed}, {deathVar, o.Death}, {parentVar, o.Parent},
-	} {
-		if v.number != 0 {
-			vars = append(vars, v.name+"="+strconv.Itoa(v.number))
+	vars := append(make([]string, 0, 12), birth.ChildVar+"=1", actionVar+"="+o.Action)
+	for _, n := range o.numbers() {
+		if *n.value != 0 {
+			vars = append(vars, n.name+"="+strconv.Itoa(*n.value))
 		}
 	}
 	if o.Grace != 0 {
@@ -67,33 +69,21 @@ func (o Orders) Vars() []string {
 // TakeOrders returns the orders of this process, and does what concerns the process as a
 // whole: it gets its name, a signal at its parent's death, and keeps its files from what it
 // starts. Where the constructor has not taken the orders out of the environment, TakeOrders removes
-// them, and whatever else is gons': then neither the action nor anything that it starts sees them.
+// them, and all other variables of gons: neither the action nor a program that it starts sees them.
 // It must be called before anything that may look at them.
 //
-// A process that is no child of this package has its environment left
-// alone, as it may be a child of the package that this one succeeds.
+// The environment of a process that is no child of this package is left
+// alone: it may be a child of the package that this one succeeds.
 func TakeOrders() (o Orders) {
 	if birth.Order(birth.ChildVar) == "" {
 		return o
 	}
-	number := func(name string) int {
-		n, err := strconv.Atoi(birth.Order(name))
-		if err != nil || n < 0 {
-			return 0
+	o.Action = birth.Order(actionVar)
+	o.Grace, _ = time.ParseDuration(birth.Order(graceVar)) // 0 without
+	for _, n := range o.numbers() {
+		if value, err := strconv.Atoi(birth.Order(n.name)); err == nil && value > 0 {
+			*n.value = value
 		}
-		return n
-	}
-	grace, _ := time.ParseDuration(birth.Order(graceVar)) // 0 without
-	o = Orders{
-		Action:      birth.Order(actionVar),
-		Answers:     number(answersVar),
-		Control:     number(controlVar),
-		Concurrency: number(concurrencyVar),
-		Grace:       grace,
-		Stderr:      number(stderrVar),
-		Sealed:      number(sealedVar),
-		Death:       number(deathVar),
-		Parent:      number(parentVar),
 	}
 	RemoveOrders()
 	takeName()
@@ -104,9 +94,9 @@ func TakeOrders() (o Orders) {
 	if o.Sealed != 0 {
 		_ = os.NewFile(uintptr(o.Sealed), "program").Close()
 	}
-	for _, number := range []int{o.Answers, o.Control, o.Stderr} {
-		if number != 0 {
-			closeOnExec(number)
+	for _, fd := range []int{o.Answers, o.Control, o.Stderr} {
+		if fd != 0 {
+			sys.CloseOnExec(fd)
 		}
 	}
 	return o

@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"example.com/gons/reexec/internal/sys"
@@ -21,31 +20,22 @@ type output struct {
 	silent chan struct{} // closed after the end of the pipe
 
 	mu     sync.Mutex // guards what follows; it is never held while a writer writes
-	w      io.Writer  // nil if nothing is to be passed on, any more
+	w      io.Writer  // nil if nothing is passed on, or nothing more
 	err    error      // why the writer did not take it
 	kept   excerpt
-	read   int64         // bytes that have been read from the pipe
-	passed int64         // bytes of these that have been passed on, or dropped
+	passed int64         // bytes of the pipe that have been passed on, or dropped
 	moved  chan struct{} // closed when passed grows; nil if nothing waits for that
 }
 
-func newOutput(name string, w io.Writer) *output {
-	return &output{name: name, w: w, kept: excerpt{limit: maxKept}, silent: make(chan struct{})}
+func (o *output) init(name string, w io.Writer) *output {
+	o.name, o.w, o.kept.limit, o.silent = name, w, maxKept, make(chan struct{})
+	return o
 }
 
 // listen is the goroutine of an output.
 func (o *output) listen() {
 	var warnings testsupport.Warnings
 	buffer, n, err := make([]byte, 4096), 0, error(nil)
-	now := func(uintptr) (done bool) {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if n, err = o.pipe.Now(buffer); err == syscall.EAGAIN && warnings.Held() > 0 {
-			err = nil // what is held is no warning, since the rest of that would be there
-		}
-		o.read += int64(n)
-		return err != syscall.EAGAIN
-	}
 	defer func() {
 		if err == nil { // the writer has ended this goroutine, which ends only the passing on
 			o.drop(nil)
@@ -56,16 +46,21 @@ func (o *output) listen() {
 	}()
 	for err == nil {
 		o.advance(warnings.Held())
-		o.pipe.await(now)
+		if warnings.Held() == 0 {
+			n, err = o.pipe.Read(buffer)
+		} else if n, err = o.pipe.Now(buffer); err == sys.EAGAIN {
+			err = nil // what is held is no warning, since the rest of that would be there
+		}
 		o.pass(warnings.Strip(buffer[:n], n == len(buffer)))
 	}
 }
 
 // advance notes that all that has been read has been passed on, but for what is held.
 func (o *output) advance(held int) {
+	read, _ := o.pipe.count()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.passed = o.read - int64(held)
+	o.passed = read - int64(held)
 	if o.moved != nil {
 		close(o.moved)
 		o.moved = nil
@@ -86,7 +81,7 @@ func (o *output) pass(b []byte) {
 	}
 }
 
-// drop ends the passing on. The first reason counts.
+// drop ends the passing on, also while a writer blocks. The first reason counts.
 func (o *output) drop(why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -113,16 +108,17 @@ func (o *output) excerpt() string {
 // catchUp blocks until all that is in the pipe by now has been passed on, or until one of the channels is closed. With
 // patience it blocks only as long as the passing on goes on.
 func (o *output) catchUp(patience time.Duration, done, left <-chan struct{}) {
-	o.mu.Lock()
-	written := o.read + int64(sys.Unread(o.pipe.file))
-	o.mu.Unlock()
-	o.await(written, patience, done, left)
+	read, unread := o.pipe.count()
+	o.await(read+unread, patience, done, left)
 }
 
 // finish blocks until the end of the pipe. Once the caller has left, it does so only as long as the passing on goes on.
 func (o *output) finish(left <-chan struct{}) {
-	o.await(math.MaxInt64, 0, nil, left)
-	o.await(math.MaxInt64, moment, nil, nil)
+	select {
+	case <-o.silent:
+	case <-left:
+		o.await(math.MaxInt64, moment, nil, nil)
+	}
 }
 
 // await blocks until so many bytes have been passed on, or none can be any more; until one of the channels is closed; or
@@ -155,12 +151,10 @@ func (o *output) await(bytes int64, patience time.Duration, done, left <-chan st
 	}
 }
 
-// ParentStderr is this process' own stderr as a writer. What cannot be written there tells
-// nothing about a child.
+// ParentStderr writes to this process' own stderr. That it cannot is no error, as it says nothing about the child.
 type ParentStderr struct{}
 
-// Write writes to [os.Stderr], but never has a broken pipe kill this process, as
-// [os.File.Write] would.
+// Write writes to [os.Stderr]. A broken pipe does not kill this process, as it does with [os.File.Write].
 func (ParentStderr) Write(b []byte) (int, error) {
 	_ = sys.WriteAll(os.Stderr, b)
 	return len(b), nil

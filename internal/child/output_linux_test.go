@@ -25,7 +25,7 @@ func (w writer) Write(b []byte) (int, error) { return w(b) }
 // listening returns an output that listens, and who writes to it. It ends with the spec.
 func listening(to io.Writer) (o *output, w *os.File) {
 	GinkgoHelper()
-	o = newOutput("stderr", to)
+	o = new(output).init("stderr", to)
 	r, w := reader()
 	Expect(o.pipe.open(r.file)).To(Succeed())
 	go o.listen()

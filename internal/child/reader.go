@@ -24,16 +24,17 @@ var ErrHeld = errors.New("a descendant of the child still holds its pipe")
 type Reader struct {
 	file *os.File
 	conn syscall.RawConn
-	read func(fd uintptr)      // for Now
-	wait func(fd uintptr) bool // for Read
+	read func(fd uintptr) // for Now
 
-	waiting attempt // of the goroutine that is in Read
+	waiting attempt               // of the goroutine that is in Read
+	wait    func(fd uintptr) bool // for Read
 
 	mu          sync.Mutex // guards what follows
 	now         attempt
 	until       time.Time // limit of all waiting, zero: none
 	interrupted bool      // until Resume
-	late        int       // bytes read since the limit has passed
+	total       int64     // bytes read
+	late        int       // bytes of these since the limit has passed
 }
 
 // An attempt is what a function of a Reader works on that is made only once.
@@ -47,10 +48,6 @@ type attempt struct {
 func (r *Reader) open(pipe *os.File) (err error) {
 	r.file = pipe
 	r.read = func(fd uintptr) { r.now.n, r.now.err = sys.ReadNow(int(fd), r.now.b) }
-	r.wait = func(uintptr) bool {
-		r.waiting.n, r.waiting.err = r.Now(r.waiting.b)
-		return r.waiting.err != syscall.EAGAIN
-	}
 	r.conn, err = pipe.SyscallConn()
 	return err
 }
@@ -104,10 +101,12 @@ func (r *Reader) Now(b []byte) (n int, err error) {
 		return 0, controlErr
 	case n == 0 && err == nil && len(b) > 0:
 		return 0, io.EOF
-	case !r.limited():
+	}
+	r.total += int64(n)
+	if !r.limited() {
 		return n, err
 	}
-	if r.late += n; err == syscall.EAGAIN || r.late > sys.MaxPipe {
+	if r.late += n; err == sys.EAGAIN || r.late > sys.MaxPipe {
 		return 0, ErrHeld
 	}
 	return n, err
@@ -116,26 +115,33 @@ func (r *Reader) Now(b []byte) (n int, err error) {
 // Read reads, and waits until there is something. At the limit it is [ErrHeld] if the pipe has still no end. Only one
 // goroutine at a time can be in Read.
 func (r *Reader) Read(b []byte) (n int, err error) {
-	r.waiting.b = b
-	if !r.await(r.wait) {
-		return 0, os.ErrDeadlineExceeded
+	if n, err = r.Now(b); err != sys.EAGAIN {
+		return n, err
 	}
-	r.waiting.b = nil
-	return r.waiting.n, r.waiting.err
-}
-
-// await calls now whenever there may be something to read, until that returns true. Once interrupted it returns false.
-func (r *Reader) await(now func(fd uintptr) (done bool)) bool {
-	for !r.Poll(now) && !now(0) { // the limit has passed, and there may be more all the same; or it is about to pass
-		if r.isInterrupted() {
-			return false
+	if r.wait == nil {
+		r.wait = func(uintptr) bool {
+			r.waiting.n, r.waiting.err = r.Now(r.waiting.b)
+			return r.waiting.err != sys.EAGAIN
 		}
 	}
-	return true
+	r.waiting.b = b
+	for !r.Poll(r.wait) && !r.wait(0) { // the limit has passed, and there may be more all the same; or it is about to pass
+		if r.isInterrupted() {
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+	return r.waiting.n, r.waiting.err
 }
 
 func (r *Reader) isInterrupted() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.interrupted
+}
+
+// count returns how many bytes have been read, and how many are in the pipe.
+func (r *Reader) count() (read, unread int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.total, int64(sys.Unread(r.file))
 }

@@ -15,6 +15,9 @@ import (
 // launch makes the pipes of a child and starts it. An error means that it was not
 // started.
 func (c *Child) launch(ctx context.Context, spec Spec) error {
+	if err := sys.Supported(); err != nil {
+		return err
+	}
 	if err := birth.CannotStart(); err != nil {
 		return err
 	}
@@ -25,13 +28,17 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
-	refs, release, err := spec.Joins.Open(newNamespaces(cmd))
+	fresh, err := unshare(cmd, spec.Unshare)
+	if err != nil {
+		return err
+	}
+	refs, release, err := spec.Joins.Open(fresh)
 	defer release()
 	if err != nil {
 		return err
 	}
 	order := Orders{Action: spec.Action}
-	files := files{cmd: cmd}
+	files := files{cmd: cmd, theirs: make([]*os.File, 0, 6)}
 	defer files.close()
 	if err := c.connect(&files, spec, &order); err != nil {
 		return err
@@ -46,13 +53,11 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 		return err
 	}
 	cmd.Env = append(cmd.Env, order.Vars()...)
-	if spec.Input != nil {
-		// A child that fails early, and reads nothing, so always fails in the same way.
-		c.input = new(sys.Writing)
-		c.WillWrite(c.input, spec.Input)
-		c.input.Now()
+	start := birth.Start
+	if order.Death != 0 && !sys.IsLocked() {
+		start = c.startOnThread
 	}
-	c.onThread(order.Death != 0, spec.Roams, func() { c.cmd, err = birth.Start(ctx, cmd, refs, spec.Joins.PreserveCredentials) })
+	c.cmd, err = start(ctx, cmd, refs, spec.Joins.PreserveCredentials)
 	if c.cmd == nil {
 		return explainStart(cmd, err)
 	}
@@ -60,7 +65,7 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 	return nil
 }
 
-// command returns the command of a child, without its files.
+// command returns the command of a child, without its files and orders.
 func command(spec Spec) (*exec.Cmd, error) {
 	path, err := executable()
 	if err != nil {
@@ -74,52 +79,29 @@ func command(spec Spec) (*exec.Cmd, error) {
 	for _, tune := range spec.Tune {
 		tune(cmd)
 	}
-	if len(spec.Unshare) > 0 {
-		if err := unshare(cmd, spec.Unshare); err != nil {
-			return nil, err
-		}
-	}
 	if cmd.Env == nil { // which means the parent's own to package exec
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = withoutOrders(cmd.Env)
 	if cmd.Dir != "" {
-		cmd.Env = append(cmd.Env, "PWD="+cmd.Dir) // as package exec has it for an environment of its own
+		cmd.Env = append(cmd.Env, "PWD="+cmd.Dir) // as package exec does where Env is nil
 	}
-	cmd.ExtraFiles = slices.Clip(cmd.ExtraFiles) // what is appended is ours alone
+	cmd.ExtraFiles = slices.Clip(cmd.ExtraFiles) // files are appended to a copy of the caller's slice
 	return cmd, nil
 }
 
-// onThread has start start a child. If its thread must live as long as the child, since
-// the kernel means that thread when it speaks of the parent's end
-// (https://go.dev/issue/27505), then usually the calling thread does, so that the child
-// inherits what that one has. A child that roams is not waited for there; but a goroutine that is not locked
-// to a thread may be on any, and so one of its own will do. A goroutine that is locked knows what it does.
-func (c *Child) onThread(lasting, roams bool, start func()) {
-	switch {
-	case !lasting || (roams && sys.IsLocked()):
-		start()
-	case !roams:
+// startOnThread is birth.Start on a thread that lasts as long as the child: the kernel means the thread that has started a
+// child when it speaks of the parent's end (https://go.dev/issue/27505). It is not for a goroutine that is locked to its
+// own thread, and so wants the child to inherit what that one has.
+func (c *Child) startOnThread(ctx context.Context, cmd *exec.Cmd, refs []birth.Ref, preserve bool) (child *exec.Cmd, err error) {
+	started := make(chan struct{})
+	go func() {
 		runtime.LockOSThread()
-		c.locked = true
-		start()
-	default:
-		started := make(chan struct{})
-		go func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			start()
-			close(started)
-			<-c.exited
-		}()
-		<-started
-	}
-}
-
-// unlock undoes what onThread has done to the calling goroutine.
-func (c *Child) unlock() {
-	if c.locked {
-		c.locked = false
-		runtime.UnlockOSThread()
-	}
+		defer runtime.UnlockOSThread()
+		child, err = birth.Start(ctx, cmd, refs, preserve)
+		close(started)
+		<-c.exited
+	}()
+	<-started
+	return child, err
 }

@@ -9,15 +9,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unshare gives a child new namespaces of these types.
-func unshare(cmd *exec.Cmd, kinds []string) error {
-	if err := birth.CheckOnce(kinds); err != nil {
-		return err
+// unshare gives a child new namespaces of these types. It returns the flags of clone(2) of all that the child gets.
+func unshare(cmd *exec.Cmd, kinds []string) (flags uintptr, err error) {
+	if len(kinds) > 0 {
+		attr := syscall.SysProcAttr{}
+		if cmd.SysProcAttr != nil {
+			attr = *cmd.SysProcAttr // it is the caller's
+		}
+		cmd.SysProcAttr = &attr
+		if err := addNew(&attr, kinds); err != nil {
+			return 0, err
+		}
 	}
-	attr := syscall.SysProcAttr{}
+	return newNamespaces(cmd), nil
+}
+
+// newNamespaces returns the flags of clone(2) of those that a child gets.
+func newNamespaces(cmd *exec.Cmd) (flags uintptr) {
 	if cmd.SysProcAttr != nil {
-		attr = *cmd.SysProcAttr // it is the caller's
+		flags = cmd.SysProcAttr.Cloneflags | cmd.SysProcAttr.Unshareflags
 	}
+	return flags
+}
+
+func addNew(attr *syscall.SysProcAttr, kinds []string) error {
 	for _, kind := range kinds {
 		flag, err := birth.Flag(kind)
 		if err != nil {
@@ -36,6 +51,5 @@ func unshare(cmd *exec.Cmd, kinds []string) error {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
-	cmd.SysProcAttr = &attr
-	return nil
+	return birth.CheckOnce(kinds)
 }

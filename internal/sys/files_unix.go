@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Supported returns why this system starts no children, or nil.
+func Supported() error { return nil }
+
 // Pipe is [os.Pipe] with two guarantees. The Go runtime can poll both ends, so that deadlines hold; it cannot where
 // fs.epoll.max_user_watches is exhausted. And no end is a standard stream, even if the program has closed its own: the
 // runtime raises SIGPIPE when the reader of descriptor 1 or 2 is gone (package os/signal).
@@ -30,7 +33,7 @@ func Pipe() (r, w *os.File, err error) {
 	return r, w, nil
 }
 
-// aboveStandard returns f, or in its place a duplicate that is no standard stream.
+// aboveStandard returns f, or, if f is a standard stream, a duplicate of it that is not.
 func aboveStandard(f *os.File) (*os.File, error) {
 	number := 0
 	if err := control(f, func(fd int) { number = fd }); err != nil || number > 2 {
@@ -62,7 +65,7 @@ func Descriptor(f *os.File) (fd int, err error) { return duplicate(f, 0) }
 func duplicate(f *os.File, lowest int) (fd int, err error) {
 	controlErr := control(f, func(number int) { fd, err = unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, lowest) })
 	if controlErr != nil {
-		return -1, os.ErrClosed // there is but one reason, which package os does not always name
+		return -1, os.ErrClosed // the only reason, which package os does not always name
 	}
 	return fd, os.NewSyscallError("fcntl", err)
 }
@@ -135,11 +138,4 @@ func Raise(fd int) int {
 		return fd
 	}
 	return duplicate
-}
-
-// IsStandard tells whether an open file is stdin, stdout or stderr of this process.
-func IsStandard(f *os.File) bool {
-	number := -1
-	_ = control(f, func(fd int) { number = fd })
-	return 0 <= number && number <= 2
 }

@@ -24,5 +24,5 @@ func EndedBy(state *os.ProcessState) syscall.Signal {
 // SignalSelf sends this process a signal.
 func SignalSelf(s syscall.Signal) { _ = syscall.Kill(os.Getpid(), s) }
 
-// OutliveBrokenPipes has a write to a pipe without reader be an error in this process, but not in the programs that it starts.
+// OutliveBrokenPipes makes a write to a pipe without reader an error in this process, but not in the programs that it starts.
 func OutliveBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

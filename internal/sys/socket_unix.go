@@ -86,7 +86,7 @@ func onSocket(socket *os.File, wait bool, whenReady func(syscall.RawConn, func(f
 	if wait {
 		connErr = whenReady(conn, call)
 	} else {
-		connErr = conn.Control(func(fd uintptr) { call(fd) }) // not even for others who wait
+		connErr = conn.Control(func(fd uintptr) { call(fd) }) // Write and Read wait for other goroutines that are in them
 	}
 	if connErr != nil {
 		return connErr

@@ -25,6 +25,13 @@ func control(f *os.File, call func(fd int)) error {
 	return conn.Control(func(fd uintptr) { call(int(fd)) })
 }
 
+// IsStandard tells whether an open file is stdin, stdout or stderr of this process.
+func IsStandard(f *os.File) bool {
+	number := -1
+	_ = control(f, func(fd int) { number = fd })
+	return 0 <= number && number <= 2
+}
+
 // CloseAll closes files, of which some may be nil.
 func CloseAll(files ...*os.File) {
 	for _, f := range files {

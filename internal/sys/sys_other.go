@@ -7,16 +7,16 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"syscall"
 )
 
-// errNone is the error of all functions here: without a pipe no child is started, and so most of them are never called.
+// errNone is the error of all functions here. Most of them are never called, since no child is started.
 var errNone = fmt.Errorf("no children on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 
 const MaxFiles, MaxMessage = 0, 2 << 10
 
 var GroupSignals []os.Signal
 
+func Supported() error                               { return errNone }
 func Pipe() (r, w *os.File, err error)               { return nil, nil, errNone }
 func SocketPair() (ours, theirs *os.File, err error) { return nil, nil, errNone }
 func Descriptor(*os.File) (int, error)               { return -1, errNone }
@@ -35,8 +35,7 @@ func GrowPipe(*os.File, int)                         {}
 func Unread(*os.File) int                            { return 0 }
 func IsUnread(*os.File) bool                         { return false }
 func IsCrowded(error) bool                           { return false }
-func IsStandard(*os.File) bool                       { return false }
 func Raise(fd int) int                               { return fd }
-func EndedBy(*os.ProcessState) syscall.Signal        { return 0 }
+func EndedBy(*os.ProcessState) (s Signal)            { return s }
 func OutliveBrokenPipes()                            {}
-func SignalSelf(syscall.Signal)                      {}
+func SignalSelf(Signal)                              {}

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// A Writing is what is written to a pipe, in parts. Their memory is the caller's until all is written, or Detach
-// has been called. It may be used again once all is written.
+// A Writing writes parts to a pipe. It reads their memory until all is written, or Detach has been called. Then it can be
+// used again.
 type Writing struct {
 	conn syscall.RawConn
 	now  func(fd uintptr) // writes; made once
@@ -19,7 +19,7 @@ type Writing struct {
 	err   error      // why no more can be written
 }
 
-// Init has these parts be written to a pipe. Nothing is written yet.
+// Init sets the pipe and the parts. It writes nothing yet.
 func (w *Writing) Init(pipe syscall.RawConn, parts [][]byte) {
 	if w.now == nil {
 		w.now = func(fd uintptr) { w.write(int(fd)) }
@@ -51,7 +51,7 @@ func (w *Writing) write(fd int) (done bool) {
 		}
 		if err != nil {
 			w.err = err
-			return err != syscall.EAGAIN
+			return err != EAGAIN
 		}
 	}
 	w.err = nil
@@ -65,9 +65,9 @@ var ErrUnread error = unreadError{}
 type unreadError struct{}
 
 func (unreadError) Error() string {
-	return "child did not read it to its end: " + syscall.EPIPE.Error()
+	return "child did not read it to its end: " + EPIPE.Error()
 }
-func (unreadError) Unwrap() error { return syscall.EPIPE }
+func (unreadError) Unwrap() error { return EPIPE }
 
 // Done tells whether all has been written.
 func (w *Writing) Done() bool {
@@ -87,7 +87,7 @@ func (w *Writing) Wait() error {
 	if err == nil {
 		err = w.err
 	}
-	if errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, EPIPE) || errors.Is(err, os.ErrDeadlineExceeded) {
 		err = ErrUnread // which of both it is, is a matter of time after the reader's end
 	}
 	return err

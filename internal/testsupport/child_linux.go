@@ -67,10 +67,7 @@ func mayWrite(at int, path string) bool {
 
 func leadsToDirectory(path string) bool {
 	there, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
-	return os.SameFile(there, identity)
+	return err == nil && os.SameFile(there, identity)
 }
 
 // Return returns to the working directory in which the child was started. It must

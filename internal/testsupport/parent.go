@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 )
@@ -20,8 +22,8 @@ type collection struct {
 // collecting is nil in a parent that is not covered.
 var collecting atomic.Pointer[collection]
 
-// Collect collects the coverage data of all children in a directory, whatever
-// their environment says, until stop is called. It returns the directory's path,
+// Collect collects the coverage data of all children in a directory, even if
+// their environment names another, until stop is called. It returns the directory's path,
 // which is good from anywhere.
 func Collect(dir string) (path string, stop func(), err error) {
 	c, err := collect(dir, "")
@@ -35,10 +37,9 @@ func Collect(dir string) (path string, stop func(), err error) {
 
 func collect(path, inherited string) (*collection, error) {
 	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
 	}
-	path, err = filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +52,19 @@ func collect(path, inherited string) (*collection, error) {
 	return c, nil
 }
 
-// Cover has a child, which is about to be started, leave its coverage data to
+// Cover makes a child, which is about to be started, leave its coverage data to
 // this parent. It does nothing if this parent is not covered.
 func Cover(cmd *exec.Cmd) {
 	c := collecting.Load()
 	if c == nil || (c.inherited != "" && c.inherited != lookup(cmd.Env, dirVar)) {
 		return
 	}
-	cmd.Env = append(cmd.Env, dirVar+"="+c.dir.Name(), fileVar+"="+handDown(cmd, c.dir))
+	number := "none" // without mount namespaces the path is enough
+	if runtime.GOOS == "linux" {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.dir)
+		number = strconv.Itoa(2 + len(cmd.ExtraFiles))
+	}
+	cmd.Env = append(cmd.Env, dirVar+"="+c.dir.Name(), fileVar+"="+number)
 }
 
 // lookup returns a variable's value: the last one counts.

@@ -1,4 +1,4 @@
-// Package testsupport has children leave their coverage data where Go finds it, notes which of them had data races,
+// Package testsupport makes children leave their coverage data where Go finds it, notes which of them had data races,
 // and lets package reexec and its package testing work together. These two
 // cannot import each other, since then the tests inside package reexec could not
 // use package testing.
@@ -7,7 +7,7 @@
 // (https://go.dev/doc/build-cover). A parent hands this directory to its children
 // twice: by its path, and as an open file for where this path leads elsewhere.
 // A program that is not instrumented looks at two variables when it
-// starts, and then does nothing. It is for whatever starts or ends a child: the root,
+// starts, and then does nothing. It is for those that start or end a child: the root,
 // package child, and package testing.
 package testsupport
 
@@ -51,8 +51,7 @@ var Instrumented = sync.OnceValue(func() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-cover", Value: "true"})
 })
 
-// coverWarnings are what the runtime of an instrumented program writes to stderr when nobody
-// wants its coverage data.
+// coverWarnings are what the runtime of an instrumented program writes to stderr when GOCOVERDIR is not set.
 var coverWarnings = []string{
 	"warning: GOCOVERDIR not set, no coverage data emitted\n",
 	"program not built with -cover\n",
@@ -66,7 +65,7 @@ var coverFailures = []string{
 	"error: coverage counter data emit failed: ",
 }
 
-// warnings are what runtimes of children of this program write to stderr, which is no business of who has started them.
+// warnings are lines that the runtimes of children of this program write to stderr, and that no caller wants to see.
 // Numbers in them are 0. One that does not end in a newline is the beginning of a line.
 var warnings = func() []string {
 	if Instrumented() {
@@ -78,11 +77,11 @@ var warnings = func() []string {
 // Warnings takes these lines out of what a child writes to stderr. All else,
 // and everything in a program that writes no such lines, stays as it is.
 //
-// The runtime writes a warning at once, and a pipe keeps so few bytes together (PIPE_BUF, pipe(7)): a warning ends where
-// the reader's buffer ends, or is read whole.
+// The runtime writes a warning at once, and a pipe keeps so few bytes together (PIPE_BUF, pipe(7)). So a reader has a
+// warning whole, unless its buffer is full: then the rest is in the pipe already.
 type Warnings struct {
 	held      []byte // the beginning of a line that may become a warning
-	inLine    bool   // the rest of the line is none
+	inLine    bool   // the rest of the line is no warning
 	inFailure bool   // the rest of the line is the end of a coverFailure
 	failed    bool   // the line before was one
 }

@@ -2,19 +2,14 @@ package child
 
 import (
 	"os"
-	"os/exec"
 
 	"golang.org/x/sys/unix"
 )
 
-// executable is the running image, even if its file has been replaced or
-// deleted (proc(5)).
-func executable() (string, error) { return "/proc/self/exe", nil }
-
-// takeDeathSignal has the child ask for its Pdeathsig itself, since joining a user
+// takeDeathSignal takes Pdeathsig out of the command and orders the child to ask for it: joining a user
 // namespace takes the signal away (prctl(2)), and package syscall mistakes a child
 // in another PID namespace for an orphan. Instead of its parent's PID the child gets a
-// pidfd of it; kernels without (before Linux 5.3) leave it open whether the
+// pidfd of it. Kernels without (before Linux 5.3) leave it open whether the
 // parent has ended before the child asks.
 func takeDeathSignal(f *files, order *Orders) error {
 	if f.cmd.SysProcAttr == nil || f.cmd.SysProcAttr.Pdeathsig == 0 {
@@ -38,10 +33,24 @@ func takeDeathSignal(f *files, order *Orders) error {
 	return nil
 }
 
-// newNamespaces returns the flags of those that a child gets.
-func newNamespaces(cmd *exec.Cmd) (flags uintptr) {
-	if cmd.SysProcAttr != nil {
-		flags = cmd.SysProcAttr.Cloneflags | cmd.SysProcAttr.Unshareflags
+// watchParent asks the kernel for a signal to this child when its parent ends, if the parent wants that. Maybe its parent
+// has ended meanwhile, which its pidfd tells in every PID namespace: then the child ends, since
+// a signal of its own does nothing to the first process of a PID namespace.
+func watchParent(signal, pidfd int) {
+	if signal == 0 {
+		return
 	}
-	return flags
+	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(signal), 0, 0, 0) // as in package syscall, a wrong number has no effect
+	if pidfd == 0 {
+		return
+	}
+	ended := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	n, err := unix.Poll(ended, 0)
+	for err == unix.EINTR {
+		n, err = unix.Poll(ended, 0)
+	}
+	if n > 0 {
+		os.Exit(1)
+	}
+	_ = unix.Close(pidfd)
 }

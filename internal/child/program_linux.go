@@ -4,12 +4,30 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
+
+// executable is the running image, even if its file has been replaced or
+// deleted (proc(5)).
+func executable() (string, error) { return "/proc/self/exe", nil }
+
+// takeName gives a child the name of its program for ps, top and pgrep, since
+// the kernel has named it after the last part of /proc/self/exe. Init functions
+// run on the main thread, whose name is that of the process.
+func takeName() {
+	if len(os.Args) == 0 {
+		return
+	}
+	if name, err := unix.BytePtrFromString(filepath.Base(os.Args[0])); err == nil {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0) // cut to 15 bytes
+	}
+}
 
 // sealed are the sealed copies of programs, by their paths; usually there is but this one.
 var sealed = struct {
@@ -17,9 +35,9 @@ var sealed = struct {
 	programs map[string]*os.File
 }{programs: map[string]*os.File{}}
 
-// seal has a child run from a sealed copy of its program in memory, to which nobody can
-// write (memfd_create(2), CVE-2019-5736). It is handed down, since its number in the parent may be
-// another file's in the child by the time it executes the program.
+// seal makes a child run from a sealed copy of its program in memory, which cannot be
+// written to (memfd_create(2), CVE-2019-5736). The child inherits the copy: the parent's number of it may be
+// another file's in the child when that executes the program.
 func seal(f *files, order *Orders) (err error) {
 	sealed.Lock()
 	defer sealed.Unlock()
@@ -48,8 +66,8 @@ func sealedCopy(path string) (*os.File, error) {
 	}
 	defer program.Close()
 
-	// As long as somebody has it open for writing, be it a child that has not yet executed its own
-	// program, it cannot be executed (execve(2): ETXTBSY).
+	// A file that is open for writing cannot be executed (execve(2): ETXTBSY). A child that another goroutine forks
+	// meanwhile would hold it open until it executes its own program.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING

@@ -1,8 +1,0 @@
-//go:build !windows
-
-package child
-
-import "syscall"
-
-// closeOnExec keeps a file from the programs that this process starts.
-func closeOnExec(number int) { syscall.CloseOnExec(number) }
