@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/call"
 	"example.com/gons/reexec/internal/child"
+	"example.com/gons/reexec/internal/sys"
 )
 
 // ErrNotStarted is what [errors.Is] finds in an error of a [Func], a [Worker] or a [Stream] whose function has certainly not
@@ -96,9 +96,9 @@ func (e *JoinError) Unwrap() error { return e.Err }
 // A FuncError is an error that a function has returned in a child. Its text is that of
 // the function's error; its type stays behind. It is a [net.Error].
 type FuncError struct {
-	Func    string        // name of the function
-	Message string        // text of the error it returned, shortened in the middle if it is longer than 64 KiB
-	Errno   syscall.Errno // the first one in the chain of that error, or 0
+	Func    string    // name of the function
+	Message string    // text of the error it returned, shortened in the middle if it is longer than 64 KiB
+	Errno   sys.Errno // a [syscall.Errno]: the first one in the chain of that error, or 0
 
 	failure call.Failure // what has travelled of that error
 }

@@ -2,6 +2,7 @@ package birth
 
 import (
 	"errors"
+	"example.com/gons/reexec/internal/sys"
 	"io/fs"
 	"os"
 	"strconv"
@@ -27,7 +28,7 @@ func Hint(err error, kind, path string) string {
 		return " (is it a PID namespace, below one's own? and is the child not the first process of a new one?)"
 	case errors.Is(err, syscall.EINVAL):
 		return " (is it a namespace, and of this type?)"
-	case errors.Is(err, syscall.ENOMEM) && kind == "pid":
+	case errors.Is(err, sys.ENOMEM) && kind == "pid":
 		return " (its first process has ended, so that it takes no more, or memory is short)"
 	case errors.Is(err, fs.ErrNotExist) && inProcess(path):
 		if _, err := os.Stat("/proc/self"); err != nil {
@@ -66,7 +67,7 @@ func HintNew(err error) string {
 		return " (new namespaces take CAP_SYS_ADMIN, or a new user namespace with them, and the system may forbid those to ordinary users)"
 	case errors.Is(err, syscall.EINVAL):
 		return " (does the kernel have these types of namespaces? and are the IDs to be mapped those of the caller?)"
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, sys.ENOSPC):
 		return " (the limit on namespaces is reached, see /proc/sys/user, or they are nested too deeply)"
 	}
 	return ""

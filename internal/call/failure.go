@@ -9,18 +9,18 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"syscall"
 
 	"example.com/gons/reexec/internal/child"
+	"example.com/gons/reexec/internal/sys"
 )
 
 // A Failure is what travels of an error.
 type Failure struct {
-	Message            string          // its text, shortened in the middle when long
-	Errnos             []syscall.Errno // all that are in its chain, in the order in which errors.As finds them
-	Known              []int           // which of the known errors are in its chain
-	Foreign            []int           // which of the foreign ones are
-	Timeout, Temporary bool            // what its methods say
+	Message            string      // its text, shortened in the middle when long
+	Errnos             []sys.Errno // all that are in its chain, in the order in which errors.As finds them
+	Known              []int       // which of the known errors are in its chain
+	Foreign            []int       // which of the foreign ones are
+	Timeout, Temporary bool        // what its methods say
 }
 
 // known are errors that are the same on both sides: those that these packages declare as of Go 1.25, and behind them those
@@ -62,7 +62,7 @@ func newFailure(what string, err error) *Failure {
 	f := &Failure{Message: shorten(what + err.Error())}
 	f.walk(err)
 	for i, known := range known {
-		implied := func(errno syscall.Errno) bool { return errno.Is(known) }
+		implied := func(errno sys.Errno) bool { return errno.Is(known) }
 		if errors.Is(err, known) && !slices.ContainsFunc(f.Errnos, implied) {
 			f.Known = append(f.Known, i)
 		}
@@ -76,7 +76,7 @@ func newFailure(what string, err error) *Failure {
 
 // walk finds each errno, and what is foreign, in the tree of an error.
 func (f *Failure) walk(err error) {
-	errno, found := err.(syscall.Errno)
+	errno, found := err.(sys.Errno)
 	if as, ok := err.(interface{ As(any) bool }); ok && !found {
 		found = as.As(&errno)
 	}

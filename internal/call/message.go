@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -25,7 +24,7 @@ func tell(socket *os.File, h header, pointer any) {
 	}
 	message := slices.Concat(o.parts...)
 	o.free()
-	if errors.Is(sys.Send(socket, message, nil, false), syscall.EAGAIN) {
+	if errors.Is(sys.Send(socket, message, nil, false), sys.EAGAIN) {
 		go func() { _ = sys.Send(socket, message, nil, true) }()
 	}
 }
@@ -63,7 +62,7 @@ func receive(socket *os.File) (f frame, err error) {
 		return f, nil
 	}
 	if f.open = open; len(open) != int(f.files) {
-		f.lost = syscall.EMFILE // this process had no room for them
+		f.lost = sys.EMFILE // this process had no room for them
 	}
 	return f, nil
 }
@@ -85,7 +84,7 @@ func (f *frame) receiveFiles(socket *os.File) {
 	for received, messages := 0, 0; received < int(f.files) && messages < maxMessages; messages++ {
 		m, err := receive(socket)
 		if err != nil {
-			if !errors.Is(err, syscall.EAGAIN) && err != io.EOF { // which of these depends on how fast the child ends
+			if !errors.Is(err, sys.EAGAIN) && err != io.EOF { // which of these depends on how fast the child ends
 				f.lost = err
 			}
 			break
@@ -162,6 +161,6 @@ var patience = 2 * time.Second
 
 // isGone tells whether what was to be sent was not since the other end has ended, which says more.
 func isGone(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||
+	return errors.Is(err, sys.EPIPE) || errors.Is(err, sys.ECONNRESET) ||
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"syscall"
 
 	"example.com/gons/reexec/internal/sys"
 )
@@ -96,7 +95,7 @@ func (c *Conversation) look(call *Call) bool {
 		read += n
 		switch err {
 		case nil:
-		case syscall.EAGAIN:
+		case sys.EAGAIN:
 			return false
 		default:
 			c.lose(nil)

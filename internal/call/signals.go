@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"example.com/gons/reexec/internal/child"
@@ -70,14 +69,14 @@ func (g *signals) obey(caught os.Signal) {
 	case !serves:
 	case !g.s.function.Context: // as if it had not been caught, so one that the function catches, too, comes twice
 		g.letGo()
-		sys.SignalSelf(caught.(syscall.Signal))
+		sys.SignalSelf(caught.(sys.Signal))
 	case g.end == nil:
-		g.end = time.AfterFunc(g.grace, func() { g.die(caught.(syscall.Signal)) })
+		g.end = time.AfterFunc(g.grace, func() { g.die(caught.(sys.Signal)) })
 	}
 }
 
 // die ends this child by a signal, as if it had not been caught.
-func (g *signals) die(s syscall.Signal) {
+func (g *signals) die(s sys.Signal) {
 	signal.Reset(s)
 	if os.Getpid() != 1 {
 		sys.SignalSelf(s)

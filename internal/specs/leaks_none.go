@@ -1,4 +1,4 @@
-//go:build !linux || arm
+//go:build (unix && !aix && !linux) || windows || arm
 
 package specs
 

@@ -1,6 +1,8 @@
+//go:build (unix && !aix) || windows
+
 // Package specs runs the specs of a package, sees to it that none leaves anything behind, has the
 // test binary be other programs, among them processes in namespaces of their own to be visited, and
-// tells what this machine does not allow. It is for tests only.
+// tells what this machine does not allow. It is for tests only, and for the systems on which package ginkgo compiles.
 package specs
 
 import (
