@@ -30,7 +30,7 @@ func register[S io.Closer](name string, makeSocket func(ctx context.Context, net
 			return nil, err
 		}
 		var socket io.Closer = s
-		if l, ok := socket.(*net.UnixListener); ok {
+		if l, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok { // a net.UnixListener; not on Plan 9
 			l.SetUnlinkOnClose(false) // the parent goes on listening at that path
 		}
 		defer socket.Close() // the file is a duplicate
