@@ -22,26 +22,13 @@ func (f *files) inherit(file *os.File) (number int) {
 	return 2 + len(f.cmd.ExtraFiles)
 }
 
-// pipe makes a pipe, of which the child gets one end.
-func (f *files) pipe(reads bool) (ours, theirs *os.File, err error) {
-	r, w, err := sys.Pipe()
-	if err != nil {
-		return nil, nil, err
-	}
-	ours, theirs = r, w
-	if reads {
-		ours, theirs = w, r
-	}
-	f.theirs = append(f.theirs, theirs)
-	return ours, theirs, nil
-}
-
 // listen makes a pipe to which the child writes.
 func (f *files) listen(reader *Reader) (theirs *os.File, err error) {
-	ours, theirs, err := f.pipe(false)
+	ours, theirs, err := sys.Pipe()
 	if err != nil {
 		return nil, err
 	}
+	f.theirs = append(f.theirs, theirs)
 	return theirs, reader.open(ours)
 }
 
@@ -57,7 +44,8 @@ func (c *Child) connect(f *files, spec Spec, order *Orders) error {
 	}
 	var stdin *os.File
 	if spec.Input != nil || spec.Function {
-		if c.Stdin, stdin, err = f.pipe(true); err == nil {
+		if stdin, c.Stdin, err = sys.Pipe(); err == nil {
+			f.theirs = append(f.theirs, stdin)
 			c.stdin, err = c.Stdin.SyscallConn()
 		}
 	} else {
