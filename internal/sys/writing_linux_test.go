@@ -1,0 +1,102 @@
+package sys
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	g "github.com/onsi/gomega"
+)
+
+var _ = Describe("a writing", func() {
+
+	// writing returns a writing of parts that together are larger than a pipe.
+	writing := func(w *os.File, parts ...[]byte) *Writing {
+		GinkgoHelper()
+		conn, err := w.SyscallConn()
+		g.Expect(err).NotTo(g.HaveOccurred())
+		writing := new(Writing)
+		writing.Init(conn, parts)
+		return writing
+	}
+	large := func(b byte) []byte { return bytes.Repeat([]byte{b}, 200_000) }
+
+	It("is done at once where there is room", func() {
+		r, w := pipe()
+		again := writing(w, []byte("a"), nil, []byte("bc"))
+		for range 2 {
+			g.Expect(again.Done()).To(g.BeFalse())
+			g.Expect(again.Now()).To(g.BeTrue())
+			g.Expect(again.Wait()).To(g.Succeed())
+			again.Init(again.conn, [][]byte{[]byte("abc")})
+		}
+		g.Expect(writing(w).Wait()).To(g.Succeed())
+		g.Expect(w.Close()).To(g.Succeed())
+		g.Expect(io.ReadAll(r)).To(g.BeEquivalentTo("abcabc"))
+	})
+
+	It("goes on where it was, and leaves the caller's slice as it is", func() {
+		r, w := pipe()
+		parts := [][]byte{[]byte("begin"), large('x'), []byte("end")}
+		writing := writing(w, parts...)
+		g.Expect(writing.Now()).To(g.BeFalse())
+		waited := make(chan error, 1)
+		go func() { waited <- writing.Wait() }()
+		g.Consistently(waited, "10ms").ShouldNot(g.Receive())
+		got := make([]byte, 5+200_000+3)
+		g.Expect(io.ReadFull(r, got)).To(g.Equal(len(got)))
+		g.Eventually(waited).Should(g.Receive(g.BeNil()))
+		g.Expect(bytes.Equal(got, bytes.Join(parts, nil))).To(g.BeTrue())
+		g.Expect(parts[1]).To(g.HaveLen(200_000))
+	})
+
+	DescribeTable("keeps its memory to itself once it is detached", func(detached, waits bool) {
+		r, w := pipe()
+		memory := large('a')
+		writing := writing(w, memory, memory)
+		g.Expect(writing.Now()).To(g.BeFalse())
+		waited := make(chan error, 1)
+		if waits {
+			go func() { waited <- writing.Wait() }()
+			g.Consistently(waited, "10ms").ShouldNot(g.Receive())
+		}
+		if detached {
+			writing.Detach()
+		}
+		if detached || !waits { // else it is a race
+			copy(memory, large('b'))
+		}
+		if !waits {
+			go func() { waited <- writing.Wait() }()
+		}
+		got := make([]byte, 400_000)
+		g.Expect(io.ReadFull(r, got)).To(g.Equal(len(got)))
+		g.Eventually(waited).Should(g.Receive(g.BeNil()))
+		g.Expect(bytes.ContainsRune(got, 'b')).To(g.Equal(!detached && !waits))
+	},
+		Entry("before it waits", true, false),
+		Entry("while it waits", true, true),
+		Entry("but not before", false, false),
+	)
+
+	It("ends with its reader", func() {
+		for _, how := range []func(r, w *os.File) error{
+			func(r, _ *os.File) error { return r.Close() },
+			func(_, w *os.File) error { return w.SetDeadline(time.Now()) },
+		} {
+			r, w := pipe()
+			writing := writing(w, large('x'))
+			waited := make(chan error, 1)
+			g.Expect(writing.Now()).To(g.BeFalse())
+			go func() { waited <- writing.Wait() }()
+			g.Consistently(waited, "10ms").ShouldNot(g.Receive())
+			g.Expect(how(r, w)).To(g.Succeed())
+			g.Eventually(waited).Should(g.Receive(g.And(g.Equal(ErrUnread), g.MatchError(syscall.EPIPE))))
+			g.Expect(writing.Done()).To(g.BeFalse())
+		}
+	})
+
+})
