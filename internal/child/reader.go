@@ -115,9 +115,14 @@ func (r *Reader) Now(b []byte) (n int, err error) {
 // Read reads, and waits until there is something. At the limit it is [ErrHeld] if the pipe has still no end. Only one
 // goroutine at a time can be in Read.
 func (r *Reader) Read(b []byte) (n int, err error) {
-	if n, err = r.Now(b); err != sys.EAGAIN {
-		return n, err
+	if n, err = r.Now(b); err == sys.EAGAIN {
+		n, err = r.await(b)
 	}
+	return n, err
+}
+
+// await is Read where there is nothing yet.
+func (r *Reader) await(b []byte) (n int, err error) {
 	if r.wait == nil {
 		r.wait = func(uintptr) bool {
 			r.waiting.n, r.waiting.err = r.Now(r.waiting.b)
