@@ -46,7 +46,7 @@ func (r *answerReader) Read(b []byte) (int, error) {
 		if r.excerpt.mayBeScalar() {
 			defer r.c.Linger().Stop()
 		}
-		n, err = r.c.Answer.await(b)
+		n, err = r.c.Answer.Read(b)
 	}
 	_, _ = r.excerpt.Write(b[:n])
 	if err == ErrHeld {

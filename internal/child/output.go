@@ -57,7 +57,7 @@ func (o *output) listen() {
 
 // advance notes that all that has been read has been passed on, but for what is held.
 func (o *output) advance(held int) {
-	read, _ := o.pipe.count()
+	read := o.pipe.count()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.passed = read - int64(held)
@@ -108,8 +108,7 @@ func (o *output) excerpt() string {
 // catchUp blocks until all that is in the pipe by now has been passed on, or until one of the channels is closed. With
 // patience it blocks only as long as the passing on goes on.
 func (o *output) catchUp(patience time.Duration, done, left <-chan struct{}) {
-	read, unread := o.pipe.count()
-	o.await(read+unread, patience, done, left)
+	o.await(o.pipe.written(), patience, done, left)
 }
 
 // finish blocks until the end of the pipe. Once the caller has left, it does so only as long as the passing on goes on.

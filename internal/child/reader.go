@@ -115,14 +115,6 @@ func (r *Reader) Now(b []byte) (n int, err error) {
 // Read reads, and waits until there is something. At the limit it is [ErrHeld] if the pipe has still no end. Only one
 // goroutine at a time can be in Read.
 func (r *Reader) Read(b []byte) (n int, err error) {
-	if n, err = r.Now(b); err == sys.EAGAIN {
-		n, err = r.await(b)
-	}
-	return n, err
-}
-
-// await is Read where there is nothing yet.
-func (r *Reader) await(b []byte) (n int, err error) {
 	if r.wait == nil {
 		r.wait = func(uintptr) bool {
 			r.waiting.n, r.waiting.err = r.Now(r.waiting.b)
@@ -144,9 +136,16 @@ func (r *Reader) isInterrupted() bool {
 	return r.interrupted
 }
 
-// count returns how many bytes have been read, and how many are in the pipe.
-func (r *Reader) count() (read, unread int64) {
+// count returns how many bytes have been read.
+func (r *Reader) count() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.total, int64(sys.Unread(r.file))
+	return r.total
+}
+
+// written returns how many bytes have been read, or are in the pipe.
+func (r *Reader) written() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.total + int64(sys.Unread(r.file))
 }
