@@ -31,6 +31,20 @@ func LeaveNothing() {
 	})
 }
 
+// OK returns the value of a call that must not fail.
+func OK[T any](value T, err error) T {
+	ginkgo.GinkgoHelper()
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return value
+}
+
+// OK2 is OK for two values.
+func OK2[A, B any](a A, b B, err error) (A, B) {
+	ginkgo.GinkgoHelper()
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return a, b
+}
+
 // Pointer returns a pointer to a copy of a value; nil if there is none.
 func Pointer(value any) any {
 	if value == nil {

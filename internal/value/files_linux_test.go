@@ -4,34 +4,37 @@ import (
 	"os"
 	"runtime"
 	"syscall"
-	"time"
+
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	g "github.com/onsi/gomega"
 )
 
+// descriptor returns a new descriptor of an open file.
+func descriptor(f *os.File) int {
+	GinkgoHelper()
+	return specs.OK(syscall.Dup(int(f.Fd())))
+}
+
 var _ = Describe("open files", func() {
 
-	// pipes returns descriptors of n pipes, and their other ends, which tell whether these are closed.
-	pipes := func(n int) (writers []int, readers []*os.File) {
+	// pipes returns descriptors of n pipes, and what expects all of these to be closed.
+	pipes := func(n int) (writers []int, expectClosed func()) {
 		GinkgoHelper()
+		var readers []*os.File
 		for range n {
-			r, w, err := os.Pipe()
-			g.Expect(err).NotTo(g.HaveOccurred())
+			r, w := specs.OK2(os.Pipe())
 			DeferCleanup(r.Close)
-			fd, err := syscall.Dup(int(w.Fd()))
-			g.Expect(err).NotTo(g.HaveOccurred())
+			writers, readers = append(writers, descriptor(w)), append(readers, r)
 			g.Expect(w.Close()).To(g.Succeed())
-			writers, readers = append(writers, fd), append(readers, r)
 		}
-		return writers, readers
-	}
-	closed := func(readers []*os.File) {
-		GinkgoHelper()
-		for _, r := range readers {
-			g.Expect(r.SetReadDeadline(time.Now().Add(10 * time.Second))).To(g.Succeed())
-			_, err := r.Read(make([]byte, 1))
-			g.Expect(err).To(g.MatchError("EOF"))
+		return writers, func() {
+			GinkgoHelper()
+			for _, r := range readers {
+				g.Expect(syscall.SetNonblock(int(r.Fd()), true)).To(g.Succeed())
+				g.Expect(syscall.Read(int(r.Fd()), make([]byte, 1))).To(g.BeZero(), "it is at its end")
+			}
 		}
 	}
 
@@ -46,58 +49,35 @@ var _ = Describe("open files", func() {
 		Any    any
 		Next   *everywhere
 	}
-	files := func(names ...string) (files []*os.File) {
+	file := func(name string) *os.File {
 		GinkgoHelper()
-		for _, name := range names {
-			fd, err := syscall.Dup(int(os.Stdout.Fd()))
-			g.Expect(err).NotTo(g.HaveOccurred())
-			f := os.NewFile(uintptr(fd), name)
-			DeferCleanup(f.Close)
-			files = append(files, f)
-		}
-		return files
+		f := os.NewFile(uintptr(descriptor(os.Stdout)), name)
+		DeferCleanup(f.Close)
+		return f
 	}
 
 	It("are in their places, with their names", func() {
-		r, w, err := os.Pipe()
-		g.Expect(err).NotTo(g.HaveOccurred())
+		r, w := specs.OK2(os.Pipe())
 		defer r.Close()
 		defer w.Close()
 		sent := everywhere{File: r, Slice: []*os.File{nil, w}, Map: map[string]*os.File{"a": r, "\xff": w, "nil": nil}, Array: [2]**os.File{1: &w},
 			Left: r, hidden: r, Next: &everywhere{File: w}}
-		b, files, err := encode(&sent)
-		g.Expect(err).NotTo(g.HaveOccurred())
+		b, files := specs.OK2(encode(&sent))
 		g.Expect(files).To(g.HaveLen(6))
 		g.Expect(Files(&sent)).To(g.ConsistOf(files))
 		var descriptors []int
 		for _, f := range files {
-			fd, err := syscall.Dup(int(f.Fd()))
-			g.Expect(err).NotTo(g.HaveOccurred())
-			descriptors = append(descriptors, fd)
+			descriptors = append(descriptors, descriptor(f))
 		}
 		var got everywhere
 		g.Expect(Decode(b, descriptors, &got)).To(g.Succeed())
-		received := Files(&got)
-		g.Expect(received).To(g.HaveLen(6))
-		expect := func(got, sent *os.File) {
-			GinkgoHelper()
-			a, err := got.Stat()
-			g.Expect(err).NotTo(g.HaveOccurred())
-			b, err := sent.Stat()
-			g.Expect(err).NotTo(g.HaveOccurred())
-			g.Expect(os.SameFile(a, b)).To(g.BeTrue())
+		g.Expect(Files(&got)).To(g.HaveLen(6))
+		for got, sent := range map[*os.File]*os.File{got.File: r, got.Slice[1]: w, got.Map["a"]: r, got.Map["\xff"]: w, *got.Array[1]: w, got.Next.File: w} {
+			g.Expect(os.SameFile(specs.OK(got.Stat()), specs.OK(sent.Stat()))).To(g.BeTrue())
 			g.Expect(got.Name()).To(g.Equal(sent.Name()))
+			g.Expect(got.Close()).To(g.Succeed())
 		}
-		expect(got.File, r)
-		expect(got.Slice[1], w)
-		expect(got.Map["a"], r)
-		expect(got.Map["\xff"], w)
-		expect(*got.Array[1], w)
-		expect(got.Next.File, w)
 		g.Expect([]*os.File{got.Slice[0], got.Map["nil"], got.Left, got.hidden}).To(g.HaveEach(g.BeNil()))
-		for _, f := range received {
-			g.Expect(f.Close()).To(g.Succeed())
-		}
 	})
 
 	It("that were never opened are an error", func() {
@@ -106,7 +86,7 @@ var _ = Describe("open files", func() {
 	})
 
 	It("are found in what cannot be encoded, and without its methods", func() {
-		f := files("a")[0]
+		f := file("a")
 		g.Expect(Files(&struct {
 			Bad picky
 			F   *os.File
@@ -116,54 +96,46 @@ var _ = Describe("open files", func() {
 		g.Expect(Files(new(chan int))).To(g.BeEmpty())
 	})
 
-	It("are closed if there are too many or too few", func() {
-		for sent := range 3 {
-			b := mustEncode(&[]*os.File{files("a")[0], nil})
-			for n := range 3 {
-				if n == 1 {
-					continue
-				}
-				writers, readers := pipes(n)
-				var got []*os.File
-				g.Expect(Decode(b, writers, &got)).To(g.Equal(errFiles), "%d", sent)
-				g.Expect(got).To(g.BeNil())
-				closed(readers)
-			}
+	It("are closed if there are too many or too few, or if the rest cannot be decoded", func() {
+		fails := func(b []byte, n int, into any, matcher any) {
+			GinkgoHelper()
+			writers, expectClosed := pipes(n)
+			g.Expect(Decode(b, writers, into)).To(g.MatchError(matcher))
+			expectClosed()
 		}
+		one, two := mustEncode(&[]*os.File{file("a"), nil}), mustEncode(&[]*os.File{file("a"), file("b")})
+		for _, n := range []int{0, 2} {
+			var got []*os.File
+			fails(one, n, &got, errFiles)
+			g.Expect(got).To(g.BeNil())
+		}
+		for cut := range two {
+			fails(two[:cut], 2, new([]*os.File), errBytes)
+		}
+		fails(two, 2, new(chan int), "chan int cannot travel")
 	})
 
-	It("are closed if the rest cannot be decoded", func() {
-		b := mustEncode(&[]*os.File{files("a")[0], files("b")[0]})
-		for cut := range len(b) {
-			writers, readers := pipes(2)
-			g.Expect(Decode(b[:cut], writers, new([]*os.File))).NotTo(g.Succeed())
-			closed(readers)
-		}
-		writers, readers := pipes(2)
-		g.Expect(Decode(b, writers, new(chan int))).NotTo(g.Succeed())
-		closed(readers)
-	})
-
-	It("are closed if a method panics, or ends its goroutine", func() {
-		for _, how := range []string{"panic", "goexit"} {
-			value := struct {
-				A *os.File
-				B explosive
-				C *os.File
-			}{files("a")[0], explosive(how), files("c")[0]}
-			b := mustEncode(&value)
-			writers, readers := pipes(2)
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				defer func() { _ = recover() }()
-				_ = Decode(b, writers, &value)
-			}()
-			<-ended
-			g.Expect(value.A).To(g.BeNil())
-			closed(readers)
-		}
-	})
+	DescribeTable("are closed if a method", func(how string) {
+		value := struct {
+			A *os.File
+			B explosive
+			C *os.File
+		}{file("a"), explosive(how), file("c")}
+		b := mustEncode(&value)
+		writers, expectClosed := pipes(2)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			defer func() { _ = recover() }()
+			_ = Decode(b, writers, &value)
+		}()
+		<-ended
+		g.Expect(value.A).To(g.BeNil())
+		expectClosed()
+	},
+		Entry("panics", "panic"),
+		Entry("ends its goroutine", "goexit"),
+	)
 
 })
 

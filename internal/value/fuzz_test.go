@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
-	"runtime"
 	"testing"
 )
 
@@ -21,17 +20,16 @@ func print(pointer reflect.Value) string { return fmt.Sprintf("%#v", pointer.Ele
 
 // Values of any type arrive as they were sent.
 func FuzzThereAndBack(f *testing.F) {
-	for i := range uint16(200) {
-		f.Add(i, uint64(i))
+	for i := range 3000 {
+		f.Add(uint16(i%300), uint64(i))
 	}
 	f.Fuzz(func(t *testing.T, typ uint16, seed uint64) {
 		sent := reflect.New(someType(typ))
 		newGenerator(seed).fill(sent.Elem(), 5)
-		parts, files, err := Encode([][]byte{nil}, sent.Interface())
+		b, files, err := encode(sent.Interface())
 		if err != nil || len(files) > 0 {
 			t.Fatalf("%s %.300s: %v", sent.Type(), print(sent), err)
 		}
-		b := bytes.Join(parts, nil)
 		received := reflect.New(sent.Type().Elem())
 		if err := Decode(b, nil, received.Interface()); err != nil {
 			t.Fatalf("%s %.300s: %v, %.300q", sent.Type(), print(sent), err, b)
@@ -54,23 +52,20 @@ func FuzzDecode(f *testing.F) {
 	for i := range uint16(200) {
 		v := reflect.New(someType(i))
 		newGenerator(uint64(i)).fill(v.Elem(), 5)
-		parts, _, err := Encode([][]byte{nil}, v.Interface())
+		b, _, err := encode(v.Interface())
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(i, bytes.Join(parts, nil))
+		f.Add(i, b)
 		f.Add(i, bytes.Repeat([]byte{0xff}, 20))
 		f.Add(i, bytes.Repeat([]byte{0xff, 0x7f}, 1000))
 	}
 	f.Fuzz(func(t *testing.T, typ uint16, b []byte) {
 		v := reflect.New(someType(typ))
 		_ = codecOf(v.Type().Elem())
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		err := Decode(b, nil, v.Interface())
-		runtime.ReadMemStats(&after)
+		var err error
 		// Twice as much with the race detector; others allocate too.
-		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(3*someMore+6*maxRatio*len(b)) {
+		if allocated := measured(func() { err = Decode(b, nil, v.Interface()) }); allocated > uint64(3*someMore+6*maxRatio*len(b)) {
 			t.Errorf("%s: %d bytes take %d bytes of memory: %.300q", v.Type(), len(b), allocated, b)
 		}
 		if err != nil {
@@ -79,12 +74,12 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		parts, _, err := Encode([][]byte{nil}, v.Interface())
+		encoded, _, err := encode(v.Interface())
 		if err != nil {
 			return // an encoder may be more choosy than its decoder
 		}
 		again := reflect.New(v.Type().Elem())
-		if err := Decode(bytes.Join(parts, nil), nil, again.Interface()); err != nil || !same(v.Elem(), again.Elem()) {
+		if err := Decode(encoded, nil, again.Interface()); err != nil || !same(v.Elem(), again.Elem()) {
 			t.Errorf("%s: %.300q is %.300s, and then %.300s, %v", v.Type(), b, print(v), print(again), err)
 		}
 	})

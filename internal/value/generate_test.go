@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"example.com/gons/reexec/internal/specs"
 )
 
 // Types that are not like others.
@@ -153,7 +155,7 @@ func (g generator) aType(depth int) reflect.Type {
 	case 3:
 		return reflect.MapOf(keys[g.IntN(len(keys))], g.aType(depth-1))
 	case 4:
-		return ordinary[g.IntN(len(ordinary))]
+		return g.aType(0)
 	}
 	var fields []reflect.StructField
 	for i := range 1 + g.IntN(4) {
@@ -162,23 +164,17 @@ func (g generator) aType(depth int) reflect.Type {
 	return reflect.StructOf(fields)
 }
 
-// plainTypes are types of what may be in an interface.
-func (g generator) dynamicType(depth int) reflect.Type {
-	switch t := dynamics[1+g.IntN(len(dynamics)-1)]; {
-	case depth == 0 || g.IntN(2) == 0:
-		return t
-	case g.IntN(2) == 0:
-		return reflect.SliceOf(g.dynamicOrAny(depth - 1))
-	default:
-		return reflect.MapOf(reflect.TypeFor[string](), g.dynamicOrAny(depth-1))
-	}
-}
-
-func (g generator) dynamicOrAny(depth int) reflect.Type {
-	if g.IntN(4) == 0 {
+// dynamicType is a type of what may be in an interface.
+func (g generator) dynamicType(depth int, orAny bool) reflect.Type {
+	switch {
+	case orAny && g.IntN(4) == 0:
 		return reflect.TypeFor[any]()
+	case depth == 0 || g.IntN(2) == 0:
+		return dynamics[1+g.IntN(len(dynamics)-1)]
+	case g.IntN(2) == 0:
+		return reflect.SliceOf(g.dynamicType(depth-1, true))
 	}
-	return g.dynamicType(depth)
+	return reflect.MapOf(reflect.TypeFor[string](), g.dynamicType(depth-1, true))
 }
 
 func (g generator) text() string {
@@ -192,9 +188,13 @@ func (g generator) text() string {
 	return string(b)
 }
 
+// some returns a number up to 4 of elements; with none left it is 0.
+func (g generator) some(depth int) int { return g.IntN(5) * min(depth, 1) }
+
 // fill makes a value.
 func (g generator) fill(v reflect.Value, depth int) {
-	if g.special(v) {
+	if special := specials[v.Type()]; special != nil {
+		v.Set(reflect.ValueOf(special(g)))
 		return
 	}
 	switch v.Kind() {
@@ -209,18 +209,16 @@ func (g generator) fill(v reflect.Value, depth int) {
 	case reflect.Float32, reflect.Float64:
 		v.SetFloat([]float64{0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1), math.NaN(), g.NormFloat64()}[g.IntN(6)])
 	case reflect.Interface:
-		if g.IntN(4) > 0 && depth > 0 {
-			inside := reflect.New(g.dynamicType(3)).Elem()
-			g.fill(inside, depth-1)
-			v.Set(inside)
+		if g.some(depth) > 0 {
+			v.Set(g.made(g.dynamicType(3, false), depth-1))
 		}
 	case reflect.Pointer:
-		if g.IntN(3) > 0 && depth > 0 {
+		if g.some(depth) > 0 {
 			v.Set(reflect.New(v.Type().Elem()))
 			g.fill(v.Elem(), depth-1)
 		}
 	case reflect.Slice:
-		if n := g.IntN(5); n > 0 && depth > 0 {
+		if n := g.some(depth); n > 0 {
 			v.Set(reflect.MakeSlice(v.Type(), n-1, n-1))
 			for i := range n - 1 {
 				g.fill(v.Index(i), depth-1)
@@ -231,110 +229,94 @@ func (g generator) fill(v reflect.Value, depth int) {
 			g.fill(v.Index(i), depth)
 		}
 	case reflect.Map:
-		if n := g.IntN(5); n > 0 && depth > 0 {
+		if n := g.some(depth); n > 0 {
 			v.Set(reflect.MakeMap(v.Type()))
 			for range n - 1 {
-				key, elem := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
-				g.fill(key, 0)
-				g.fill(elem, depth-1)
-				v.SetMapIndex(key, elem)
+				v.SetMapIndex(g.made(v.Type().Key(), 0), g.made(v.Type().Elem(), depth-1))
 			}
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if f := v.Type().Field(i); f.IsExported() && f.Tag != `json:"-"` {
+			if travels(v.Type().Field(i)) {
 				g.fill(v.Field(i), depth)
 			}
 		}
 	}
 }
 
-// special makes values of types that cannot be filled.
-func (g generator) special(v reflect.Value) bool {
-	switch p := v.Addr().Interface().(type) {
-	case *time.Time:
-		*p = time.Unix(g.Int64N(1<<40)-1<<39, g.Int64N(1e9)).In(time.FixedZone("", g.IntN(86400)-43200))
-		if _, offset := p.Zone(); offset/60 == -1 { // which MarshalBinary refuses
-			*p = p.UTC()
+// made returns a value.
+func (g generator) made(t reflect.Type, depth int) reflect.Value {
+	v := reflect.New(t).Elem()
+	g.fill(v, depth)
+	return v
+}
+
+func travels(f reflect.StructField) bool { return f.IsExported() && f.Tag != `json:"-"` }
+
+// specials make values of types that cannot be filled.
+var specials = map[reflect.Type]func(g generator) any{
+	timeType: func(g generator) any {
+		t := time.Unix(g.Int64N(1<<40)-1<<39, g.Int64N(1e9)).In(time.FixedZone("", g.IntN(86400)-43200))
+		if _, offset := t.Zone(); offset/60 == -1 { // which MarshalBinary refuses
+			return t.UTC()
 		}
-	case *json.RawMessage:
-		*p = json.RawMessage("1" + g.text()) // what is empty becomes nil by its own method
-	case *big.Int:
-		p.SetUint64(g.Uint64()).Lsh(p, uint(g.IntN(100)))
-	case *netip.Addr:
-		*p = netip.AddrFrom4([4]byte{byte(g.Uint32()), 1, 2, 3})
-	case *netip.Prefix:
-		*p = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(g.Uint32())}), g.IntN(33))
-	case *net.IP:
-		*p = net.IPv4(1, 2, 3, byte(g.Uint32()))
-	case *url.URL:
-		*p = url.URL{Scheme: "http", User: url.UserPassword("user", "pass word"), Host: "host", Path: "/" + strconv.Itoa(g.IntN(10))}
-	case *byPointer:
-		p.n = g.IntN(100)
-	case *twofold:
-		p.s = g.text()
-	case *overriding:
-		p.zone = g.text()
-	case *generic[string]:
-		p.X = fmt.Sprint(g.IntN(100))
-	case *rawList:
-		*p = rawList{"a", fmt.Sprint(g.IntN(10))}
-	case **os.File:
-	default:
-		return false
-	}
-	return true
+		return t
+	},
+	reflect.TypeFor[json.RawMessage](): func(g generator) any { return json.RawMessage("1" + g.text()) }, // what is empty becomes nil by its own method
+	reflect.TypeFor[big.Int]():         func(g generator) any { return *new(big.Int).Lsh(new(big.Int).SetUint64(g.Uint64()), uint(g.IntN(100))) },
+	reflect.TypeFor[netip.Addr]():      func(g generator) any { return netip.AddrFrom4([4]byte{byte(g.Uint32()), 1, 2, 3}) },
+	reflect.TypeFor[netip.Prefix]():    func(g generator) any { return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(g.Uint32())}), g.IntN(33)) },
+	reflect.TypeFor[net.IP]():          func(g generator) any { return net.IPv4(1, 2, 3, byte(g.Uint32())) },
+	reflect.TypeFor[url.URL](): func(g generator) any {
+		return url.URL{Scheme: "http", User: url.UserPassword("user", "pass word"), Host: "host", Path: "/" + strconv.Itoa(g.IntN(10))}
+	},
+	reflect.TypeFor[byPointer]():       func(g generator) any { return byPointer{g.IntN(100)} },
+	reflect.TypeFor[twofold]():         func(g generator) any { return twofold{g.text()} },
+	reflect.TypeFor[overriding]():      func(g generator) any { return overriding{zone: g.text()} },
+	reflect.TypeFor[generic[string]](): func(g generator) any { return generic[string]{X: fmt.Sprint(g.IntN(100))} },
+	reflect.TypeFor[rawList]():         func(g generator) any { return rawList{"a", fmt.Sprint(g.IntN(10))} },
+	reflect.TypeFor[*os.File]():        func(g generator) any { return (*os.File)(nil) },
 }
 
 // same tells whether two values of a type are the same, bit by bit.
 func same(a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Slice, reflect.Map:
+		if a.IsNil() || b.IsNil() {
+			return a.IsNil() == b.IsNil()
+		}
+	}
 	if c := codecOf(a.Type()); c.kind == itself {
-		x, _ := c.pair.encode(addressable(a).Interface())
-		y, _ := c.pair.encode(addressable(b).Interface())
-		return string(x) == string(y) && (a.Kind() != reflect.Slice || a.IsNil() == b.IsNil())
+		x, _ := c.pair.encode(specs.Pointer(a.Interface()))
+		y, _ := c.pair.encode(specs.Pointer(b.Interface()))
+		return string(x) == string(y)
 	}
 	switch a.Kind() {
 	case reflect.Float32, reflect.Float64:
 		return math.Float64bits(a.Float()) == math.Float64bits(b.Float())
 	case reflect.Pointer, reflect.Interface:
-		if a.IsNil() || b.IsNil() {
-			return a.IsNil() == b.IsNil()
-		}
 		return a.Elem().Type() == b.Elem().Type() && same(a.Elem(), b.Elem())
 	case reflect.Slice, reflect.Array:
-		if a.Kind() == reflect.Slice && a.IsNil() != b.IsNil() || a.Len() != b.Len() {
-			return false
-		}
-		for i := range a.Len() {
+		for i := range min(a.Len(), b.Len()) {
 			if !same(a.Index(i), b.Index(i)) {
 				return false
 			}
 		}
-		return true
+		return a.Len() == b.Len()
 	case reflect.Map:
-		if a.IsNil() != b.IsNil() || a.Len() != b.Len() {
-			return false
-		}
-		for _, key := range a.MapKeys() {
-			if !b.MapIndex(key).IsValid() || !same(a.MapIndex(key), b.MapIndex(key)) {
+		for key, elem := range a.Seq2() {
+			if other := b.MapIndex(key); !other.IsValid() || !same(elem, other) {
 				return false
 			}
 		}
-		return true
+		return a.Len() == b.Len()
 	case reflect.Struct:
 		for i := range a.NumField() {
-			if f := a.Type().Field(i); f.IsExported() && f.Tag != `json:"-"` && !same(a.Field(i), b.Field(i)) {
+			if travels(a.Type().Field(i)) && !same(a.Field(i), b.Field(i)) {
 				return false
 			}
 		}
 		return true
 	}
 	return reflect.DeepEqual(a.Interface(), b.Interface())
-}
-
-// addressable returns a pointer to a copy of a value.
-func addressable(v reflect.Value) reflect.Value {
-	p := reflect.New(v.Type())
-	p.Elem().Set(v)
-	return p
 }
