@@ -5,13 +5,13 @@ import (
 	"go/doc/comment"
 	"go/parser"
 	"go/token"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 
 	"example.com/gons/reexec/internal/birth"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -45,54 +45,36 @@ func snippets() (all []snippet) {
 // isShell tells whether a text is to be run, or seen, in a shell.
 func isShell(text string) bool { return regexp.MustCompile(`^(go|unshare|FAIL:) `).MatchString(text) }
 
-// read reads a page of the documentation.
-func read(page string) string {
-	GinkgoHelper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		Skip("needs the source tree: " + err.Error())
-	}
-	return string(text)
-}
-
 var _ = Describe("documentation", func() {
 
 	It("has Go snippets that build as they stand", func() {
 		all := snippets()
 		Expect(len(all)).To(BeNumerically(">", 4))
-		files := map[string]string{}
-		var list strings.Builder
+		module, list := newConsumer(nil), ""
 		for i, s := range all {
 			name := fmt.Sprintf("snippet%d/snippet.go", i)
 			if strings.Contains(s.text, `"testing"`) {
 				name = fmt.Sprintf("snippet%d/snippet_test.go", i)
 			}
-			fmt.Fprintf(&list, "%s is from %s\n", name, s.where)
+			list += fmt.Sprintf("%s is from %s\n", name, s.where)
 			Expect(s.text).To(HavePrefix("package "), s.where)
-			files[name] = s.text
-		}
-		module := newConsumer(nil) // skips where nothing can be built
-		for name, text := range files {
-			Expect(os.MkdirAll(filepath.Join(module.dir, filepath.Dir(name)), 0o755)).To(Succeed())
-			module.write(name, text)
+			module.Write(name, s.text)
 		}
 		// vet compiles tests, too, and finds mistakes.
-		out, err := module.command(nil, "go", "vet", "./...").CombinedOutput()
-		Expect(err).NotTo(HaveOccurred(), "%s%s", &list, out)
+		out, err := module.Command(nil, "go", "vet", "./...").CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s%s", list, out)
 	})
 
-	It("has programs that say how they are used", func() {
+	It("has programs that say how they are used", specs.Long, func() {
 		module := newConsumer(nil)
 		used := 0
-		for i, s := range snippets() {
+		for _, s := range snippets() {
 			if !strings.Contains(s.text, "reexec.Target(pid") {
 				continue
 			}
 			used++
-			name := fmt.Sprintf("used%d", i)
-			Expect(os.Mkdir(filepath.Join(module.dir, name), 0o755)).To(Succeed())
-			module.write(name+"/main.go", s.text)
-			out, err := module.command(nil, "go", "run", "./"+name).CombinedOutput()
+			module.Write("main.go", s.text)
+			out, err := module.Command(nil, "go", "run", "main.go").CombinedOutput()
 			Expect(err).To(HaveOccurred())
 			Expect(string(out)).To(ContainSubstring(" usage: "), s.where)
 			Expect(string(out)).NotTo(ContainSubstring("panic"), s.where)

@@ -3,7 +3,6 @@ package programs
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -41,11 +40,7 @@ var lookup = reexec.RegisterFunc("lookup", func(struct{}) (found []string, err e
 
 func main() {
 	reexec.CheckAction()
-	var namespaces []reexec.Namespace
-	for _, kind := range []string{"user", "mnt"} {
-		namespaces = append(namespaces, reexec.Namespace{Type: "!" + kind, Path: os.Args[1] + "/" + kind})
-	}
-	found, err := lookup.Call(context.Background(), struct{}{}, reexec.Namespaces(namespaces))
+	found, err := lookup.Call(context.Background(), struct{}{}, reexec.Namespaces(namespaces()))
 	fmt.Println(strings.Join(found, "\n"), err)
 }
 `
@@ -58,18 +53,13 @@ __attribute__((constructor)) static void run(void) { fprintf(stderr, "code of th
 
 var _ = Describe("name services in a container", func() {
 
-	DescribeTable("load none of its code",
+	DescribeTable("load none of its code", specs.Long,
 		func(args ...string) {
-			c := newConsumer(map[string]string{"main.go": namesProgram, "module.txt": hostileModule})
-			if out, err := exec.Command("gcc", "-dumpmachine").CombinedOutput(); err != nil {
-				Skip("needs a C compiler: " + string(out))
-			}
-			c.run([]string{"CGO_ENABLED=1", "CC=gcc"}, "go", append([]string{"build", "-o", "program"}, args...)...)
-
+			c := newConsumer(map[string]string{"main.go": namesProgram, "visit.go": visitFile, "module.txt": hostileModule})
+			path := c.program(gcc, args...)
 			n := specs.NewNeighbour("user", "mnt", "no /etc")
 			root := fmt.Sprintf("/proc/%d/root", n.PID)
-			module := filepath.Join(root, n.Hall, "libnss_hostile.so.2")
-			c.run(nil, "gcc", "-shared", "-fPIC", "-x", "c", "module.txt", "-o", module)
+			c.Run(nil, "gcc", "-shared", "-fPIC", "-x", "c", "module.txt", "-o", filepath.Join(root, n.Hall, "libnss_hostile.so.2"))
 			for name, content := range map[string]string{
 				"nsswitch.conf": "hosts: hostile files\npasswd: hostile files\ngroup: hostile files\nservices: hostile files\ninitgroups: hostile files\n",
 				"hosts":         "192.0.2.1 inside.example\n",
@@ -80,10 +70,7 @@ var _ = Describe("name services in a container", func() {
 				Expect(os.WriteFile(filepath.Join(root, "etc", name), []byte(content), 0o644)).To(Succeed())
 			}
 			// Thus the module is found without a change of the machine. In a container it lies where all libraries do.
-			env := []string{"LD_LIBRARY_PATH=" + n.Hall, "GODEBUG=netdns=cgo", "GOCOVERDIR="}
-			program := c.command(env, filepath.Join(c.dir, "program"), filepath.Dir(n.Path("user")))
-			out, err := program.CombinedOutput()
-			Expect(err).NotTo(HaveOccurred())
+			out := specs.OK(c.Command([]string{"LD_LIBRARY_PATH=" + n.Hall, "GODEBUG=netdns=cgo", visit(n, "user", "mnt")}, path).CombinedOutput())
 			Expect(strings.Split(string(out), "\n")).To(Equal([]string{
 				"[192.0.2.1] <nil>", "4242 <nil>", "4343 <nil>", "4444 <nil>", "false <nil> <nil>", ""}))
 		},

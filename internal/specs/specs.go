@@ -6,6 +6,7 @@
 package specs
 
 import (
+	"os"
 	"reflect"
 	"testing"
 	"time"
@@ -15,11 +16,18 @@ import (
 	"github.com/onsi/gomega/gleak"
 )
 
-// Run runs all specs of a package.
+// Long marks a spec that takes seconds. It runs only where LONG_SPECS is set.
+var Long = ginkgo.Label("long")
+
+// Run runs the specs of a package.
 func Run(t *testing.T, suite string) {
 	gomega.RegisterFailHandler(ginkgo.Fail)
 	gomega.SetDefaultEventuallyTimeout(30 * time.Second) // generous: machines may be slow and busy
-	ginkgo.RunSpecs(t, suite)
+	config, reporter := ginkgo.GinkgoConfiguration()
+	if os.Getenv("LONG_SPECS") == "" && config.LabelFilter == "" {
+		config.LabelFilter = "!long"
+	}
+	ginkgo.RunSpecs(t, suite, config, reporter)
 }
 
 // LeaveNothing, called in a BeforeEach, expects a spec to leave no goroutines, open files and children.
