@@ -1,85 +1,74 @@
 package testing
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
+
+// elsewhere returns references to namespaces of a neighbour, TYPE=PATH, and its root directory.
+func elsewhere(kinds ...string) (references []string, root string) {
+	GinkgoHelper()
+	if os.Geteuid() != 0 && !slices.Contains(kinds, "user") {
+		kinds = append([]string{"user"}, kinds...)
+	}
+	n := specs.NewNeighbour(kinds...)
+	for _, kind := range kinds {
+		if kind == "user" || kind == "mnt" || kind == "pid" {
+			references = append(references, "!"+kind+"="+n.Path(kind))
+		}
+	}
+	return references, fmt.Sprintf("/proc/%d/root", n.PID)
+}
 
 // namespaces tells the consumer which ones its children are to join.
 func namespaces(references []string) []string {
 	return []string{"CONSUMER_NAMESPACES=" + strings.Join(references, ",")}
 }
 
+// expectEmpty expects nothing to be in a directory of the neighbour, which itself stays in its old root.
+func expectEmpty(root, mount, dir string) {
+	GinkgoHelper()
+	if word, _, _ := strings.Cut(mount, " "); word == "root" {
+		root = filepath.Join(root, dir)
+	}
+	if mount != "no /" {
+		Expect(files(filepath.Join(root, dir))).To(BeEmpty())
+	}
+}
+
 var _ = Describe("coverage of re-executed children on Linux", func() {
 
-	BeforeEach(buildsBinaries)
-
-	It("counts where an action starts a program", func() { expectHalf(nil, "TestDescriptors") })
-
-	It("writes nothing elsewhere if an action has taken the descriptor of the directory", func() {
-		expectHalf(nil, "TestTakenDescriptors") // by way of its path
-	})
+	DescribeTable("counts where an action", func(test string) { runTest(nil, test).expect(half) },
+		Entry("starts a program", "TestDescriptors"),
+		Entry("has taken the descriptor of the directory, and writes nothing elsewhere", "TestTakenDescriptors"), // by way of its path
+	)
 
 	DescribeTable("does not fail where a child may not leave its data", func(test string) {
-		if os.Geteuid() != 0 {
+		if os.Geteuid() != 0 && test != "TestNoRoom" {
 			Skip("needs root to drop privileges")
 		}
-		dir := GinkgoT().TempDir()
-		out, _, err := runTest(nil, test, "-test.gocoverdir="+dir)
-		Expect(err).NotTo(HaveOccurred(), "%s", out)
-		Expect(printed(out)).To(Equal([]string{"25.0"}), "this is what Go cannot do")
+		runTest(nil, test, "-test.gocoverdir="+GinkgoT().TempDir()).expect(parentOnly) // this is what Go cannot do
 	},
 		Entry("since its parent has dropped privileges", "TestCredential"),
 		Entry("since its action has dropped privileges", "TestSetuid"),
+		Entry("since there is no room for it", "TestNoRoom"),
 	)
 
-	It("does not fail where there is no room for a child's data", func() {
-		out, _, err := runTest(nil, "TestNoRoom")
-		Expect(err).NotTo(HaveOccurred(), "%s", out)
-		Expect(printed(out)).To(Equal([]string{"25.0"}), "this is what Go cannot do")
-	})
-
-	When("children are in another mount namespace", func() {
-
-		DescribeTable("counts where there is nothing but an empty root", func(test string) {
-			references, _ := elsewhere([]string{"mnt"}, emptyRoot, "")
-			expectHalf(namespaces(references), test)
-		},
-			Entry("an action", "TestAnswer"),
-			Entry("an action that panics", "TestPanic"),
-			Entry("a function that panics", "TestFuncPanic"),
-		)
-
-		DescribeTable("leaves a directory of the same name empty", func(script, look, test string) {
-			dir := GinkgoT().TempDir()
-			references, finish := elsewhere([]string{"mnt"}, script, look+"; echo looked", dir)
-			expectHalf(namespaces(references), test, "-test.gocoverdir="+dir)
-			Expect(finish()).To(Equal("looked\n"))
-			Expect(data(dir)).To(Equal([]string{half}))
-		},
-			Entry("with /proc", otherDir, `ls -A "$1"`, "TestAnswer"),
-			Entry("with /proc, after os.Exit", otherDir, `ls -A "$1"`, "TestExit"),
-			Entry("without /proc", otherRoot, `ls -A "$1/$1"`, "TestAnswer"),
-		)
-
-		It("writes nothing elsewhere after os.Exit without /proc", func() {
-			dir := GinkgoT().TempDir()
-			references, finish := elsewhere([]string{"mnt"}, otherRoot, `ls -A "$1/$1"; echo looked`, dir)
-			out, _, _ := runTest(namespaces(references), "TestExit", "-test.gocoverdir="+dir)
-			Expect(printed(out)).To(Equal([]string{"25.0"}), "this is what Go cannot do")
-			Expect(finish()).To(Equal("looked\n"))
-		})
-
-	})
-
-	DescribeTable("children are in another namespace", func(test string, types ...string) {
-		references, _ := elsewhere(types, "", "")
-		expectHalf(namespaces(references), test)
+	DescribeTable("children are in other namespaces", func(test string, kinds ...string) {
+		references, _ := elsewhere(kinds...)
+		runTest(namespaces(references), test).expect(half)
 	},
+		Entry("of type mnt, with nothing but an empty root", "TestAnswer", "mnt", "no /"),
+		Entry("of type mnt, with nothing but an empty root, where an action panics", "TestPanic", "mnt", "no /"),
+		Entry("of type mnt, with nothing but an empty root, where a function panics", "TestFuncPanic", "mnt", "no /"),
 		Entry("of type user", "TestAnswer", "user"),
 		Entry("of type user, with another root", "TestChroot", "user"),
 		Entry("of type pid", "TestAnswer", "pid"),
@@ -88,58 +77,71 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 		Entry("of types user, mnt and pid", "TestAnswer", "user", "mnt", "pid"),
 	)
 
-	DescribeTable("children are another user", func(mode os.FileMode, covered, test string, types ...string) {
+	DescribeTable("leaves a directory of the same name empty", func(mount, test, percentage string) {
+		dir := GinkgoT().TempDir()
+		references, root := elsewhere("mnt", mount+" "+dir)
+		r := runTest(namespaces(references), test, "-test.gocoverdir="+dir)
+		if percentage == half {
+			Expect(r.err).NotTo(HaveOccurred(), "%s", r.out)
+			expectData(dir, half)
+		}
+		Expect(percentages(printedRe, r.out)).To(Equal([]string{percentage}))
+		expectEmpty(root, mount, dir)
+	},
+		Entry("with /proc", "no", "TestAnswer", half),
+		Entry("with /proc, after os.Exit", "no", "TestExit", half),
+		Entry("without /proc", "root", "TestAnswer", half),
+		Entry("without /proc, after os.Exit", "root", "TestExit", parentOnly), // this is what Go cannot do
+	)
+
+	DescribeTable("children are another user", func(mode os.FileMode, percentage, test string, kinds ...string) {
 		if os.Geteuid() != 0 {
 			Skip("needs root to map IDs")
 		}
 		dir := filepath.Join(GinkgoT().TempDir(), "data") // they cannot go there by its path
 		Expect(os.Mkdir(dir, 0o700)).To(Succeed())
 		Expect(os.Chmod(dir, mode)).To(Succeed())
-		references, _ := elsewhere(append(types, "mapped"), "", "")
-		out, profile, err := runTest(namespaces(references), test, "-test.gocoverdir="+dir)
-		Expect(err).NotTo(HaveOccurred(), "%s", out)
-		Expect(printed(out)).To(Equal([]string{covered}))
-		Expect(total(profile)).To(Equal([]string{covered}))
+		references, _ := elsewhere(append(kinds, "mapped")...)
+		runTest(namespaces(references), test, "-test.gocoverdir="+dir).expect(percentage)
 	},
-		Entry("who may write to the directory", os.FileMode(0o777)|os.ModeSticky, half, "TestAnswer", "user"),
-		Entry("who may write to it, in all namespaces", os.FileMode(0o777)|os.ModeSticky, half, "TestAnswer", "user", "mnt", "pid"),
-		Entry("who may not", os.FileMode(0o755), "25.0", "TestAnswer", "user", "mnt"),
+		Entry("who may write to the directory", 0o777|os.ModeSticky, half, "TestAnswer", "user"),
+		Entry("who may write to it, in all namespaces", 0o777|os.ModeSticky, half, "TestAnswer", "user", "mnt", "pid"),
+		Entry("who may not", os.FileMode(0o755), parentOnly, "TestAnswer", "user", "mnt"),
 	)
 
 	When("a program is built by go build -cover", func() {
 
-		DescribeTable("counts children in another mount namespace", func(script, look, wd string) {
+		DescribeTable("counts children in another mount namespace", func(mount string) {
 			dir := GinkgoT().TempDir()
-			references, finish := elsewhere([]string{"mnt"}, script, look+"; echo looked", dir)
-			Expect(succeed([]string{"GOCOVERDIR=" + dir}, program(), references...)).To(Equal(wd + "\n"))
-			Expect(finish()).To(Equal("looked\n"))
-			Expect(data(dir)).To(Equal([]string{half}))
+			references, root := elsewhere("mnt", strings.ReplaceAll(mount, "DIR", dir))
+			Expect(succeed([]string{"GOCOVERDIR=" + dir}, program(), references...)).To(Equal("/\n"))
+			expectData(dir, half)
+			expectEmpty(root, mount, dir)
 		},
-			Entry("with a directory of the same name and /proc", otherDir, `ls -A "$1"`, "/"),
-			Entry("with a directory of the same name without /proc", otherRoot, `ls -A "$1/$1"`, "/"),
-			Entry("with nothing but an empty root", emptyRoot, "true", "/"),
+			Entry("with a directory of the same name and /proc", "no DIR"),
+			Entry("with a directory of the same name without /proc", "root DIR"),
+			Entry("with nothing but an empty root", "no /"),
 		)
 
 		It("counts children that end in os.Exit in another mount namespace", func() {
 			dir := GinkgoT().TempDir()
-			references, _ := elsewhere([]string{"mnt"}, otherDir, "", dir)
+			references, _ := elsewhere("mnt", "no "+dir)
 			out, err := output([]string{"GOCOVERDIR=" + dir}, program(), append([]string{"exit"}, references...)...)
 			Expect(err).To(MatchError("exit status 1"), "%s", out)
 			Expect(out).To(ContainSubstring("exit status 3"))
-			Expect(data(dir)).To(Equal([]string{half}))
+			expectData(dir, half)
 		})
 
 		It("works without GOCOVERDIR and children in another mount namespace", func() {
-			references, _ := elsewhere([]string{"mnt"}, emptyRoot, "")
-			Expect(command(nil, program(), references...).Output()).To(BeEquivalentTo("/\n"))
+			references, _ := elsewhere("mnt", "no /")
+			Expect(consumer.Command(nil, program(), references...).Output()).To(BeEquivalentTo("/\n"))
 		})
 
 		It("counts in a directory relative to where the program starts", func() {
-			dir, err := os.MkdirTemp(consumer, "coverdata-")
-			Expect(err).NotTo(HaveOccurred())
-			references, _ := elsewhere([]string{"mnt"}, emptyRoot, "")
+			dir := specs.OK(os.MkdirTemp(consumer.Dir, "coverdata-"))
+			references, _ := elsewhere("mnt", "no /")
 			succeed([]string{"GOCOVERDIR=" + filepath.Base(dir)}, program(), references...)
-			Expect(data(dir)).To(Equal([]string{half}))
+			expectData(dir, half)
 		})
 
 	})

@@ -3,8 +3,9 @@ package testing
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -12,29 +13,23 @@ import (
 
 var _ = Describe("coverage of re-executed children", func() {
 
-	BeforeEach(buildsBinaries)
-
 	DescribeTable("go test", func(args ...string) {
-		if slices.Contains(args, "-race") {
-			needsCgo()
+		dir := GinkgoT().TempDir()
+		r := result{profile: filepath.Join(dir, "profile")}
+		args = append([]string{"test", "-count=1", "-cover", "-coverprofile=profile", "-outputdir=" + dir, "-run=^TestAnswer$"}, args...)
+		if r.out, r.err = output(nil, "go", args...); strings.Contains(r.out, "-race requires cgo") {
+			Skip(r.out)
 		}
-		out, profile, err := goTest("TestAnswer", args...)
-		Expect(err).NotTo(HaveOccurred(), "%s", out)
-		Expect(printed(out)).To(Equal([]string{half}), "%s", out)
-		Expect(total(profile)).To(Equal([]string{half}))
+		r.expect(half)
 	},
 		Entry("counts once", "-covermode=set"),
-		Entry("counts", "-covermode=count"),
-		Entry("counts atomically", "-covermode=atomic"),
-		Entry("counts with the race detector", "-race"),
-		Entry("counts all packages", "-coverpkg=./...", "./..."),
-		Entry("counts several runs", "-count=2"),
+		Entry("counts atomically", specs.Long, "-covermode=atomic"),
+		Entry("counts with the race detector", specs.Long, "-race"),
+		Entry("counts all packages", specs.Long, "-coverpkg=./...", "./..."),
+		Entry("counts several runs", specs.Long, "-count=2"),
 	)
 
-	DescribeTable("a test", func(test string) {
-		expectHalf(nil, test)
-	},
-		Entry("that has 50 children at a time", "TestMany"),
+	DescribeTable("a test", func(test string) { runTest(nil, test).expect(half) },
 		Entry("that changes the working directory", "TestOtherDirectory"),
 		Entry("whose action panics", "TestPanic"),
 		Entry("whose action ends in os.Exit", "TestExit"),
@@ -42,66 +37,57 @@ var _ = Describe("coverage of re-executed children", func() {
 		Entry("that calls a function that panics", "TestFuncPanic"),
 	)
 
-	It("adds up how often children run a statement", func() {
-		out, profile, err := goTest("TestMany", "-covermode=count")
-		Expect(err).NotTo(HaveOccurred(), "%s", out)
-		Expect(os.ReadFile(profile)).To(ContainSubstring(" 1 50\n"))
+	It("adds up how often 50 children at a time run a statement", func() {
+		r := runTest(nil, "TestMany")
+		r.expect(half)
+		Expect(os.ReadFile(r.profile)).To(ContainSubstring(" 1 50\n"))
 	})
 
 	It("counts where a test fails", func() {
-		out, profile, err := goTest("TestFailure")
-		Expect(err).To(HaveOccurred())
-		Expect(out).To(ContainSubstring("fails on purpose"))
-		Expect(printed(out)).To(Equal([]string{half}))
-		Expect(total(profile)).To(Equal([]string{half}))
-	})
-
-	It("writes the profile to an output directory", func() {
-		dir := GinkgoT().TempDir()
-		out := succeed(nil, "go", "test", "-count=1", "-cover", "-coverprofile=profile", "-outputdir="+dir, "-run=TestAnswer")
-		Expect(printed(out)).To(Equal([]string{half}))
-		Expect(total(filepath.Join(dir, "profile"))).To(Equal([]string{half}))
+		r := runTest(nil, "TestFailure")
+		Expect(r.err).To(HaveOccurred())
+		Expect(r.out).To(ContainSubstring("fails on purpose"))
+		r.expectCovered(half)
 	})
 
 	It("counts in the directory that the user wants", func() {
 		dir := GinkgoT().TempDir()
-		out, _, err := goTest("TestAnswer", "-args", "-test.gocoverdir="+dir)
-		Expect(err).NotTo(HaveOccurred(), "%s", out)
-		Expect(printed(out)).To(Equal([]string{half}), "%s", out)
-		Expect(data(dir)).To(Equal([]string{half}))
+		runTest(nil, "TestAnswer", "-test.gocoverdir="+dir).expect(half)
+		expectData(dir, half)
 	})
 
 	When("a test binary is run by hand", func() {
 
+		run := func(variable, test string, flags ...string) {
+			GinkgoHelper()
+			out := succeed([]string{variable}, testBinary(), append(flags, "-test.run="+test)...)
+			Expect(percentages(printedRe, out)).To(Equal([]string{half}))
+		}
+
 		It("counts without flags, and leaves nothing behind", func() {
 			dir := GinkgoT().TempDir()
-			out := succeed([]string{"TMPDIR=" + dir}, testBinary(), "-test.run=TestAnswer")
-			Expect(printed(out)).To(Equal([]string{half}))
+			run("TMPDIR="+dir, "TestAnswer")
 			Expect(files(dir)).To(BeEmpty())
 		})
 
 		It("counts in the profile, and leaves nothing behind", func() {
 			dir, profile := GinkgoT().TempDir(), filepath.Join(GinkgoT().TempDir(), "profile")
-			out := succeed([]string{"TMPDIR=" + dir}, testBinary(), "-test.run=TestAnswer", "-test.coverprofile="+profile)
-			Expect(printed(out)).To(Equal([]string{half}))
-			Expect(total(profile)).To(Equal([]string{half}))
+			run("TMPDIR="+dir, "TestAnswer", "-test.coverprofile="+profile)
+			Expect(total(profile)).To(Equal(half))
 			Expect(files(dir)).To(BeEmpty())
 		})
 
 		It("counts in the directory of the flag, not in that of the environment", func() {
 			dir, other := GinkgoT().TempDir(), GinkgoT().TempDir()
-			out := succeed([]string{"GOCOVERDIR=" + other}, testBinary(), "-test.run=TestAnswer", "-test.gocoverdir="+dir)
-			Expect(printed(out)).To(Equal([]string{half}))
-			Expect(data(dir)).To(Equal([]string{half}))
+			run("GOCOVERDIR="+other, "TestAnswer", "-test.gocoverdir="+dir)
+			expectData(dir, half)
 			Expect(files(other)).To(BeEmpty())
 		})
 
 		It("counts in a directory relative to where the test starts", func() {
-			dir, err := os.MkdirTemp(consumer, "coverdata-")
-			Expect(err).NotTo(HaveOccurred())
-			out := succeed(nil, testBinary(), "-test.run=TestOtherDirectory", "-test.gocoverdir="+filepath.Base(dir))
-			Expect(printed(out)).To(Equal([]string{half}))
-			Expect(data(dir)).To(Equal([]string{half}))
+			dir := specs.OK(os.MkdirTemp(consumer.Dir, "coverdata-"))
+			run("A=1", "TestOtherDirectory", "-test.gocoverdir="+filepath.Base(dir))
+			expectData(dir, half)
 		})
 
 		It("says which directory it cannot use", func() {
@@ -112,19 +98,20 @@ var _ = Describe("coverage of re-executed children", func() {
 
 	})
 
-	DescribeTable("Ginkgo's CLI counts", func(args ...string) {
-		out, err := ginkgo()
+	DescribeTable("Ginkgo's CLI counts", specs.Long, func(args ...string) {
+		cli := filepath.Join(consumer.Dir, "ginkgo")
+		out, err := output(nil, "go", "build", "-o", cli, "github.com/onsi/ginkgo/v2/ginkgo")
 		if err != nil && strings.Contains(out, "GOPROXY=off") {
 			Skip("needs all modules of Ginkgo's CLI in the module cache: go mod download")
 		}
 		Expect(err).NotTo(HaveOccurred(), "%s", out)
 
 		dir := GinkgoT().TempDir()
-		args = append([]string{"-cover", "-coverpkg=example.com/consumer", "-coverprofile=profile", "-output-dir=" + dir}, args...)
-		out = succeed(nil, filepath.Join(consumer, "ginkgo"), append(args, "./testdata/suite")...)
-		Expect(printed(out)).NotTo(BeEmpty(), "%s", out)
-		Expect(printed(out)[len(printed(out))-1]).To(Equal(half), "%s", out)
-		Expect(total(filepath.Join(dir, "profile"))).To(Equal([]string{half}))
+		args = append([]string{"-cover", "-coverpkg=an.example/consumer", "-coverprofile=profile", "-output-dir=" + dir}, args...)
+		printed := percentages(printedRe, succeed(nil, cli, append(args, "./testdata/suite")...))
+		Expect(printed).NotTo(BeEmpty(), "%s", out)
+		Expect(printed[len(printed)-1]).To(Equal(half))
+		Expect(total(filepath.Join(dir, "profile"))).To(Equal(half))
 	},
 		Entry("in one process"),
 		Entry("in parallel", "-p"),
@@ -134,20 +121,17 @@ var _ = Describe("coverage of re-executed children", func() {
 	When("a program is built by go build -cover", func() {
 
 		It("works without GOCOVERDIR", func() {
-			cmd := command(nil, program())
-			Expect(cmd.Output()).To(BeEquivalentTo(consumer + "\n"))
+			Expect(consumer.Command(nil, program()).Output()).To(BeEquivalentTo(consumer.Dir + "\n"))
 		})
 
 		It("passes on no warnings of its children without GOCOVERDIR", func() {
-			out, err := command(nil, program(), "stderr").Output()
-			Expect(err).NotTo(HaveOccurred())
-			Expect(string(out)).To(Equal("function\n"))
+			Expect(consumer.Command(nil, program(), "stderr").Output()).To(BeEquivalentTo("function\n"))
 		})
 
 		It("counts with GOCOVERDIR", func() {
 			dir := GinkgoT().TempDir()
-			Expect(succeed([]string{"GOCOVERDIR=" + dir}, program())).To(Equal(consumer + "\n"))
-			Expect(data(dir)).To(Equal([]string{half}))
+			Expect(succeed([]string{"GOCOVERDIR=" + dir}, program())).To(Equal(consumer.Dir + "\n"))
+			expectData(dir, half)
 		})
 
 	})

@@ -10,6 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	specs.Play()
 	os.Exit((&M{M: m}).Run())
 }
 

@@ -1,17 +1,22 @@
 package testing
 
 import (
+	"strings"
+
+	"example.com/gons/reexec/internal/specs"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
 
-var raceBinary = built("test", "-c", "-race", "example.com/consumer")
+var raceBinary = built("built-race", "test", "-c", "-race", "an.example/consumer")
 
-var _ = Describe("data races in re-executed children", func() {
+var _ = Describe("data races in re-executed children", specs.Long, func() {
 
 	BeforeEach(func() {
-		buildsBinaries()
-		needsCgo()
+		if strings.TrimSpace(succeed(nil, "go", "env", "CGO_ENABLED")) != "1" {
+			Skip("the race detector needs cgo")
+		}
 	})
 
 	DescribeTable("fail the test binary, whoever looks at errors", func(test, function string) {

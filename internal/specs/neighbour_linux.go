@@ -51,7 +51,7 @@ func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
 
 // NewNeighbour starts a process with new namespaces of these types, and skips a spec where
 // that cannot be. Ordinary users need "user" among them. With "no /dev", or "no /proc", after "mnt", that is
-// an empty tmpfs, and with "FIFO /proc/self/cgroup" after that there is one, which blocks its readers.
+// an empty tmpfs; with "root PATH" one at PATH, which has such a directory, too, is the root of who joins; and with "FIFO /proc/self/cgroup" after that there is one, which blocks its readers.
 //
 // In a user namespace the caller's IDs are root's. With "unmapped" there are none in there. With "mapped", for
 // which one must be root, the neighbour has 65536 IDs from [FirstMapped] on, as a container has; with "mapped to 1"
@@ -175,13 +175,17 @@ func beNeighbour(args []string) {
 			check(os.Symlink("/proc/"+self+"/ns/"+ns.Kind, filepath.Join(hall, ns.Kind)))
 		}
 		for _, arg := range args[1:] {
-			word, path, _ := strings.Cut(arg, " ")
-			if word == "no" {
+			switch word, path, _ := strings.Cut(arg, " "); word {
+			case "no":
 				check(unix.Mount("tmpfs", path, "tmpfs", 0, ""))
-				continue
+			case "root":
+				check(unix.Mount("tmpfs", path, "tmpfs", 0, ""))
+				check(os.MkdirAll(path+path, 0o755))
+				check(unix.Mount(path, "/", "", unix.MS_BIND, ""))
+			default:
+				check(os.MkdirAll(filepath.Dir(path), 0o755))
+				check(unix.Mkfifo(path, 0o644))
 			}
-			check(os.MkdirAll(filepath.Dir(path), 0o755))
-			check(unix.Mkfifo(path, 0o644))
 		}
 	}
 	fmt.Println("ready")

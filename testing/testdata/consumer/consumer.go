@@ -2,12 +2,9 @@
 // children run another, so the right answer is always 50.0 %.
 package consumer
 
-import "example.com/consumer/lib"
+import "an.example/consumer/lib"
 
-func Parent() string { return "parent" }
-
-func Child() string { return lib.Used() }
-
-func Nobody() string { return "nobody" }
-
-func NobodyEither() string { return "nobody either" }
+func Parent() string       { return "parent" }
+func Child() string        { return lib.Used() }
+func Unused() string       { return "unused" }
+func UnusedEither() string { return "unused, either" }

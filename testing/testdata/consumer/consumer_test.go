@@ -29,9 +29,7 @@ var function = reexec.RegisterFunc("function", func(panics bool) (string, error)
 	return Child(), nil
 })
 
-func TestMain(m *testing.M) {
-	os.Exit((&rxtesting.M{M: m}).Run())
-}
+func TestMain(m *testing.M) { os.Exit((&rxtesting.M{M: m}).Run()) }
 
 // namespaces returns those of the environment: TYPE=PATH,TYPE=PATH.
 func namespaces() reexec.ReexecActionOption {
@@ -44,49 +42,47 @@ func namespaces() reexec.ReexecActionOption {
 	return reexec.Namespaces(all)
 }
 
-func answer(t *testing.T) { run(t, "answer") }
-
-func run(t *testing.T, action string) {
+// run runs an action, which answers, while the parent does something else.
+func run(t *testing.T, action string, options ...reexec.ReexecActionOption) {
+	Parent()
 	var result string
-	if err := reexec.RunReexecAction(action, namespaces(), reexec.Result(&result)); err != nil {
-		t.Error(err)
-	} else if result != "child" {
-		t.Errorf("answer is %q", result)
+	if err := reexec.RunReexecAction(action, append(options, namespaces(), reexec.Result(&result))...); err != nil || result != "child" {
+		t.Errorf("answer is %q, and error %v", result, err)
 	}
 }
 
-func TestAnswer(t *testing.T) {
-	Parent()
-	answer(t)
-}
+func TestAnswer(t *testing.T) { run(t, "answer") }
 
 func TestFailure(t *testing.T) {
-	TestAnswer(t)
+	run(t, "answer")
 	t.Error("fails on purpose")
 }
 
 func TestMany(t *testing.T) {
-	Parent()
 	var all sync.WaitGroup
 	for range 50 {
-		all.Go(func() { answer(t) })
+		all.Go(func() { run(t, "answer") })
 	}
 	all.Wait()
 }
 
 func TestOtherDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
-	TestAnswer(t)
+	run(t, "answer")
 }
 
-func TestPanic(t *testing.T) {
+// end runs an action that ends with a status.
+func end(t *testing.T, action string, status int, text string) {
 	Parent()
-	err := reexec.RunReexecAction("panic", namespaces())
-	expectStatus(t, err, 2)
-	if err == nil || !strings.Contains(err.Error(), "panic: child panics") {
-		t.Errorf("error is %v", err)
+	err := reexec.RunReexecAction(action, namespaces())
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != status || !strings.Contains(err.Error(), text) {
+		t.Errorf("want exit status %d, but error is %v", status, err)
 	}
 }
+
+func TestPanic(t *testing.T) { end(t, "panic", 2, "panic: child panics") }
+
+func TestExit(t *testing.T) { end(t, "exit", 3, "") }
 
 func TestFunc(t *testing.T) {
 	Parent()
@@ -100,17 +96,5 @@ func TestFuncPanic(t *testing.T) {
 	_, err := function.Call(t.Context(), true, namespaces())
 	if panicked := (*reexec.PanicError)(nil); !errors.As(err, &panicked) {
 		t.Errorf("want a panic, but error is %v", err)
-	}
-}
-
-func TestExit(t *testing.T) {
-	Parent()
-	expectStatus(t, reexec.RunReexecAction("exit", namespaces()), 3)
-}
-
-func expectStatus(t *testing.T, err error, code int) {
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != code {
-		t.Errorf("want exit status %d, but error is %v", code, err)
 	}
 }

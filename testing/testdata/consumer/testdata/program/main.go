@@ -9,16 +9,14 @@ import (
 	"os"
 	"strings"
 
-	"example.com/consumer"
+	"an.example/consumer"
 	"example.com/gons/reexec"
 )
 
 func init() {
 	reexec.Register("answer", func() {
 		wd, err := os.Getwd()
-		if err != nil {
-			panic(err)
-		}
+		must(err)
 		consumer.Child()
 		fmt.Printf("%q", wd)
 	})
@@ -33,41 +31,34 @@ var function = reexec.RegisterFunc("function", func(struct{}) (string, error) {
 	return consumer.Child(), nil
 })
 
-func stderr() error {
-	var heard strings.Builder
-	if err := reexec.RunReexecAction("answer", reexec.Stderr(&heard)); err != nil {
-		return err
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	if _, err := function.Call(context.Background(), struct{}{}, reexec.Stderr(&heard)); err != nil {
-		return err
-	}
-	fmt.Print(heard.String())
-	return nil
 }
 
 func main() {
 	reexec.CheckAction()
 	consumer.Parent()
-	if len(os.Args) > 1 && os.Args[1] == "stderr" {
-		if err := stderr(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	action, args := "answer", os.Args[1:]
+	if len(args) > 0 && !strings.Contains(args[0], "=") {
+		action, args = args[0], args[1:]
+	}
+	if action == "stderr" {
+		var heard strings.Builder
+		must(reexec.RunReexecAction("answer", reexec.Stderr(&heard)))
+		_, err := function.Call(context.Background(), struct{}{}, reexec.Stderr(&heard))
+		must(err)
+		fmt.Print(heard.String())
 		return
 	}
 	var namespaces []reexec.Namespace
-	action, args := "answer", os.Args[1:]
-	if len(args) > 0 && args[0] == "exit" {
-		action, args = args[0], args[1:]
-	}
 	for _, arg := range args {
 		kind, path, _ := strings.Cut(arg, "=")
 		namespaces = append(namespaces, reexec.Namespace{Type: kind, Path: path})
 	}
 	var wd string
-	if err := reexec.RunReexecAction(action, reexec.Namespaces(namespaces), reexec.Result(&wd)); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	must(reexec.RunReexecAction(action, reexec.Namespaces(namespaces), reexec.Result(&wd)))
 	fmt.Println(wd)
 }

@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"example.com/consumer"
+	"an.example/consumer"
 	"example.com/gons/reexec"
 	rxtesting "example.com/gons/reexec/testing"
 
