@@ -7,20 +7,26 @@ import (
 	"runtime"
 	"syscall"
 
+	"example.com/gons/reexec/internal/specs"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
 
-var _ = DescribeTable("mistakes that need no child to be seen", func(message string, refs ...Ref) {
-	if message == "" {
-		Expect(Check(refs)).To(Succeed())
-	} else {
-		Expect(Check(refs)).To(MatchError(ContainSubstring(message)))
+// orNothing matches a text, or an empty one if there is no pattern.
+func orNothing(pattern string) OmegaMatcher {
+	if pattern == "" {
+		return BeEmpty()
 	}
+	return MatchRegexp(`^ \(.*` + pattern + `.*\)$`)
+}
+
+var _ = DescribeTable("mistakes that need no child to be seen", func(message string, refs ...Ref) {
+	Expect(fmt.Sprint(Check(refs))).To(ContainSubstring(message))
 },
-	Entry("none", ""),
-	Entry("none, with all types", "", Ref{Type: "!user", Path: "a"}, Ref{Type: "mnt", Path: "a"}, Ref{Type: "cgroup", Path: "a"}, Ref{Type: "ipc", Path: "a"},
+	Entry("none", "<nil>"),
+	Entry("none, with all types", "<nil>", Ref{Type: "!user", Path: "a"}, Ref{Type: "mnt", Path: "a"}, Ref{Type: "cgroup", Path: "a"}, Ref{Type: "ipc", Path: "a"},
 		Ref{Type: "net", Path: "a"}, Ref{Type: "pid", Path: "a"}, Ref{Type: "!uts", Path: "a"}, Ref{Type: "!time", Path: "a"}),
 	Entry("a type twice", "duplicate namespace order type net", Ref{Type: "net", Path: "a"}, Ref{Type: "net", Path: "b"}),
 	Entry("a type twice, once with a bang", "duplicate namespace order type time", Ref{Type: "time", Path: "a"}, Ref{Type: "uts", Path: "a"}, Ref{Type: "!time", Path: "b"}),
@@ -32,11 +38,7 @@ var _ = DescribeTable("mistakes that need no child to be seen", func(message str
 
 var _ = DescribeTable("hints", func(err error, kind, path, hint string) {
 	for _, err := range []error{err, fmt.Errorf("wrapped: %w", err)} {
-		if hint == "" {
-			Expect(Hint(err, kind, path)).To(BeEmpty())
-		} else {
-			Expect(Hint(err, kind, path)).To(MatchRegexp(`^ \(.*` + hint + `.*\)$`))
-		}
+		Expect(Hint(err, kind, path)).To(orNothing(hint))
 	}
 },
 	Entry(nil, syscall.EPERM, "user", "/u", "the user who made it"),
@@ -55,11 +57,7 @@ var _ = DescribeTable("hints", func(err error, kind, path, hint string) {
 )
 
 var _ = DescribeTable("hints about new namespaces", func(err error, hint string) {
-	if hint == "" {
-		Expect(HintNew(err)).To(BeEmpty())
-	} else {
-		Expect(HintNew(&fs.PathError{Op: "fork/exec", Path: "/", Err: err})).To(MatchRegexp(`^ \(.*` + hint + `.*\)$`))
-	}
+	Expect(HintNew(&fs.PathError{Op: "fork/exec", Path: "/", Err: err})).To(orNothing(hint))
 },
 	Entry(nil, syscall.EPERM, "CAP_SYS_ADMIN"),
 	Entry(nil, syscall.EINVAL, "kernel"),
@@ -67,51 +65,32 @@ var _ = DescribeTable("hints about new namespaces", func(err error, hint string)
 	Entry(nil, syscall.ENOENT, ""),
 )
 
-var _ = Describe("a path that holds a file", func() {
-
-	It("is opened in the parent if it bears a bang", func() {
-		f, err := os.Open("/proc/self/ns/net")
-		Expect(err).NotTo(HaveOccurred())
-		defer f.Close()
-		held, err := File(f)
-		Expect(err).NotTo(HaveOccurred())
-		path := held.Path
-		refs, release, err := Joins{Refs: []Ref{held, {Type: "uts", Path: path}, {Type: "!ipc", Path: "/proc/self/ns/ipc"}}}.Open(0)
-		defer release()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(os.SameFile(stat(refs[0].File), stat(f))).To(BeTrue())
-		Expect(refs[0].File.Name()).To(Equal(f.Name()))
-		Expect(refs[1].File).To(BeNil(), "it is looked up where the child is by then")
-		Expect(refs[2].File).To(BeNil(), "which is no open file")
-	})
-
+var _ = It("a path that holds a file is opened in the parent if it bears a bang", func() {
+	f := specs.OK(os.Open("/proc/self/ns/net"))
+	defer f.Close()
+	held := specs.OK(File(f))
+	refs, release, err := Joins{Refs: []Ref{held, {Type: "uts", Path: held.Path}, {Type: "!ipc", Path: "/proc/self/ns/ipc"}}}.Open(0)
+	defer release()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.SameFile(specs.OK(refs[0].File.Stat()), specs.OK(f.Stat()))).To(BeTrue())
+	Expect(refs[0].File.Name()).To(Equal(f.Name()))
+	Expect(refs[1].File).To(BeNil(), "it is looked up where the child is by then")
+	Expect(refs[2].File).To(BeNil(), "which is no open file")
 })
 
-func stat(f *os.File) os.FileInfo {
-	GinkgoHelper()
-	info, err := f.Stat()
-	Expect(err).NotTo(HaveOccurred())
-	return info
-}
-
-var _ = Describe("a path that holds a descriptor", func() {
-
-	It("closes it when nothing needs its memory any more", func() {
-		fd, err := unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		Expect(err).NotTo(HaveOccurred())
-		isOpen := func() bool {
-			runtime.GC()
-			_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-			return err == nil
-		}
-		part := holding("/a", fd, "")[1:]
-		Consistently(isOpen, "20ms").Should(BeTrue())
-		Expect(part).To(Equal("a"))
-		runtime.KeepAlive(part)
-		part = ""
-		Eventually(isOpen).Should(BeFalse())
-	})
-
+var _ = It("a path that holds a descriptor closes it when nothing needs its memory any more", func() {
+	fd := specs.OK(unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0))
+	isOpen := func() bool {
+		runtime.GC()
+		_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		return err == nil
+	}
+	part := holding("/a", fd, "")[1:]
+	Consistently(isOpen, "20ms").Should(BeTrue())
+	Expect(part).To(Equal("a"))
+	runtime.KeepAlive(part)
+	part = ""
+	Eventually(isOpen).Should(BeFalse())
 })
 
 var _ = Describe("a process that is held", func() {
@@ -122,8 +101,7 @@ var _ = Describe("a process that is held", func() {
 	})
 
 	It("lacks no type that the kernel has", func() {
-		p, err := Hold(os.Getpid(), nil)
-		Expect(err).NotTo(HaveOccurred())
+		p := specs.OK(Hold(os.Getpid(), nil))
 		defer p.Close()
 		for _, kind := range kinds {
 			Expect(p.lacks(kind)).To(BeFalse(), kind)

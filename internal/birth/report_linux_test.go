@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/gons/reexec/internal/specs"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -82,12 +84,10 @@ var someRefs = []Ref{{Type: "time", Path: "/nowhere"}}
 // start starts a child that performs a script, and reaps it after the spec.
 func start(ctx context.Context, script string) (p performance) {
 	GinkgoHelper()
-	stay, end, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	stay, end := specs.OK2(os.Pipe())
 	p.first = exec.Command("/proc/self/exe")
 	p.first.Env = []string{scriptVar + "=" + script, "GORACE=atexit_sleep_ms=0"}
-	stdout, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	stdout, w := specs.OK2(os.Pipe())
 	defer stdout.Close()
 	p.first.Stdout, p.first.Stderr = w, os.Stderr
 	p.first.ExtraFiles = []*os.File{stay}
@@ -119,20 +119,17 @@ func alive(pid int) bool {
 
 var _ = Describe("reports", func() {
 
-	It("are believed if they come from the child", func() {
-		p := start(context.Background(), "say joined; last")
+	DescribeTable("are believed if they come from", func(script string, clone bool) {
+		p := start(context.Background(), script)
 		Expect(p.err).NotTo(HaveOccurred())
-		Expect(p.child).To(BeIdenticalTo(p.first))
+		Expect(p.child == p.first).To(Equal(!clone))
+		Expect(p.child.Process.Pid == p.other).To(Equal(clone))
+		Expect(p.first.ProcessState != nil).To(Equal(clone), "the first process has been reaped")
 		Expect(alive(p.child.Process.Pid)).To(BeTrue())
-	})
-
-	It("are believed if they come from its clone", func() {
-		p := start(context.Background(), "sibling joined; say cloned OTHER SELF")
-		Expect(p.err).NotTo(HaveOccurred())
-		Expect(p.child.Process.Pid).To(Equal(p.other))
-		Expect(p.first.ProcessState).NotTo(BeNil(), "the first process has been reaped")
-		Expect(alive(p.child.Process.Pid)).To(BeTrue())
-	})
+	},
+		Entry("the child", "say joined; last", false),
+		Entry("its clone", "sibling joined; say cloned OTHER SELF", true),
+	)
 
 	DescribeTable("are not believed otherwise",
 		func(script string) {
@@ -182,62 +179,53 @@ var _ = Describe("reports", func() {
 			Text: `package gons: invalid gons_time reference "/nowhere": No such file or directory`}))
 	})
 
-	It("are not lost to the end that follows them", func() {
-		// Between two steps of the kernel, which is rare; so there are many.
-		for begin := time.Now(); time.Since(begin) < 3*time.Second; {
+	It("are not lost to the end that follows them", specs.Long, func() { // between two steps of the kernel, which is rare; so there are many
+		n, buffer, control := 0, make([]byte, 10), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+		for range 20_000 {
 			ours, theirs, err := socketPair()
-			Expect(err).NotTo(HaveOccurred())
+			if err != nil {
+				Fail(err.Error())
+			}
 			go func() {
 				_, _ = theirs.WriteString("joined")
 				_ = theirs.Close()
 			}()
-			n, buffer, control := 0, make([]byte, 10), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-			conn, err := ours.SyscallConn()
-			Expect(err).NotTo(HaveOccurred())
-			Expect(conn.Control(func(fd uintptr) {
+			conn, _ := ours.SyscallConn()
+			_ = conn.Control(func(fd uintptr) {
 				for err = unix.EAGAIN; err == unix.EAGAIN; {
 					n, _, err = receiveNow(int(fd), buffer, control)
 				}
-			})).To(Succeed())
-			Expect(ours.Close()).To(Succeed())
-			Expect(err).NotTo(HaveOccurred())
-			Expect(string(buffer[:n])).To(Equal("joined"))
+			})
+			_ = ours.Close()
+			if err != nil || string(buffer[:n]) != "joined" {
+				Fail(fmt.Sprintf("%q, %v", buffer[:n], err))
+			}
 		}
 	})
 
-	It("are awaited no longer than the context lasts", func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	DescribeTable("are awaited no longer than the context lasts", func(time time.Duration, script string) {
+		ctx, cancel := context.WithTimeout(context.Background(), time)
 		defer cancel()
-		p := start(ctx, "last")
+		p := start(ctx, script)
 		Expect(p.err).To(MatchError(ErrKilled))
 		Expect(p.child.Wait()).To(MatchError("signal: killed"))
-	})
+	},
+		Entry("and may not come", 20*time.Millisecond, "last"),
+		Entry("and come too late after that", time.Duration(0), "sibling joined; say cloned OTHER SELF; last"),
+	)
 
 	It("count if they had come by then, though nobody has read them", func() {
-		ours, theirs, err := socketPair()
-		Expect(err).NotTo(HaveOccurred())
+		ours, theirs := specs.OK2(socketPair())
 		defer ours.Close()
 		defer theirs.Close()
-		self, err := os.FindProcess(os.Getpid())
-		Expect(err).NotTo(HaveOccurred())
+		self := specs.OK(os.FindProcess(os.Getpid()))
 		for _, report := range []string{"cloned 0 0", "joined"} {
-			_, err := theirs.WriteString(report)
-			Expect(err).NotTo(HaveOccurred())
+			specs.OK(theirs.WriteString(report))
 		}
 		Expect(ours.SetReadDeadline(time.Now())).To(Succeed())
 		first := &exec.Cmd{Process: self}
-		child, err := await(ours, first, nil)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(child).To(BeIdenticalTo(first))
+		Expect(await(ours, first, nil)).To(BeIdenticalTo(first))
 		Expect(self.Release()).To(Succeed())
-	})
-
-	It("come too late after that", func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		p := start(ctx, "sibling joined; say cloned OTHER SELF; last")
-		Expect(p.err).To(MatchError(ErrKilled))
-		Expect(p.child.Wait()).To(MatchError("signal: killed"))
 	})
 
 	DescribeTable("of failure are understood",
@@ -259,25 +247,20 @@ var _ = Describe("reports", func() {
 
 })
 
-var _ = Describe("children", func() {
-
-	It("are told from other processes, and are not reaped by that", func() {
-		child := exec.Command("cat")
-		stdin, err := child.StdinPipe()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(child.Start()).To(Succeed())
-		pid := child.Process.Pid
-		Expect(isChild(pid)).To(Succeed())
-		Expect(stdin.Close()).To(Succeed())
-		Eventually(func() bool { return alive(pid) }).Should(BeFalse())
-		Expect(isChild(pid)).To(Succeed(), "as a zombie, too")
-		Expect(child.Wait()).To(Succeed())
-		Expect(isChild(pid)).To(Equal(syscall.ECHILD), "gone")
-		for _, pid := range []int{os.Getpid(), os.Getppid(), 0} {
-			Expect(isChild(pid)).To(Equal(errNoChild))
-		}
-	})
-
+var _ = It("children are told from other processes, and are not reaped by that", func() {
+	child := exec.Command("cat")
+	stdin := specs.OK(child.StdinPipe())
+	Expect(child.Start()).To(Succeed())
+	pid := child.Process.Pid
+	Expect(isChild(pid)).To(Succeed())
+	Expect(stdin.Close()).To(Succeed())
+	Eventually(alive).WithArguments(pid).Should(BeFalse())
+	Expect(isChild(pid)).To(Succeed(), "as a zombie, too")
+	Expect(child.Wait()).To(Succeed())
+	Expect(isChild(pid)).To(Equal(syscall.ECHILD), "gone")
+	for _, pid := range []int{os.Getpid(), os.Getppid(), 0} {
+		Expect(isChild(pid)).To(Equal(errNoChild))
+	}
 })
 
 var _ = DescribeTable("orders", func(refs []Ref, files int, vars ...string) {

@@ -20,8 +20,7 @@ import (
 // pipe returns both ends of a pipe, closed at the end of the spec.
 func pipe() (r, w *os.File) {
 	GinkgoHelper()
-	r, w, err := Pipe()
-	g.Expect(err).NotTo(g.HaveOccurred())
+	r, w = specs.OK2(Pipe())
 	DeferCleanup(func() { CloseAll(r, w) })
 	return r, w
 }
@@ -36,18 +35,14 @@ func number(f *os.File) (fd int) {
 // flags are those of a descriptor and of its open file.
 func flags(fd int) (closeOnExec, nonblocking bool) {
 	GinkgoHelper()
-	own, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-	g.Expect(err).NotTo(g.HaveOccurred())
-	shared, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	g.Expect(err).NotTo(g.HaveOccurred())
-	return own&unix.FD_CLOEXEC != 0, shared&unix.O_NONBLOCK != 0
+	flag := func(cmd, flag int) bool { return specs.OK(unix.FcntlInt(uintptr(fd), cmd, 0))&flag != 0 }
+	return flag(unix.F_GETFD, unix.FD_CLOEXEC), flag(unix.F_GETFL, unix.O_NONBLOCK)
 }
 
 var _ = Describe("a pipe", func() {
 
 	It("that nothing can poll is an error", func() {
-		file, err := os.Open("/proc/self/exe")
-		g.Expect(err).NotTo(g.HaveOccurred())
+		file := specs.OK(os.Open("/proc/self/exe"))
 		defer file.Close()
 		g.Expect(mustBePolled(file)).To(g.MatchError(g.ContainSubstring("cannot poll a pipe")))
 	})
@@ -71,8 +66,7 @@ var _ = Describe("a pipe", func() {
 		_, err := ReadNow(number(r), b)
 		g.Expect(err).To(g.Equal(syscall.EAGAIN))
 		g.Expect(WriteNow(number(w), [][]byte{[]byte("a"), nil, []byte("bc")})).To(g.Equal(3))
-		g.Expect(Unread(r)).To(g.Equal(3))
-		g.Expect(Unread(w)).To(g.Equal(3))
+		g.Expect([]int{Unread(r), Unread(w)}).To(g.HaveEach(3))
 		g.Expect(ReadNow(number(r), b)).To(g.Equal(3))
 		g.Expect(string(b[:3])).To(g.Equal("abc"))
 		for err = nil; err == nil; {
@@ -82,25 +76,22 @@ var _ = Describe("a pipe", func() {
 		g.Expect(w.Close()).To(g.Succeed())
 		_, _ = io.Copy(io.Discard, r)
 		g.Expect(ReadNow(number(r), b)).To(g.BeZero())
-		g.Expect(r.Close()).To(g.Succeed())
 	})
 
 	It("grows, but not beyond what an ordinary process may have", func() {
 		_, w := pipe()
 		for size, expected := range map[int]int{1: usualPipe, 100 << 10: 128 << 10, 1 << 40: MaxPipe} {
 			GrowPipe(w, size)
-			g.Expect(unix.FcntlInt(uintptr(number(w)), unix.F_GETPIPE_SZ, 0)).To(g.BeNumerically(">=", expected))
-			g.Expect(unix.FcntlInt(uintptr(number(w)), unix.F_GETPIPE_SZ, 0)).To(g.BeNumerically("<=", MaxPipe))
+			g.Expect(unix.FcntlInt(uintptr(number(w)), unix.F_GETPIPE_SZ, 0)).To(g.And(g.BeNumerically(">=", expected), g.BeNumerically("<=", MaxPipe)))
 		}
 	})
 
 	DescribeTable("in a process that lacks something", func(role string) {
-		said, w, err := os.Pipe()
-		g.Expect(err).NotTo(g.HaveOccurred())
+		said, w := specs.OK2(os.Pipe())
 		defer said.Close()
 		cmd := specs.Child(role)
 		cmd.ExtraFiles = []*os.File{w}
-		err = cmd.Run()
+		err := cmd.Run()
 		_ = w.Close()
 		g.Expect(io.ReadAll(said)).To(g.BeEquivalentTo("well"))
 		g.Expect(err).NotTo(g.HaveOccurred())
@@ -116,16 +107,14 @@ var _ = Describe("a file", func() {
 	It("has duplicates, for oneself only, out of the way of code that closes the first ones", func() {
 		_, w := pipe()
 		for lowest, expected := range map[int]int{0: 3, 3: 3, 60: 60} {
-			f, err := Duplicate(w, lowest)
-			g.Expect(err).NotTo(g.HaveOccurred())
+			f := specs.OK(Duplicate(w, lowest))
 			g.Expect(f.Name()).To(g.Equal(w.Name()))
 			g.Expect(number(f)).To(g.BeNumerically(">=", expected))
 			closeOnExec, _ := flags(number(f))
 			g.Expect(closeOnExec).To(g.BeTrue())
 			g.Expect(f.Close()).To(g.Succeed())
 		}
-		fd, err := Descriptor(w)
-		g.Expect(err).NotTo(g.HaveOccurred())
+		fd := specs.OK(Descriptor(w))
 		raised := Raise(fd)
 		CloseDescriptors([]int{fd})
 		g.Expect(raised).To(g.BeNumerically(">=", high))
@@ -138,9 +127,8 @@ var _ = Describe("a file", func() {
 	})
 
 	It("may be a standard stream", func() {
-		g.Expect(IsStandard(os.Stderr)).To(g.BeTrue())
 		_, w := pipe()
-		g.Expect(IsStandard(w)).To(g.BeFalse())
+		g.Expect([]bool{IsStandard(os.Stderr), IsStandard(w)}).To(g.Equal([]bool{true, false}))
 	})
 
 	DescribeTable("is written to its end, however little it takes", func(blocking bool) {
@@ -151,10 +139,9 @@ var _ = Describe("a file", func() {
 		text := bytes.Repeat([]byte("0123456789"), 50_000)
 		written := make(chan error, 1)
 		go func() { written <- WriteAll(w, text) }()
-		g.Eventually(func() int { return Unread(r) }).Should(g.BeNumerically(">", 0))
+		g.Eventually(Unread).WithArguments(r).Should(g.BeNumerically(">", 0))
 		g.Expect(written).NotTo(g.Receive(), "it is larger than the pipe")
-		_, err := w.Write([]byte{}) // no lock keeps others from writing
-		g.Expect(err).NotTo(g.HaveOccurred())
+		g.Expect(w.Write([]byte{})).To(g.BeZero(), "no lock keeps others from writing")
 		got := make([]byte, len(text))
 		g.Expect(io.ReadFull(r, got)).To(g.Equal(len(text)))
 		g.Expect(bytes.Equal(got, text)).To(g.BeTrue())
@@ -198,11 +185,8 @@ func init() {
 			if err != nil {
 				return err
 			}
-			if w.Fd() <= 2 {
-				return fmt.Errorf("descriptor %d for a pipe", w.Fd())
-			}
-			if flags, _ := unix.FcntlInt(w.Fd(), unix.F_GETFD, 0); flags&unix.FD_CLOEXEC == 0 {
-				return errors.New("children inherit it")
+			if flags, _ := unix.FcntlInt(w.Fd(), unix.F_GETFD, 0); w.Fd() <= 2 || flags&unix.FD_CLOEXEC == 0 {
+				return fmt.Errorf("descriptor %d for a pipe, with flags %d", w.Fd(), flags)
 			}
 			_ = r.Close()
 			if _, err := w.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
@@ -213,18 +197,12 @@ func init() {
 	})
 	specs.Roles["stdin is taken"] = try(func() error {
 		r, w, err := os.Pipe()
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(unix.Dup3(int(r.Fd()), 0, 0), r.Close()); err != nil {
+		if err := errors.Join(err, unix.Dup3(int(r.Fd()), 0, 0), r.Close()); err != nil {
 			return err
 		}
 		stdin, err := TakeStdin()
-		if err != nil {
-			return err
-		}
-		if stdin.Fd() < high {
-			return fmt.Errorf("descriptor %d for what stdin was", stdin.Fd())
+		if err != nil || stdin.Fd() < high {
+			return fmt.Errorf("%v for what stdin was: %v", stdin, err)
 		}
 		for range 2 { // here, and in what is started here
 			if n, err := os.Stdin.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -234,10 +212,10 @@ func init() {
 				return fmt.Errorf("cat: %q, %v", out, err)
 			}
 		}
-		if _, err := w.WriteString("text"); err != nil {
+		_, err = w.WriteString("text")
+		if err := errors.Join(err, w.Close()); err != nil {
 			return err
 		}
-		_ = w.Close()
 		if b, err := io.ReadAll(stdin); string(b) != "text" || err != nil {
 			return fmt.Errorf("read: %q, %v", b, err)
 		}

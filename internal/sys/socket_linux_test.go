@@ -9,6 +9,8 @@ import (
 	"time"
 	"unsafe"
 
+	"example.com/gons/reexec/internal/specs"
+
 	. "github.com/onsi/ginkgo/v2"
 	g "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -17,28 +19,24 @@ import (
 // sockets returns both ends of a connection, closed at the end of the spec. Both are polled.
 func sockets() (a, b *os.File) {
 	GinkgoHelper()
-	a, theirs, err := SocketPair()
-	g.Expect(err).NotTo(g.HaveOccurred())
-	fd, err := Descriptor(theirs)
-	g.Expect(err).NotTo(g.HaveOccurred())
+	a, theirs := specs.OK2(SocketPair())
+	b = OwnFile(specs.OK(Descriptor(theirs)), "b")
 	CloseAll(theirs)
-	b = OwnFile(fd, "b")
 	DeferCleanup(func() { CloseAll(a, b) })
 	return a, b
 }
 
-// nulls returns so many descriptors.
-func nulls(n int) (files []int) {
+// send sends a message with some files.
+func send(socket *os.File, message []byte, count int) {
 	GinkgoHelper()
-	null, err := os.Open(os.DevNull)
-	g.Expect(err).NotTo(g.HaveOccurred())
+	null := specs.OK(os.Open(os.DevNull))
 	defer null.Close()
-	for range n {
-		fd, err := Descriptor(null)
-		g.Expect(err).NotTo(g.HaveOccurred())
-		files = append(files, fd)
+	var files []int
+	for range count {
+		files = append(files, specs.OK(Descriptor(null)))
 	}
-	return files
+	g.Expect(Send(socket, message, files, false)).To(g.Succeed())
+	CloseDescriptors(files)
 }
 
 // sendNothing sends an empty message with a file. Package unix would add a byte to it.
@@ -55,15 +53,15 @@ var _ = Describe("a message", func() {
 
 	buffer := make([]byte, MaxMessage)
 
-	DescribeTable("arrives as it was sent, with its files", func(size, count int) {
-		a, b := sockets()
-		sent := nulls(count)
-		g.Expect(Send(a, make([]byte, size), sent, false)).To(g.Succeed())
-		CloseDescriptors(sent)
-		g.Expect(Send(a, []byte("next"), nil, true)).To(g.Succeed())
-		g.Expect(IsUnread(a)).To(g.BeTrue())
-		n, files, err := Receive(b, buffer)
-		g.Expect(err).NotTo(g.HaveOccurred())
+	receiveError := func(socket *os.File) error {
+		_, _, err := Receive(socket, buffer)
+		return err
+	}
+
+	// receive expects a message with some files, which other programs do not inherit.
+	receive := func(socket *os.File, size, count int) string {
+		GinkgoHelper()
+		n, files := specs.OK2(Receive(socket, buffer))
 		g.Expect(n).To(g.Equal(size))
 		g.Expect(files).To(g.HaveLen(count))
 		for _, fd := range files {
@@ -71,10 +69,16 @@ var _ = Describe("a message", func() {
 			g.Expect(closeOnExec).To(g.BeTrue())
 		}
 		CloseDescriptors(files)
-		n, files, err = Receive(b, buffer)
-		g.Expect(err).NotTo(g.HaveOccurred())
-		g.Expect(string(buffer[:n])).To(g.Equal("next"))
-		g.Expect(files).To(g.BeEmpty())
+		return string(buffer[:n])
+	}
+
+	DescribeTable("arrives as it was sent, with its files", func(size, count int) {
+		a, b := sockets()
+		send(a, make([]byte, size), count)
+		g.Expect(Send(a, []byte("next"), nil, true)).To(g.Succeed())
+		g.Expect(IsUnread(a)).To(g.BeTrue())
+		receive(b, size, count)
+		g.Expect(receive(b, 4, 0)).To(g.Equal("next"))
 		g.Expect(IsUnread(a)).To(g.BeFalse())
 	},
 		Entry("a short one", 1, 0),
@@ -85,37 +89,26 @@ var _ = Describe("a message", func() {
 
 	It("may be none yet, or never again", func() {
 		a, b := sockets()
-		_, _, err := Receive(b, buffer)
-		g.Expect(err).To(g.MatchError(syscall.EAGAIN))
+		g.Expect(receiveError(b)).To(g.MatchError(syscall.EAGAIN))
 		g.Expect(b.SetDeadline(time.Now())).To(g.Succeed())
-		_, _, err = Receive(b, buffer)
-		g.Expect(err).To(g.MatchError(syscall.EAGAIN), "even after a deadline")
+		g.Expect(receiveError(b)).To(g.MatchError(syscall.EAGAIN), "even after a deadline")
 		g.Expect(b.SetDeadline(time.Time{})).To(g.Succeed())
 		g.Expect(a.Close()).To(g.Succeed())
-		_, _, err = Receive(b, buffer)
-		g.Expect(err).To(g.Equal(io.EOF))
+		g.Expect(receiveError(b)).To(g.Equal(io.EOF))
 		g.Expect(Send(b, []byte("x"), nil, false)).To(g.MatchError(syscall.EPIPE))
 		g.Expect(b.Close()).To(g.Succeed())
-		_, _, err = Receive(b, buffer)
-		g.Expect(err).To(g.MatchError(g.ContainSubstring("closed")))
-		g.Expect(Send(b, []byte("x"), nil, true)).To(g.MatchError(g.ContainSubstring("closed")))
-		g.Expect(Listen(b, nil)).To(g.MatchError(g.ContainSubstring("closed")))
+		for _, err := range []error{receiveError(b), Send(b, []byte("x"), nil, true), Listen(b, nil)} {
+			g.Expect(err).To(g.MatchError(g.ContainSubstring("closed")))
+		}
 	})
 
 	It("arrives even if its sender has ended with others unread", func() { // ECONNRESET once, unix(7)
 		a, b := sockets()
-		g.Expect(Send(a, []byte("unread"), nil, false)).To(g.Succeed())
-		sent := nulls(2)
-		g.Expect(Send(b, []byte("x"), sent, false)).To(g.Succeed())
-		CloseDescriptors(sent)
+		send(a, []byte("unread"), 0)
+		send(b, []byte("x"), 2)
 		g.Expect(b.Close()).To(g.Succeed())
-		n, files, err := Receive(a, buffer)
-		g.Expect(err).NotTo(g.HaveOccurred())
-		g.Expect(n).To(g.Equal(1))
-		g.Expect(files).To(g.HaveLen(2))
-		CloseDescriptors(files)
-		_, _, err = Receive(a, buffer)
-		g.Expect(err).To(g.Equal(io.EOF))
+		receive(a, 1, 2)
+		g.Expect(receiveError(a)).To(g.Equal(io.EOF))
 	})
 
 	It("without a byte has no meaning, and leaves no files", func() {
@@ -126,8 +119,7 @@ var _ = Describe("a message", func() {
 		g.Expect(files).To(g.BeEmpty())
 	})
 
-	It("is not lost to the end that follows it", func() {
-		// Between two steps of the kernel, which is rare; so there are many.
+	It("is not lost to the end that follows it", specs.Long, func() { // between two steps of the kernel, which is rare; so there are many
 		senders := make(chan int)
 		var all sync.WaitGroup
 		all.Go(func() {
@@ -138,11 +130,11 @@ var _ = Describe("a message", func() {
 		})
 		defer all.Wait()
 		defer close(senders)
-		for begin := time.Now(); time.Since(begin) < time.Second; {
-			fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-			g.Expect(err).NotTo(g.HaveOccurred())
+		for range 20_000 {
+			fds, _ := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 			senders <- fds[1]
-			for err = syscall.EAGAIN; errors.Is(err, syscall.EAGAIN); {
+			err := error(syscall.EAGAIN)
+			for errors.Is(err, syscall.EAGAIN) {
 				_, _, err = receiveNow(fds[0], buffer)
 			}
 			_ = unix.Close(fds[0])
@@ -165,7 +157,7 @@ var _ = Describe("a message", func() {
 		go func() { waiting <- Send(a, message, nil, true) }()
 		g.Consistently(waiting, "20ms").ShouldNot(g.Receive())
 		for range sent + 1 {
-			g.Eventually(func() error { _, _, err := Receive(b, buffer); return err }).Should(g.Succeed())
+			g.Eventually(receiveError).WithArguments(b).Should(g.Succeed())
 		}
 		g.Eventually(waiting).Should(g.Receive(g.BeNil()))
 	})
@@ -186,7 +178,7 @@ var _ = Describe("a message", func() {
 			})
 		}()
 		for _, text := range []string{"1", "2", "3"} {
-			g.Expect(Send(a, []byte(text), nil, true)).To(g.Succeed())
+			send(a, []byte(text), 0)
 			g.Eventually(got).Should(g.Receive(g.Equal(text)))
 		}
 		g.Consistently(ended, "10ms").ShouldNot(g.Receive())

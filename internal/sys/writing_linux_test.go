@@ -7,20 +7,27 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/gons/reexec/internal/specs"
+
 	. "github.com/onsi/ginkgo/v2"
 	g "github.com/onsi/gomega"
 )
 
 var _ = Describe("a writing", func() {
 
-	// writing returns a writing of parts that together are larger than a pipe.
 	writing := func(w *os.File, parts ...[]byte) *Writing {
 		GinkgoHelper()
-		conn, err := w.SyscallConn()
-		g.Expect(err).NotTo(g.HaveOccurred())
 		writing := new(Writing)
-		writing.Init(conn, parts)
+		writing.Init(specs.OK(w.SyscallConn()), parts)
 		return writing
+	}
+	// waiting waits for a writing, which is larger than a pipe, to end.
+	waiting := func(w *Writing) (waited chan error) {
+		GinkgoHelper()
+		waited = make(chan error, 1)
+		go func() { waited <- w.Wait() }()
+		g.Consistently(waited, "10ms").ShouldNot(g.Receive())
+		return waited
 	}
 	large := func(b byte) []byte { return bytes.Repeat([]byte{b}, 200_000) }
 
@@ -43,9 +50,7 @@ var _ = Describe("a writing", func() {
 		parts := [][]byte{[]byte("begin"), large('x'), []byte("end")}
 		writing := writing(w, parts...)
 		g.Expect(writing.Now()).To(g.BeFalse())
-		waited := make(chan error, 1)
-		go func() { waited <- writing.Wait() }()
-		g.Consistently(waited, "10ms").ShouldNot(g.Receive())
+		waited := waiting(writing)
 		got := make([]byte, 5+200_000+3)
 		g.Expect(io.ReadFull(r, got)).To(g.Equal(len(got)))
 		g.Eventually(waited).Should(g.Receive(g.BeNil()))
@@ -58,10 +63,9 @@ var _ = Describe("a writing", func() {
 		memory := large('a')
 		writing := writing(w, memory, memory)
 		g.Expect(writing.Now()).To(g.BeFalse())
-		waited := make(chan error, 1)
+		var waited chan error
 		if waits {
-			go func() { waited <- writing.Wait() }()
-			g.Consistently(waited, "10ms").ShouldNot(g.Receive())
+			waited = waiting(writing)
 		}
 		if detached {
 			writing.Detach()
@@ -70,7 +74,7 @@ var _ = Describe("a writing", func() {
 			copy(memory, large('b'))
 		}
 		if !waits {
-			go func() { waited <- writing.Wait() }()
+			waited = waiting(writing)
 		}
 		got := make([]byte, 400_000)
 		g.Expect(io.ReadFull(r, got)).To(g.Equal(len(got)))
@@ -82,21 +86,17 @@ var _ = Describe("a writing", func() {
 		Entry("but not before", false, false),
 	)
 
-	It("ends with its reader", func() {
-		for _, how := range []func(r, w *os.File) error{
-			func(r, _ *os.File) error { return r.Close() },
-			func(_, w *os.File) error { return w.SetDeadline(time.Now()) },
-		} {
-			r, w := pipe()
-			writing := writing(w, large('x'))
-			waited := make(chan error, 1)
-			g.Expect(writing.Now()).To(g.BeFalse())
-			go func() { waited <- writing.Wait() }()
-			g.Consistently(waited, "10ms").ShouldNot(g.Receive())
-			g.Expect(how(r, w)).To(g.Succeed())
-			g.Eventually(waited).Should(g.Receive(g.And(g.Equal(ErrUnread), g.MatchError(syscall.EPIPE))))
-			g.Expect(writing.Done()).To(g.BeFalse())
-		}
-	})
+	DescribeTable("ends with", func(how func(r, w *os.File) error) {
+		r, w := pipe()
+		writing := writing(w, large('x'))
+		g.Expect(writing.Now()).To(g.BeFalse())
+		waited := waiting(writing)
+		g.Expect(how(r, w)).To(g.Succeed())
+		g.Eventually(waited).Should(g.Receive(g.And(g.Equal(ErrUnread), g.MatchError(syscall.EPIPE))))
+		g.Expect(writing.Done()).To(g.BeFalse())
+	},
+		Entry("its reader", func(r, _ *os.File) error { return r.Close() }),
+		Entry("its time", func(_, w *os.File) error { return w.SetDeadline(time.Now()) }),
+	)
 
 })
