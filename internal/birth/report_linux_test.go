@@ -272,12 +272,9 @@ var _ = DescribeTable("orders", func(refs []Ref, files int, vars ...string) {
 	Expect(cmd.Env).To(Equal(vars))
 	Expect(cmd.ExtraFiles).To(HaveLen(1 + files))
 },
-	Entry(nil, []Ref{{Type: "!user", Path: "/u"}, {Type: "net", Path: "/n"}}, 1,
-		"gons_user=/u", "gons_net=/n", "gons_order=!user,net", "gons_reexec_socket=4-4"),
-	Entry(nil, []Ref{{Type: "time", Path: "/t"}, {Type: "!pid", Path: "/p"}}, 1,
-		"gons_reexec_time==/t", "gons_pid=/p", "gons_order=!pid", "gons_reexec_socket=4-4"),
-	Entry(nil, []Ref{{Type: "!time", Path: "!/t"}}, 1,
-		"gons_reexec_time=!!/t", "gons_order=", "gons_reexec_socket=4-4"),
+	Entry(nil, []Ref{{Type: "!user", Path: "/u"}, {Type: "net", Path: "/n"}}, 1, "gons_user=/u", "gons_net=/n", "gons_order=!user,net", "gons_reexec_socket=4-4"),
+	Entry(nil, []Ref{{Type: "time", Path: "/t"}, {Type: "!pid", Path: "/p"}}, 1, "gons_reexec_time==/t", "gons_pid=/p", "gons_order=!pid", "gons_reexec_socket=4-4"),
+	Entry(nil, []Ref{{Type: "!time", Path: "!/t"}}, 1, "gons_reexec_time=!!/t", "gons_order=", "gons_reexec_socket=4-4"),
 	Entry("what comes with targets", []Ref{{Type: "!time", File: os.Stdin}, {Type: "!user", File: os.Stdin}, {Type: rootKind, File: os.Stdin}, {Type: ownerKind, File: os.Stdin}}, 5,
 		"gons_reexec_time=</proc/self/fd/5", "gons_user=/proc/self/fd/6", "gons_reexec_root=7", "gons_reexec_owner=8", "gons_order=!user", "gons_reexec_socket=4-8"),
 	Entry("those that are open already", []Ref{{Type: "!user", Path: "/u", File: os.Stdin}, {Type: "net", Path: "/n"}, {Type: "!time", File: os.Stdin}}, 3,

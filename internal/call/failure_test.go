@@ -45,8 +45,7 @@ var _ = DescribeTable("what travels of an error", func(err error, failure Failur
 	g.Expect(got.Is(errors.New("use of closed network connection"))).To(g.BeFalse())
 },
 	Entry("its text", errors.New("no"), Failure{}),
-	Entry("an errno", &fs.PathError{Op: "open", Path: "/", Err: syscall.ENOENT},
-		Failure{Errnos: []syscall.Errno{syscall.ENOENT}}, syscall.ENOENT),
+	Entry("an errno", &fs.PathError{Op: "open", Path: "/", Err: syscall.ENOENT}, Failure{Errnos: []syscall.Errno{syscall.ENOENT}}, syscall.ENOENT),
 	Entry("many", errors.Join(fmt.Errorf("%w", syscall.EIO), errors.New("no"), aliasOfErrno{errors.Join(syscall.EPERM)}),
 		Failure{Errnos: []syscall.Errno{syscall.EIO, syscall.EXDEV, syscall.EPERM}}, syscall.EIO, syscall.EXDEV, syscall.EPERM),
 	Entry("cancelled", fmt.Errorf("oh: %w", context.Canceled), Failure{}, context.Canceled),

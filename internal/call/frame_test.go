@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"math"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -75,7 +74,7 @@ var _ = Describe("a frame", func() {
 	})
 
 	It("of a call can be given to another", func() {
-		o := ok(encode(header{kind: called, call: 1, extra: 5}, new(int)))
+		o := specs.OK(encode(header{kind: called, call: 1, extra: 5}, new(int)))
 		o.number(7)
 		g.Expect(read(o.parts[0]).header).To(g.Equal(header{kind: called, call: 7, extra: 5, size: 8}))
 	})
@@ -93,7 +92,7 @@ var _ = Describe("a frame", func() {
 
 	It("is made in memory that was used before, unless that is large", func() {
 		for _, size := range []int{10, 2 * maxReused, 1 << 20, 10} { // one that is copied, and one that is not
-			o := ok(encode(header{call: 3}, specs.Pointer([]string{strings.Repeat("x", size/2), strings.Repeat("y", size/2)})))
+			o := specs.OK(encode(header{call: 3}, specs.Pointer([]string{strings.Repeat("x", size/2), strings.Repeat("y", size/2)})))
 			g.Expect(o.files).To(g.BeEmpty())
 			var got []string
 			f := read(bytes.Join(o.parts, nil))
@@ -102,27 +101,6 @@ var _ = Describe("a frame", func() {
 			o.free()
 		}
 	})
-
-	DescribeTable("comes in pieces", func(size int, pieces ...int) {
-		value := strings.Repeat("x", size)
-		encoded := mustEncode(header{kind: Event, call: 3}, value, 0)
-		for _, some := range pieces {
-			frames := feed(&incoming{}, slices.Concat(encoded, encoded, encoded), some)
-			g.Expect(frames).To(g.HaveLen(3))
-			for _, f := range frames {
-				g.Expect(f.call).To(g.Equal(uint64(3)))
-				var got string
-				g.Expect(f.decode(&got)).To(g.Succeed())
-				g.Expect(got == value).To(g.BeTrue())
-			}
-		}
-	},
-		Entry("of every size", 0, 1, 2, 3, headerSize-1, headerSize, headerSize+1, headerSize+2, 1000),
-		Entry("of a small one", 100, 1, 7, headerSize, headerSize+1, 100, 130, 131, 132, 133, 300, 1000),
-		Entry("of one that fills the buffer", bufferSize-headerSize-3, 1000, bufferSize-1, bufferSize, bufferSize+1),
-		Entry("of one that is a little larger", bufferSize-headerSize-2, 1000, bufferSize-1, bufferSize, bufferSize+1),
-		Entry("of a large one", 300_000, 1000, 10_000, bufferSize, 65536, 1<<20),
-	)
 
 	It("is none before its end", func() {
 		encoded := mustEncode(header{kind: Result}, "value", 0)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -16,18 +17,25 @@ import (
 func FuzzFrame(f *testing.F) {
 	f.Add(byte('a'), uint64(0), int64(0), "", 1)
 	f.Add(byte(0), uint64(1<<63), int64(-1), "text\n", 1000)
+	for _, size := range []int{0, 100, bufferSize - headerSize - 3, bufferSize - headerSize - 2, 300_000} { // two around what fills the buffer
+		for _, some := range []int{1, 2, 3, 7, headerSize - 1, headerSize, headerSize + 1, 100, 130, 131, 132, 133, 1000, bufferSize - 1, bufferSize, bufferSize + 1, 1 << 20} {
+			if size < 1000*some {
+				f.Add(byte(Event), uint64(3), int64(0), strings.Repeat("x", size), some)
+			}
+		}
+	}
 	f.Fuzz(func(t *testing.T, kind byte, call uint64, extra int64, text string, some int) {
 		h := header{kind: Kind(kind), call: call, extra: extra}
 		encoded := mustEncode(h, []byte(text), 0)
-		frames := feed(&incoming{}, slices.Concat(encoded, encoded), max(1, some))
-		if len(frames) != 2 {
+		frames := feed(&incoming{}, slices.Concat(encoded, encoded, encoded), max(1, some))
+		if len(frames) != 3 {
 			t.Fatal(frames)
 		}
 		h.size = uint64(len(encoded) - headerSize)
 		for _, f := range frames {
 			var got []byte
 			if err := f.decode(&got); err != nil || f.header != h || string(got) != text {
-				t.Errorf("%v %q %v", f.header, got, err)
+				t.Errorf("%v %.100q %v", f.header, got, err)
 			}
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"example.com/gons/reexec/internal/child"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	g "github.com/onsi/gomega"
@@ -91,7 +92,6 @@ var _ = DescribeTable("a worker that says what it likes", func(expected string, 
 		got += ", " + end.Fault.Error()
 	}
 	g.Expect(got).To(g.Equal(expected))
-	w.hasNothingLeft()
 },
 	Entry("a result", "R", "read", "frame 1 0 R 1"),
 	Entry("a result of another call", "child has ended, frame of kind 'R' belongs to no call", "read", "frame 2 0 R 1"),
@@ -108,7 +108,7 @@ var _ = Describe("a child that says too much", func() {
 		spec := plays("hostile", "frames 1 0 E x")
 		spec.Grace, spec.Stream = short, true
 		o := once(background, spec, request{})
-		_ = ok(o.Next())
+		_ = specs.OK(o.Next())
 		g.Expect(o.Finish().Killed).To(g.Equal(child.ErrLingers))
 	})
 
@@ -138,7 +138,6 @@ var _ = Describe("a child that says too much", func() {
 		g.Eventually(second).Should(g.Receive(&err))
 		g.Expect(err).To(g.Or(g.Equal(&Cancelled{Cause: errEnough, Begun: true}), g.BeAssignableToTypeOf(&End{})))
 		g.Expect(ended(first).Killed).To(g.Equal(errEnough))
-		w.hasNothingLeft()
 	},
 		Entry("of a plain function", plain()),
 		Entry("of one that obeys its context", obedient()),

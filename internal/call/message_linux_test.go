@@ -12,12 +12,12 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/gons/reexec/internal/specs"
+	"example.com/gons/reexec/internal/sys"
+
 	. "github.com/onsi/ginkgo/v2"
 	g "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
-
-	"example.com/gons/reexec/internal/specs"
-	"example.com/gons/reexec/internal/sys"
 )
 
 // sockets returns both ends of a connection, as they are between a function and its caller.
@@ -38,11 +38,11 @@ func pair() (a, b *os.File) {
 func nulls(n int) (files []*os.File, descriptors []int) {
 	GinkgoHelper()
 	for range n {
-		f := ok(os.Open(os.DevNull))
+		f := specs.OK(os.Open(os.DevNull))
 		DeferCleanup(func() { _ = f.Close() })
 		files = append(files, f)
 	}
-	descriptors = ok(duplicates(files))
+	descriptors = specs.OK(duplicates(files))
 	return files, descriptors
 }
 
@@ -59,7 +59,7 @@ var _ = Describe("a message", func() {
 		defer end()
 		extra, why := cancellation(ctx)
 		tell(a, header{kind: cancel, call: 42, extra: extra}, why)
-		f := ok(receive(b))
+		f := specs.OK(receive(b))
 		g.Expect(f.kind).To(g.Equal(cancel))
 		g.Expect(f.call).To(g.Equal(uint64(42)))
 		g.Expect(f.extra != 0).To(g.Equal(deadline))
@@ -115,8 +115,8 @@ var _ = Describe("a message", func() {
 		g.Expect(f.decode(&all)).To(g.Succeed())
 		g.Expect(all).To(g.HaveLen(n))
 		for i, open := range all {
-			here := ok(open.Stat())
-			there := ok(sent[i].Stat())
+			here := specs.OK(open.Stat())
+			there := specs.OK(sent[i].Stat())
 			g.Expect(os.SameFile(here, there)).To(g.BeTrue())
 			g.Expect(open.Close()).To(g.Succeed())
 		}
@@ -194,7 +194,7 @@ var _ = Describe("a message", func() {
 			}
 		}()
 		for range 5 {
-			g.Eventually(received).WithTimeout(5 * time.Second).Should(g.Receive(g.MatchError(errMissing)))
+			g.Eventually(received).Should(g.Receive(g.MatchError(errMissing)))
 		}
 		close(stop)
 		senders.Wait()
@@ -205,7 +205,7 @@ var _ = Describe("a message", func() {
 		_, descriptors := nulls(1)
 		g.Expect(sys.Send(theirs, b, descriptors, false)).To(g.Succeed())
 		sys.CloseDescriptors(descriptors)
-		f := ok(receive(ours))
+		f := specs.OK(receive(ours))
 		g.Expect(f.kind).To(g.Equal(kind))
 		if lost == nil {
 			g.Expect(f.lost).To(g.BeNil())
@@ -224,10 +224,9 @@ var _ = Describe("a message", func() {
 	)
 
 	DescribeTable("in a process that may have few open files", func(role, told string) {
-		out := ok(specs.Child(role).Output())
+		out := specs.OK(specs.Child(role).Output())
 		g.Expect(strings.TrimSpace(string(out))).To(g.HavePrefix(told))
 	},
-		Entry("some are lost, and the others closed", "few", "lost, and none left"),
 		Entry("too many on their way have to wait", "crowd", "<nil>"),
 		Entry("too many on their way have to wait, however long that takes", "patient", "<nil>"),
 		Entry("too many on their way are an error in the end", "stuck", "sendmsg: too many references: cannot splice"),
@@ -254,38 +253,13 @@ func (explosive) MarshalJSON() ([]byte, error) { return nil, nil }
 func (*explosive) UnmarshalJSON([]byte) error  { panic("at the decoder") }
 
 func init() {
-	specs.Roles["few"] = func([]string) {
-		a, b := sockets()
-		null, _ := os.Open(os.DevNull)
-		for range 3 {
-			descriptors, err := duplicates([]*os.File{null, null, null, null, null, null})
-			must(err)
-			must(sendFiles(a, 1, descriptors, false))
-		}
-		before := openFiles()
-		limitFiles(before + 3)
-		for range 3 {
-			f := frame{header: header{call: 1, files: 6}}
-			f.receiveFiles(b)
-			if f.lost == nil || len(f.open) == 0 {
-				fmt.Println("not lost:", f)
-			}
-			if err := f.decode(new(any)); !errors.Is(err, syscall.EMFILE) {
-				fmt.Println(err)
-			}
-		}
-		limitFiles(1000)
-		if openFiles() == before {
-			fmt.Println("lost, and none left")
-		}
-	}
 	crowd := func(receives func(socket *os.File), patient bool) error {
 		a, b := sockets()
 		fd, err := sys.Descriptor(b)
 		must(err)
 		b = sys.OwnFile(fd, "b")
 		runtime.LockOSThread()
-		limitFiles(64)
+		must(unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 64, Max: 1000}, nil))
 		none := [2]unix.CapUserData{} // who has some is not limited
 		must(unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]))
 		null, _ := os.Open(os.DevNull)
@@ -336,15 +310,4 @@ func must(err error) {
 	if err != nil && err != io.EOF {
 		panic(err)
 	}
-}
-
-func openFiles() int {
-	entries, err := os.ReadDir("/proc/self/fd")
-	must(err)
-	return len(entries) - 1
-}
-
-// limitFiles has descriptors be less than a number.
-func limitFiles(n int) {
-	must(unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(n), Max: 1000}, nil))
 }

@@ -9,8 +9,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"runtime"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -21,7 +19,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	g "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 )
 
 type function = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error)
@@ -38,6 +35,17 @@ func echo[T any](release <-chan struct{}) function {
 		}
 		return &value, nil
 	}
+}
+
+// answers always answers the same.
+func answers(value any, err error) function {
+	return func(context.Context, func(any) error, func(any) bool) (any, error) { return value, err }
+}
+
+func closedNull() **os.File {
+	f, _ := os.Open(os.DevNull)
+	_ = f.Close()
+	return &f
 }
 
 // obeys returns when its context ends: its error, cause and deadline.
@@ -66,12 +74,12 @@ func serve(function Function, many int) *caller {
 	_, stderr := pipes()
 	ours, socket := sockets()
 	c.params, c.answers, c.socket = params, answers, ours
-	conn := ok(theirs.SyscallConn())
+	conn := specs.OK(theirs.SyscallConn())
 	c.server = &server{function: function, stdin: stdin, answers: theirs, conn: conn, many: many}
 	c.server.signals = &signals{s: c.server, grace: time.Hour}
 	o := child.Orders{Grace: time.Hour} // at its end this process would exit
 	for file, fd := range map[*os.File]*int{socket: &o.Control, stderr: &o.Stderr} {
-		*fd = ok(sys.Descriptor(file))
+		*fd = specs.OK(sys.Descriptor(file))
 	}
 	_ = socket.Close()
 	c.server.control = newControl(c.server, o)
@@ -99,14 +107,14 @@ func (s *server) isOrphan() bool {
 func (c *caller) call(h header, value any, files ...*os.File) {
 	GinkgoHelper()
 	h.kind = called
-	o := ok(encode(h, specs.Pointer(value)))
+	o := specs.OK(encode(h, specs.Pointer(value)))
 	c.sendFiles(h.call, files...)
-	_ = ok(c.params.Write(mustEncode(h, value, len(files)-len(o.files))))
+	_ = specs.OK(c.params.Write(mustEncode(h, value, len(files)-len(o.files))))
 }
 
 func (c *caller) sendFiles(call uint64, files ...*os.File) {
 	GinkgoHelper()
-	descriptors := ok(duplicates(files))
+	descriptors := specs.OK(duplicates(files))
 	g.Expect(sendFiles(c.socket, call, descriptors, false)).To(g.Succeed())
 }
 
@@ -136,7 +144,7 @@ func (c *caller) answer() frame {
 		if f, ok := c.in.frame(); ok {
 			return f
 		}
-		n := ok(c.answers.Read(c.in.room()))
+		n := specs.OK(c.answers.Read(c.in.room()))
 		c.in.fill(n)
 	}
 }
@@ -160,8 +168,7 @@ func says[T any](c *caller, kind Kind) (value T) {
 // pipes returns both ends of a pipe, closed at the end of the spec.
 func pipes() (r, w *os.File) {
 	GinkgoHelper()
-	r, w, err := os.Pipe()
-	g.Expect(err).NotTo(g.HaveOccurred())
+	r, w = specs.OK2(os.Pipe())
 	DeferCleanup(func() { sys.CloseAll(r, w) })
 	return r, w
 }
@@ -171,8 +178,7 @@ func closed(r, w *os.File) {
 	GinkgoHelper()
 	_ = w.Close()
 	g.Expect(r.SetReadDeadline(time.Now().Add(30 * time.Second))).To(g.Succeed())
-	_, err := r.Read(make([]byte, 1))
-	g.Expect(err).To(g.Equal(io.EOF))
+	g.Expect(io.ReadAll(r)).To(g.BeEmpty())
 }
 
 var _ = Describe("a server", func() {
@@ -229,25 +235,6 @@ var _ = Describe("a server", func() {
 		Entry("several at a time", 3, 3, 3, 3),
 	)
 
-	for _, many := range []int{1, 4} {
-		It(fmt.Sprintf("leaves nothing of what a function does to its thread to the next, %d at a time", many), func() {
-			c := serve(Function{Call: func(context.Context, func(any) error, func(any) bool) (any, error) {
-				runtime.LockOSThread() // never unlocked: so the thread ends
-				task := fmt.Sprintf("/proc/self/task/%d/comm", unix.Gettid())
-				name, err := os.ReadFile(task)
-				if err == nil {
-					err = os.WriteFile(task, []byte("changed"), 0)
-				}
-				text := string(name)
-				return &text, err
-			}}, many)
-			for number := range uint64(20) {
-				c.call(header{call: number + 1}, nil)
-				g.Expect(says[string](c, Result)).NotTo(g.Equal("changed\n"))
-			}
-		})
-	}
-
 	DescribeTable("says why there is no result", func(call function, kind Kind, failure Failure) {
 		c := serve(Function{Call: call}, 1)
 		for number := range uint64(2) { // it goes on
@@ -257,25 +244,16 @@ var _ = Describe("a server", func() {
 			g.Expect(got).To(g.Equal(failure))
 		}
 	},
-		Entry("an error", func(context.Context, func(any) error, func(any) bool) (any, error) {
-			return new(int), fmt.Errorf("no: %w", syscall.ENOENT)
-		}, Failed, Failure{Message: "no: no such file or directory", Errnos: []syscall.Errno{syscall.ENOENT}}),
-		Entry("a parameter of another type", echo[int](nil), Unread,
-			Failure{Message: "cannot decode parameter in child, reason: bytes that are not those of a value of this type"}),
-		Entry("a result that cannot be encoded", func(context.Context, func(any) error, func(any) bool) (any, error) {
-			return new(func()), nil
-		}, Unserved, Failure{Message: "cannot encode result in child, reason: func() cannot travel"}),
+		Entry("an error", answers(new(int), fmt.Errorf("no: %w", syscall.ENOENT)), Failed, Failure{Message: "no: no such file or directory", Errnos: []syscall.Errno{syscall.ENOENT}}),
+		Entry("a parameter of another type", echo[int](nil), Unread, Failure{Message: "cannot decode parameter in child, reason: bytes that are not those of a value of this type"}),
+		Entry("a result that cannot be encoded", answers(new(func()), nil), Unserved, Failure{Message: "cannot encode result in child, reason: func() cannot travel"}),
 		Entry("an event that cannot be encoded", func(_ context.Context, _ func(any) error, emit func(any) bool) (any, error) {
 			if emit(new(func())) || emit(new(int)) {
 				return nil, errors.New("more were wanted")
 			}
 			return nil, nil
 		}, Unserved, Failure{Message: "cannot encode event in child, reason: func() cannot travel"}),
-		Entry("a file that is closed", func(context.Context, func(any) error, func(any) bool) (any, error) {
-			f, _ := os.Open(os.DevNull)
-			_ = f.Close()
-			return &f, nil
-		}, Unserved, Failure{Message: "cannot send result in child, reason: cannot send file /dev/null: file already closed"}),
+		Entry("a file that is closed", answers(closedNull(), nil), Unserved, Failure{Message: "cannot send result in child, reason: cannot send file /dev/null: file already closed"}),
 	)
 
 	It("sends events, until they are not wanted any more", func() {
@@ -352,7 +330,7 @@ var _ = Describe("a server", func() {
 		for range 2 {
 			g.Expect(says[[]string](c, Result)[:2]).To(g.Equal([]string{"context canceled", errOrphan.Error()}))
 		}
-		_ = ok(c.params.Write(mustEncode(header{kind: called, call: 3}, []*os.File{w}, 0)))
+		_ = specs.OK(c.params.Write(mustEncode(header{kind: called, call: 3}, []*os.File{w}, 0)))
 		g.Expect(c.params.Close()).To(g.Succeed())
 		g.Eventually(c.ended).Should(g.BeClosed())
 		closed(r, w)
@@ -393,16 +371,14 @@ var _ = Describe("a server", func() {
 	})
 
 	It("closes no standard stream that it has sent", func() {
-		c := serve(Function{Call: func(context.Context, func(any) error, func(any) bool) (any, error) {
-			return &[]*os.File{os.Stdin, os.Stdout, os.Stderr}, nil
-		}}, 1)
+		c := serve(Function{Call: answers(&[]*os.File{os.Stdin, os.Stdout, os.Stderr}, nil)}, 1)
 		c.call(header{call: 1}, nil)
 		f := c.next(Result)
 		f.receiveFiles(c.socket)
 		g.Expect(f.open).To(g.HaveLen(3))
 		f.close()
 		for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
-			_ = ok(f.Stat())
+			_ = specs.OK(f.Stat())
 		}
 	})
 
@@ -460,7 +436,7 @@ var _ = Describe("a server", func() {
 		c := serve(Function{Call: echo[[]*os.File](nil)}, 1)
 		_, w := pipes()
 		c.sendFiles(1, w)
-		_ = ok(c.params.Write(mustEncode(header{kind: called, call: 1}, []*os.File{w, w}, 0)))
+		_ = specs.OK(c.params.Write(mustEncode(header{kind: called, call: 1}, []*os.File{w, w}, 0)))
 		g.Expect(says[Failure](c, Unread).Message).To(g.HavePrefix("cannot decode parameter in child, reason: open files could not be received"))
 	})
 
@@ -471,115 +447,50 @@ type bad struct{ X int }
 func (bad) MarshalJSON() ([]byte, error)  { return nil, errors.New("bad") }
 func (*bad) UnmarshalJSON(b []byte) error { return nil }
 
-// child has a process serve as a whole.
-func served(o child.Orders, stdin []byte) (answers []frame, stdout string, err error) {
+// startServing returns a child that serves as a whole, what it answers, and the other end of its socket.
+func startServing(o child.Orders, stdin io.Reader) (cmd *exec.Cmd, answers, socket *os.File) {
 	GinkgoHelper()
-	r, w := pipes()
-	_, stderr := pipes()
-	ours, theirs := pair()
+	answers, w := pipes()
+	socket, theirs := pair()
 	o.Answers, o.Control, o.Stderr = 3, 4, 5
-	cmd := specs.Child("serve words")
+	cmd = specs.Child("serve")
 	cmd.Env = append(cmd.Env, o.Vars()...)
-	cmd.ExtraFiles = []*os.File{w, theirs, stderr}
-	cmd.Stdin = bytes.NewReader(stdin)
-	var out bytes.Buffer
-	cmd.Stdout = &out
+	cmd.ExtraFiles = []*os.File{w, theirs, w}
+	cmd.Stdin = stdin
 	g.Expect(cmd.Start()).To(g.Succeed())
 	sys.CloseAll(w, theirs)
-	said := ok(io.ReadAll(r))
-	err = cmd.Wait()
-	_ = ours.Close()
-	return feed(&incoming{}, said, len(said)), out.String(), err
+	return cmd, answers, socket
 }
 
-func init() {
-	specs.Roles["serve words"] = func([]string) {
-		o := child.TakeOrders()
-		if o.Action == "none" {
-			Refuse(child.Orders{}, "is not heard")
-			Refuse(o, "there is none")
-		}
-		Serve(o, Function{Name: o.Action, Call: func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
-			var value string
-			if err := decode(&value); err != nil {
-				return nil, err
-			}
-			switch value {
-			case "panic":
-				panic("at the function")
-			case "goexit":
-				runtime.Goexit()
-			case "stdin":
-				fmt.Print("noise")
-				b, err := io.ReadAll(os.Stdin)
-				value = string(b)
-				return &value, err
-			case "exit":
-				os.Exit(5)
-			case "close": // what it was started with, and uses the numbers again
-				for fd := 3; fd <= 5; fd++ {
-					_ = unix.Close(fd)
-				}
-				f, err := os.CreateTemp("", "reused-")
-				must(err)
-				must(errors.Join(os.Remove(f.Name()), unix.Dup2(int(f.Fd()), 4), unix.Dup2(int(f.Fd()), 5)))
-				go func() {
-					time.Sleep(time.Millisecond)
-					if info, err := f.Stat(); err != nil || info.Size() > 0 {
-						os.Exit(6)
-					}
-				}()
-			case "program":
-				cmd := exec.Command("/bin/sh", "-c", "cat; for n in 3 4 5; do test -e /proc/self/fd/$n && echo $n; done; echo no more")
-				cmd.Stdin = os.Stdin
-				b, err := cmd.Output()
-				value = string(b)
-				return &value, err
-			}
-			return &value, nil
-		}})
-	}
-}
-
-var _ = DescribeTable("a child that serves", func(o child.Orders, params string, kinds, last string, status string) {
+var _ = DescribeTable("a child that serves", func(o child.Orders, calls int, kinds, last string, status string) {
 	var stdin []byte
-	for i, param := range strings.Fields(params) {
-		stdin = append(stdin, mustEncode(header{kind: called, call: uint64(i + 1)}, param, 0)...)
+	for i := range calls {
+		stdin = append(stdin, mustEncode(header{kind: called, call: uint64(i + 1)}, request{Text: fmt.Sprint("text ", i)}, 0)...)
 	}
-	answers, stdout, err := served(o, stdin)
+	cmd, answers, socket := startServing(o, bytes.NewReader(stdin))
+	said := specs.OK(io.ReadAll(answers))
+	g.Expect(fmt.Sprint(cmd.Wait())).To(g.Equal(status))
+	_ = socket.Close()
 	var got string
-	for _, f := range answers {
-		got += string(rune(f.kind))
+	var text []byte
+	for _, f := range feed(&incoming{}, said, len(said)) {
+		got, text = got+string(rune(f.kind)), f.value
 	}
 	g.Expect(got).To(g.Equal(kinds))
-	if len(answers) > 0 {
-		g.Expect(string(answers[len(answers)-1].value)).To(g.ContainSubstring(last))
-	}
-	if status == "" {
-		g.Expect(err).NotTo(g.HaveOccurred())
-	} else {
-		g.Expect(err).To(g.MatchError(status))
-	}
-	g.Expect(stdout).To(g.Or(g.BeEmpty(), g.MatchRegexp("^(noise)+$")))
+	g.Expect(string(text)).To(g.ContainSubstring(last))
 },
-	Entry("nothing", child.Orders{Action: "a"}, "", "", "", ""),
-	Entry("nothing, but is ready", child.Orders{Action: "a", Concurrency: 1}, "", "Y", "", ""),
-	Entry("one call", child.Orders{Action: "a"}, "1 2", "R", "1", ""),
-	Entry("calls", child.Orders{Action: "a", Concurrency: 1}, "1 2 3", "YRRR", "3", ""),
-	Entry("several at a time", child.Orders{Action: "a", Concurrency: 3}, "1 1 1", "YRRR", "1", ""),
-	Entry("what reads stdin and prints", child.Orders{Action: "a", Concurrency: 1}, "stdin stdin", "YRR", "", ""),
-	Entry("what starts a program, which sees nothing of that", child.Orders{Action: "a", Concurrency: 1}, "program program", "YRR", "no more\n", ""),
-	Entry("what closes descriptors", child.Orders{Action: "a", Concurrency: 1}, "close 1 2 3", "YRRRR", "3", ""),
-	Entry("what panics", child.Orders{Action: "a", Concurrency: 1}, "1 panic 2", "YRP", "at the function", "exit status 2"),
-	Entry("what ends its goroutine", child.Orders{Action: "a"}, "goexit", "P", "runtime.Goexit was called", "exit status 2"),
-	Entry("what ends it", child.Orders{Action: "a", Concurrency: 1}, "1 exit", "YR", "1", "exit status 5"),
-	Entry("nothing, since it cannot", child.Orders{Action: "none"}, "1", "N", "there is none", "exit status 1"),
+	Entry("nothing", child.Orders{Action: "a"}, 0, "", "", "<nil>"),
+	Entry("nothing, but is ready", child.Orders{Action: "a", Concurrency: 1}, 0, "Y", "", "<nil>"),
+	Entry("one call", child.Orders{Action: "a"}, 2, "R", "text 0", "<nil>"),
+	Entry("calls", child.Orders{Action: "a", Concurrency: 1}, 3, "YRRR", "text 2", "<nil>"),
+	Entry("several at a time", child.Orders{Action: "a", Concurrency: 3}, 3, "YRRR", "text", "<nil>"),
+	Entry("nothing, since it cannot", child.Orders{Action: "none"}, 1, "N", "there is none", "exit status 1"),
 )
 
 var _ = Describe("a child", func() {
 
 	It("that was not started to serve says so", func() {
-		cmd := specs.Child("serve words")
+		cmd := specs.Child("serve")
 		cmd.Env = append(cmd.Env, child.Orders{Action: "foo"}.Vars()...)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
@@ -588,27 +499,17 @@ var _ = Describe("a child", func() {
 	})
 
 	It("whose answers are not taken ends by itself", func() {
-		r, w := pipes()
-		_, stderr := pipes()
-		_, theirs := pair()
-		cmd := specs.Child("serve words")
-		cmd.Env = append(cmd.Env, child.Orders{Action: "foo", Answers: 3, Control: 4, Stderr: 5, Grace: time.Hour}.Vars()...)
-		cmd.ExtraFiles = []*os.File{w, theirs, stderr}
-		cmd.Stdin = bytes.NewReader(mustEncode(header{kind: called, call: 1}, "1", 0))
-		g.Expect(r.Close()).To(g.Succeed())
-		g.Expect(cmd.Run()).To(g.Succeed())
+		stdin, w := pipes()
+		cmd, answers, _ := startServing(child.Orders{Action: "foo", Grace: time.Hour}, stdin)
+		g.Expect(answers.Close()).To(g.Succeed())
+		_ = specs.OK(w.Write(mustEncode(header{kind: called, call: 1}, request{}, 0)))
+		g.Expect(cmd.Wait()).To(g.Succeed())
 	})
 
 	It("ends the grace period after its parent", func() {
 		stdin, _ := pipes()
-		_, w := pipes()
-		ours, theirs := pair()
-		cmd := specs.Child("serve words")
-		cmd.Env = append(cmd.Env, child.Orders{Action: "foo", Answers: 3, Control: 4, Stderr: 5, Grace: 50 * time.Millisecond}.Vars()...)
-		cmd.ExtraFiles = []*os.File{w, theirs, w}
-		cmd.Stdin = stdin
-		g.Expect(cmd.Start()).To(g.Succeed())
-		sys.CloseAll(ours, theirs)
+		cmd, _, socket := startServing(child.Orders{Action: "foo", Grace: 50 * time.Millisecond}, stdin)
+		g.Expect(socket.Close()).To(g.Succeed())
 		g.Expect(cmd.Wait()).To(g.MatchError("exit status 1"))
 	})
 
