@@ -139,8 +139,9 @@ func sendFiles(socket *os.File, call uint64, descriptors []int, patient bool) er
 		}
 		begin, pause := time.Now(), time.Millisecond
 		for {
+			unread := patient && sys.IsUnread(socket) // before, since all may be received meanwhile, and then there is room
 			err = sys.Send(socket, o.parts[0], now, true)
-			if !sys.IsCrowded(err) || !(patient && sys.IsUnread(socket)) && time.Since(begin) >= patience {
+			if !sys.IsCrowded(err) || !unread && time.Since(begin) >= patience {
 				break
 			}
 			time.Sleep(pause)
