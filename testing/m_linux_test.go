@@ -45,7 +45,6 @@ func expectEmpty(root, mount, dir string) {
 }
 
 var _ = Describe("coverage of re-executed children on Linux", func() {
-
 	DescribeTable("counts where an action", func(test string) { runTest(nil, test).expect(half) },
 		Entry("starts a program", "TestDescriptors"),
 		Entry("has taken the descriptor of the directory, and writes nothing elsewhere", "TestTakenDescriptors"), // by way of its path
@@ -110,7 +109,6 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 	)
 
 	When("a program is built by go build -cover", func() {
-
 		DescribeTable("counts children in another mount namespace", func(mount string) {
 			dir := GinkgoT().TempDir()
 			references, root := elsewhere("mnt", strings.ReplaceAll(mount, "DIR", dir))
@@ -143,7 +141,5 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 			succeed([]string{"GOCOVERDIR=" + filepath.Base(dir)}, program(), references...)
 			expectData(dir, half)
 		})
-
 	})
-
 })

@@ -12,7 +12,6 @@ import (
 )
 
 var _ = Describe("coverage of re-executed children", func() {
-
 	DescribeTable("go test", func(args ...string) {
 		dir := GinkgoT().TempDir()
 		r := result{profile: filepath.Join(dir, "profile")}
@@ -57,7 +56,6 @@ var _ = Describe("coverage of re-executed children", func() {
 	})
 
 	When("a test binary is run by hand", func() {
-
 		run := func(variable, test string, flags ...string) {
 			GinkgoHelper()
 			out := succeed([]string{variable}, testBinary(), append(flags, "-test.run="+test)...)
@@ -95,7 +93,6 @@ var _ = Describe("coverage of re-executed children", func() {
 			Expect(err).To(MatchError("exit status 2"))
 			Expect(out).To(MatchRegexp("(?m)^cannot collect coverage data of re-executed children: .*/not.*: no such file or directory$"))
 		})
-
 	})
 
 	DescribeTable("Ginkgo's CLI counts", specs.Long, func(args ...string) {
@@ -119,7 +116,6 @@ var _ = Describe("coverage of re-executed children", func() {
 	)
 
 	When("a program is built by go build -cover", func() {
-
 		It("works without GOCOVERDIR", func() {
 			Expect(consumer.Command(nil, program()).Output()).To(BeEquivalentTo(consumer.Dir + "\n"))
 		})
@@ -133,7 +129,5 @@ var _ = Describe("coverage of re-executed children", func() {
 			Expect(succeed([]string{"GOCOVERDIR=" + dir}, program())).To(Equal(consumer.Dir + "\n"))
 			expectData(dir, half)
 		})
-
 	})
-
 })

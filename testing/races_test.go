@@ -12,7 +12,6 @@ import (
 var raceBinary = built("built-race", "test", "-c", "-race", "an.example/consumer")
 
 var _ = Describe("data races in re-executed children", specs.Long, func() {
-
 	BeforeEach(func() {
 		if strings.TrimSpace(succeed(nil, "go", "env", "CGO_ENABLED")) != "1" {
 			Skip("the race detector needs cgo")
@@ -48,5 +47,4 @@ var _ = Describe("data races in re-executed children", specs.Long, func() {
 		Expect(out).To(ContainSubstring("exit status 66"))
 		Expect(out).NotTo(ContainSubstring("race detector"))
 	})
-
 })

@@ -94,7 +94,6 @@ var _ = It("a path that holds a descriptor closes it when nothing needs its memo
 })
 
 var _ = Describe("a process that is held", func() {
-
 	It("has only namespaces of known types", func() {
 		_, err := Hold(os.Getpid(), []string{"net", "foo"})
 		Expect(err).To(MatchError(`unknown namespace type "foo"`))
@@ -122,5 +121,4 @@ var _ = Describe("a process that is held", func() {
 			}
 		}
 	})
-
 })

@@ -118,7 +118,6 @@ func alive(pid int) bool {
 }
 
 var _ = Describe("reports", func() {
-
 	DescribeTable("are believed if they come from", func(script string, clone bool) {
 		p := start(context.Background(), script)
 		Expect(p.err).NotTo(HaveOccurred())
@@ -244,7 +243,6 @@ var _ = Describe("reports", func() {
 		Entry("without a reason", "0 malloc error", "", "", errors.New("malloc error")),
 		Entry("without a number", "x y", "", "", errors.New("y")),
 	)
-
 })
 
 var _ = It("children are told from other processes, and are not reaped by that", func() {

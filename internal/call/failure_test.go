@@ -63,7 +63,6 @@ var _ = DescribeTable("what travels of an error", func(err error, failure Failur
 )
 
 var _ = Describe("what travels of an error", func() {
-
 	It("is shortened in the middle", func() {
 		for _, size := range []int{maxText, maxText + 1, 1 << 20} {
 			message := newFailure("", errors.New("begin"+strings.Repeat("x", size-8)+"end")).Message
@@ -78,5 +77,4 @@ var _ = Describe("what travels of an error", func() {
 		g.Expect(f.Causes()).To(g.BeEmpty())
 		g.Expect(f.Is(net.ErrClosed)).To(g.BeFalse())
 	})
-
 })

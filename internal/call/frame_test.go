@@ -53,7 +53,6 @@ func read(encoded []byte) frame {
 }
 
 var _ = Describe("a frame", func() {
-
 	DescribeTable("arrives as it was sent", func(h header) {
 		f := read(mustEncode(h, []string{"a", "b\n"}, 0))
 		h.size = uint64(len(f.value))
@@ -133,5 +132,4 @@ var _ = Describe("a frame", func() {
 		Entry("files that are not there", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *frame) {}, "open files that do not belong to the value"),
 		Entry("files that were lost", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *frame) { f.lost = syscall.EMFILE }, syscall.EMFILE),
 	)
-
 })

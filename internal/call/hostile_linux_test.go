@@ -103,7 +103,6 @@ var _ = DescribeTable("a worker that says what it likes", func(expected string, 
 )
 
 var _ = Describe("a child that says too much", func() {
-
 	It("takes no memory when nothing is heard any more", func() {
 		spec := plays("hostile", "frames 1 0 E x")
 		spec.Grace, spec.Stream = short, true
@@ -158,5 +157,4 @@ var _ = Describe("a child that says too much", func() {
 			g.Expect(end.Fault).NotTo(g.HaveOccurred())
 		}
 	})
-
 })

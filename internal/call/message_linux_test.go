@@ -52,7 +52,6 @@ func expecting(n int) frame {
 }
 
 var _ = Describe("a message", func() {
-
 	DescribeTable("says how a context has ended", func(make func() (context.Context, context.CancelFunc), deadline bool, cause error) {
 		a, b := pair()
 		ctx, end := make()
@@ -232,7 +231,6 @@ var _ = Describe("a message", func() {
 		Entry("too many on their way are an error in the end", "stuck", "sendmsg: too many references: cannot splice"),
 		Entry("too many of others are so for a patient sender, too", "crowded out", "sendmsg: too many references: cannot splice"),
 	)
-
 })
 
 const maxCause = sys.MaxMessage - headerSize - 10

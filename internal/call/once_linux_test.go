@@ -19,7 +19,6 @@ func once(ctx context.Context, spec Spec, r request) *Once {
 }
 
 var _ = Describe("a child for a single call", func() {
-
 	It("whose files cannot be sent has not begun, and is killed", func() {
 		o := once(background, plain(), request{Do: "sleep"})
 		o.fail(o.call, errEnough)
@@ -58,5 +57,4 @@ var _ = Describe("a child for a single call", func() {
 		g.Expect(end.NotBegun && end.Unread).To(g.BeTrue())
 		g.Expect(end.Status).NotTo(g.HaveOccurred())
 	})
-
 })

@@ -182,7 +182,6 @@ func closed(r, w *os.File) {
 }
 
 var _ = Describe("a server", func() {
-
 	It("answers calls in their order", func() {
 		c := serve(Function{Hash: 77, Call: echo[string](nil)}, 1)
 		for number := range uint64(5) {
@@ -439,7 +438,6 @@ var _ = Describe("a server", func() {
 		_ = specs.OK(c.params.Write(mustEncode(header{kind: called, call: 1}, []*os.File{w, w}, 0)))
 		g.Expect(says[Failure](c, Unread).Message).To(g.HavePrefix("cannot decode parameter in child, reason: open files could not be received"))
 	})
-
 })
 
 type bad struct{ X int }
@@ -488,7 +486,6 @@ var _ = DescribeTable("a child that serves", func(o child.Orders, calls int, kin
 )
 
 var _ = Describe("a child", func() {
-
 	It("that was not started to serve says so", func() {
 		cmd := specs.Child("serve")
 		cmd.Env = append(cmd.Env, child.Orders{Action: "foo"}.Vars()...)
@@ -512,5 +509,4 @@ var _ = Describe("a child", func() {
 		g.Expect(socket.Close()).To(g.Succeed())
 		g.Expect(cmd.Wait()).To(g.MatchError("exit status 1"))
 	})
-
 })

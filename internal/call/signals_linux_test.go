@@ -9,7 +9,6 @@ import (
 )
 
 var _ = Describe("a signal for a whole process group", func() {
-
 	// caught has a server catch a signal while it serves a call, without doing what it asks for before an hour has passed.
 	caught := func(c *caller) {
 		GinkgoHelper()
@@ -49,7 +48,6 @@ var _ = Describe("a signal for a whole process group", func() {
 		g.Eventually(c.waits).Should(g.BeFalse(), "by its own end")
 		c.next(Result)
 	})
-
 })
 
 // waits tells whether a signal waits for the parent's decision.

@@ -55,7 +55,6 @@ func ended(call chan error) (end *End) {
 }
 
 var _ = Describe("a worker", func() {
-
 	for _, concurrency := range []int{1, 4} {
 
 		It(fmt.Sprintf("answers those that are not cancelled, %d at a time", concurrency), func() {
@@ -218,5 +217,4 @@ var _ = Describe("a worker", func() {
 		g.Expect(end.Fault).To(g.Equal(errReplaced))
 		g.Expect(end.NotBegun).To(g.BeTrue())
 	})
-
 })

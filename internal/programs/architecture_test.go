@@ -60,7 +60,6 @@ func imports() (edges []string) {
 }
 
 var _ = Describe("architecture", func() {
-
 	It("is what the documentation draws", func() {
 		_, diagram, _ := strings.Cut(read("docs/architecture.md"), "graph TD\n")
 		diagram, _, _ = strings.Cut(diagram, "```")

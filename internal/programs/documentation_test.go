@@ -46,7 +46,6 @@ func snippets() (all []snippet) {
 func isShell(text string) bool { return regexp.MustCompile(`^(go|unshare|FAIL:) `).MatchString(text) }
 
 var _ = Describe("documentation", func() {
-
 	It("has Go snippets that build as they stand", func() {
 		all := snippets()
 		Expect(len(all)).To(BeNumerically(">", 4))
@@ -115,5 +114,4 @@ var _ = Describe("documentation", func() {
 			Expect(program).To(Equal(programs[0]))
 		}
 	})
-
 })

@@ -14,7 +14,6 @@ import (
 )
 
 var _ = Describe("an example", Ordered, func() {
-
 	var dir string
 
 	BeforeAll(func() {
@@ -93,5 +92,4 @@ var _ = Describe("an example", Ordered, func() {
 		Expect(run("events")).To(Equal("following  \ninterface lo \naddress lo 127.0.0.1\n"))
 		runUntil("following", "events", visited())
 	})
-
 })

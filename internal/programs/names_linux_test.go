@@ -52,7 +52,6 @@ __attribute__((constructor)) static void run(void) { fprintf(stderr, "code of th
 `
 
 var _ = Describe("name services in a container", func() {
-
 	DescribeTable("load none of its code", specs.Long,
 		func(args ...string) {
 			c := newConsumer(map[string]string{"main.go": namesProgram, "visit.go": visitFile, "module.txt": hostileModule})
@@ -77,5 +76,4 @@ var _ = Describe("name services in a container", func() {
 		Entry("of a program that is linked as usual"),
 		Entry("of one that is linked statically", `-ldflags=-linkmode=external -extldflags=-static`),
 	)
-
 })

@@ -94,7 +94,6 @@ func TestGreet(t *testing.T) {
 `
 
 var _ = Describe("a program written for the original", func() {
-
 	It("is moved to this module by one line", specs.Long, func() {
 		program := newConsumer(map[string]string{"main.go": movedFile, "main_test.go": movedTest, "visit.go": strings.Replace(visitFile, "example.com/gons/reexec", originalPath, 1)})
 		kinds := []string{"user", "net"}
@@ -123,7 +122,6 @@ var _ = Describe("a program written for the original", func() {
 			Expect(read(page)).To(ContainSubstring("\n    " + moveLine + "\n"))
 		}
 	})
-
 })
 
 // bothFile uses this package and the original, in which actions of the same name are something else.
@@ -376,7 +374,6 @@ func main() {
 `
 
 var _ = Describe("a program that uses the original, too", func() {
-
 	It("has children of both, each with its own actions", func() {
 		program := newConsumer(map[string]string{"main.go": bothFile, "visit.go": visitFile})
 		path := program.program(cgo)
@@ -414,5 +411,4 @@ var _ = Describe("a program that uses the original, too", func() {
 			Expect(all[1:]).To(HaveEach(want))
 		}
 	})
-
 })

@@ -54,7 +54,6 @@ var privileges = map[string]func(path string) error{
 }
 
 var _ = Describe("a program that its user cannot read", func() {
-
 	DescribeTable("starts children, unless it has more privileges than its user", func(constructor bool, env string, args ...string) {
 		if os.Geteuid() == 0 {
 			specs.NeedsNobody()
@@ -100,5 +99,4 @@ var _ = Describe("a program that its user cannot read", func() {
 		Expect(errorsAsNobody(filepath.Dir(path), "/"+filepath.Base(path))).To(HaveEach(
 			HaveSuffix("no such file or directory (/proc is not mounted, or belongs to another PID namespace)")))
 	})
-
 })

@@ -10,7 +10,6 @@ import (
 )
 
 var _ = Describe("a module that uses this one", specs.Long, func() {
-
 	// bare returns one whose requirements are still to be found.
 	bare := func() consumer {
 		GinkgoHelper()
@@ -48,5 +47,4 @@ var _ = Describe("a module that uses this one", specs.Long, func() {
 		Expect(requirements(c)).To(ContainElement("example.com/gons/reexec"))
 		Expect(c.Run(nil, "go", list...)).To(Equal(before))
 	})
-
 })

@@ -181,7 +181,6 @@ const (
 )
 
 var _ = Describe("a program that is linked", func() {
-
 	It("as usual", func() { expectToWork(visitor(cgo)) })
 
 	It("as usual may check for its action in an init function", func() { expectToWork(visitor(cgo), "EARLY=1") })
@@ -248,7 +247,6 @@ var _ = Describe("a program that is linked", func() {
 	})
 
 	When("it is a part of another one, does not lie", specs.Long, func() {
-
 		const export = "import \"C\"\n\n//export TryFromC\nfunc TryFromC() { Try() }\n\nfunc main() {}\n"
 
 		const linking = "extern void TryFromC(void);\n\nint main(void) { TryFromC(); return 0; }\n"
@@ -305,9 +303,7 @@ func main() {
 			c.build(cgo, "go", "build", "-buildmode=plugin", "-o", "try.plugin")
 			expectNoLie(c.program(cgo, "./loader"))
 		})
-
 	})
-
 })
 
 // threadFile asks the C library about the main thread of a child in a PID namespace, of which the library keeps the ID. And

@@ -11,7 +11,6 @@ import (
 )
 
 var _ = Describe("a dead file system", func() {
-
 	It("holds up what is killed, until it ends", func() {
 		dead := NewDeadFileSystem()
 		cmd := exec.Command("/bin/cat", dead.Path+"/x")
@@ -30,5 +29,4 @@ var _ = Describe("a dead file system", func() {
 		Eventually(ended).Should(Receive(&err))
 		Expect(errors.As(err, new(*exec.ExitError))).To(BeTrue())
 	})
-
 })

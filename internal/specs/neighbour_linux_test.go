@@ -6,11 +6,9 @@ import (
 )
 
 var _ = Describe("a neighbour that cannot be started", func() {
-
 	It("leaves nothing", func() {
 		NeedsNamespaces("user", "mnt")
 		_, err := StartNeighbour("/nowhere", "user", "mnt")
 		Expect(err).To(HaveOccurred())
 	})
-
 })

@@ -40,7 +40,6 @@ func flags(fd int) (closeOnExec, nonblocking bool) {
 }
 
 var _ = Describe("a pipe", func() {
-
 	It("that nothing can poll is an error", func() {
 		file := specs.OK(os.Open("/proc/self/exe"))
 		defer file.Close()
@@ -99,11 +98,9 @@ var _ = Describe("a pipe", func() {
 		Entry("does not take the place of stdout", "no stdout"),
 		Entry("does the service of stdin once that is taken", "stdin is taken"),
 	)
-
 })
 
 var _ = Describe("a file", func() {
-
 	It("has duplicates, for oneself only, out of the way of code that closes the first ones", func() {
 		_, w := pipe()
 		for lowest, expected := range map[int]int{0: 3, 3: 3, 60: 60} {
@@ -152,7 +149,6 @@ var _ = Describe("a file", func() {
 		Entry("non-blocking", false),
 		Entry("blocking", true),
 	)
-
 })
 
 var _ = DescribeTable("the signal that has ended a process", func(script string, expected syscall.Signal) {

@@ -50,7 +50,6 @@ func sendNothing(socket *os.File) {
 }
 
 var _ = Describe("a message", func() {
-
 	buffer := make([]byte, MaxMessage)
 
 	receiveError := func(socket *os.File) error {
@@ -185,5 +184,4 @@ var _ = Describe("a message", func() {
 		g.Expect(a.Close()).To(g.Succeed())
 		g.Eventually(ended).Should(g.Receive(g.Equal(io.EOF)))
 	})
-
 })

@@ -14,7 +14,6 @@ import (
 )
 
 var _ = Describe("a writing", func() {
-
 	writing := func(w *os.File, parts ...[]byte) *Writing {
 		GinkgoHelper()
 		writing := new(Writing)
@@ -98,5 +97,4 @@ var _ = Describe("a writing", func() {
 		Entry("its reader", func(r, _ *os.File) error { return r.Close() }),
 		Entry("its time", func(_, w *os.File) error { return w.SetDeadline(time.Now()) }),
 	)
-
 })

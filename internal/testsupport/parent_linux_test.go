@@ -12,7 +12,6 @@ import (
 )
 
 var _ = Describe("a parent", func() {
-
 	BeforeEach(func() {
 		before := collecting.Swap(nil) // these specs may themselves be covered
 		DeferCleanup(func() {
@@ -68,11 +67,9 @@ var _ = Describe("a parent", func() {
 		Expect(err).To(MatchError(os.ErrNotExist))
 		Expect(err).To(MatchError(ContainSubstring("/not")))
 	})
-
 })
 
 var _ = Describe("a process that leaves no coverage data", func() {
-
 	It("panics as ever", func() {
 		before := covering
 		covering = false
@@ -82,5 +79,4 @@ var _ = Describe("a process that leaves no coverage data", func() {
 			panic("D'oh!")
 		}).To(PanicWith("D'oh!"))
 	})
-
 })

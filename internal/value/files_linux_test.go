@@ -18,7 +18,6 @@ func descriptor(f *os.File) int {
 }
 
 var _ = Describe("open files", func() {
-
 	// pipes returns descriptors of n pipes, and what expects all of these to be closed.
 	pipes := func(n int) (writers []int, expectClosed func()) {
 		GinkgoHelper()
@@ -136,7 +135,6 @@ var _ = Describe("open files", func() {
 		Entry("panics", "panic"),
 		Entry("ends its goroutine", "goexit"),
 	)
-
 })
 
 // An explosive value does not let its decoder come to an end.

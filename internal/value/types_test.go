@@ -112,7 +112,6 @@ var _ = DescribeTable("types that cannot travel", func(value any, message string
 )
 
 var _ = Describe("the hash of types", func() {
-
 	It("is the same in whatever order they are looked at", func() {
 		codecs.Clear()
 		one := Hash(reflect.TypeFor[ping](), reflect.TypeFor[mixed]())
@@ -147,5 +146,4 @@ var _ = Describe("the hash of types", func() {
 		g.Expect(Hash(before)).NotTo(g.Equal(Hash(after)))
 		g.Expect(Hash(before)).NotTo(g.Equal(Hash(renamed)))
 	})
-
 })

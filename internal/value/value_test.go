@@ -53,7 +53,6 @@ func expectBack(sent any) {
 }
 
 var _ = Describe("a value", func() {
-
 	It("replaces what was there before", func() {
 		into := struct {
 			A, B *int
@@ -158,7 +157,6 @@ var _ = Describe("a value", func() {
 		g.Expect(errors.Is(err, errPicky)).To(g.BeTrue())
 		g.Expect(Decode([]byte{2, 'a'}, nil, new(picky))).To(g.Equal(errPicky))
 	})
-
 })
 
 var epoch = time.Unix(1, 2).UTC()
@@ -198,7 +196,6 @@ func chainOf(n int) (first *list) {
 }
 
 var _ = Describe("a deep value", func() {
-
 	It("arrives, if it is not too deep", func() {
 		expectBack(chainOf(maxDepth))
 		too := chainOf(maxDepth + 1)
@@ -234,7 +231,6 @@ var _ = Describe("a deep value", func() {
 			g.Expect(Files(value)).To(g.BeEmpty())
 		}
 	})
-
 })
 
 // A family knows its parent.
@@ -254,7 +250,6 @@ func measured(f func()) uint64 {
 }
 
 var _ = Describe("bytes that are no value", func() {
-
 	DescribeTable("take memory in proportion", func(into any, b []byte) {
 		g.Expect(measured(func() { g.Expect(Decode(b, nil, into)).NotTo(g.Succeed()) })).To(g.BeNumerically("<", 3*(maxRatio*len(b)+someMore)))
 		g.Expect(reflect.ValueOf(into).Elem().IsZero()).To(g.BeTrue())
@@ -282,7 +277,6 @@ var _ = Describe("bytes that are no value", func() {
 		g.Expect(Decode([]byte{0}, nil, new(byPointer))).To(g.Equal(errBytes), "nil, which it cannot be")
 		g.Expect(Decode([]byte{0}, nil, new(chan int))).To(g.MatchError("chan int cannot travel"))
 	})
-
 })
 
 // A bulky value takes a byte on its way.
@@ -292,7 +286,6 @@ func (bulky) MarshalText() ([]byte, error)  { return nil, nil }
 func (*bulky) UnmarshalText(b []byte) error { return nil }
 
 var _ = Describe("memory", func() {
-
 	It("of what is large is shared with the value that is encoded, and that of the rest is not", func() {
 		value := struct {
 			A []byte
@@ -343,7 +336,6 @@ var _ = Describe("memory", func() {
 		b := mustEncode(&value)
 		g.Expect(testing.AllocsPerRun(100, func() { _ = Decode(b, nil, &got) })).To(g.Equal(1.0), "the string")
 	})
-
 })
 
 var _ = It("a type may be used the first time by many goroutines", func() {
