@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"example.com/gons/reexec/internal/specs"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
@@ -30,8 +32,7 @@ var _ = Describe("a parent", func() {
 		dir := GinkgoT().TempDir()
 		link := filepath.Join(GinkgoT().TempDir(), "link")
 		Expect(os.Symlink(dir, link)).To(Succeed())
-		path, stop, err := Collect(link)
-		Expect(err).NotTo(HaveOccurred())
+		path, stop := specs.OK2(Collect(link))
 		Expect(path).To(Equal(dir))
 
 		cmd := &exec.Cmd{Env: []string{"GOCOVERDIR=/somewhere"}, ExtraFiles: []*os.File{nil, os.Stdin}}
@@ -49,8 +50,7 @@ var _ = Describe("a parent", func() {
 
 	It("hands down the directory of its environment, unless data is wanted elsewhere", func() {
 		dir := GinkgoT().TempDir()
-		_, err := collect(dir, "as/inherited")
-		Expect(err).NotTo(HaveOccurred())
+		_ = specs.OK(collect(dir, "as/inherited"))
 
 		cmd := &exec.Cmd{Env: []string{"GOCOVERDIR=as/inherited"}}
 		Cover(cmd)
@@ -69,14 +69,12 @@ var _ = Describe("a parent", func() {
 	})
 })
 
-var _ = Describe("a process that leaves no coverage data", func() {
-	It("panics as ever", func() {
-		before := covering
-		covering = false
-		DeferCleanup(func() { covering = before })
-		Expect(func() {
-			defer ExitOnPanic()
-			panic("D'oh!")
-		}).To(PanicWith("D'oh!"))
-	})
+var _ = It("a process that leaves no coverage data panics as ever", func() {
+	before := covering
+	covering = false
+	DeferCleanup(func() { covering = before })
+	Expect(func() {
+		defer ExitOnPanic()
+		panic("D'oh!")
+	}).To(PanicWith("D'oh!"))
 })
