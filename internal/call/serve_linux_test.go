@@ -182,28 +182,11 @@ func closed(r, w *os.File) {
 }
 
 var _ = Describe("a server", func() {
-	It("answers calls in their order", func() {
-		c := serve(Function{Hash: 77, Call: echo[string](nil)}, 1)
-		for number := range uint64(5) {
-			c.call(header{call: number + 1}, fmt.Sprint("value ", number))
-		}
-		for number := range uint64(5) {
-			f := c.next(Result)
-			g.Expect(f.call).To(g.Equal(number + 1))
-			g.Expect(f.extra).To(g.Equal(int64(77)))
-			var value string
-			g.Expect(f.decode(&value)).To(g.Succeed())
-			g.Expect(value).To(g.Equal(fmt.Sprint("value ", number)))
-		}
-		g.Expect(c.params.Close()).To(g.Succeed())
-		g.Eventually(c.ended).Should(g.BeClosed())
-	})
-
 	DescribeTable("answers calls, and all before it ends", func(many, calls, atATime, answered int) {
 		var mu sync.Mutex
 		now, most := 0, 0
 		release := make(chan struct{})
-		c := serve(Function{Call: func(context.Context, func(any) error, func(any) bool) (any, error) {
+		c := serve(Function{Hash: 77, Call: func(context.Context, func(any) error, func(any) bool) (any, error) {
 			mu.Lock()
 			now++
 			most = max(most, now)
@@ -222,8 +205,13 @@ var _ = Describe("a server", func() {
 		g.Consistently(c.ended, "10ms").ShouldNot(g.BeClosed())
 		close(release)
 		seen := map[uint64]bool{}
-		for range answered {
-			seen[c.next(Result).call] = true
+		for n := range uint64(answered) {
+			f := c.next(Result)
+			seen[f.call] = true
+			g.Expect(f.extra).To(g.Equal(int64(77)))
+			if many <= 1 {
+				g.Expect(f.call).To(g.Equal(n+1), "in their order")
+			}
 		}
 		g.Expect(seen).To(g.HaveLen(answered))
 		g.Eventually(c.ended).Should(g.BeClosed())
@@ -254,24 +242,6 @@ var _ = Describe("a server", func() {
 		}, Unserved, Failure{Message: "cannot encode event in child, reason: func() cannot travel"}),
 		Entry("a file that is closed", answers(closedNull(), nil), Unserved, Failure{Message: "cannot send result in child, reason: cannot send file /dev/null: file already closed"}),
 	)
-
-	It("sends events, until they are not wanted any more", func() {
-		c := serve(Function{Context: true, Call: func(ctx context.Context, _ func(any) error, emit func(any) bool) (any, error) {
-			for i := 0; emit(&i); i++ {
-				time.Sleep(100 * time.Microsecond)
-			}
-			return nil, context.Cause(ctx)
-		}}, 0)
-		c.call(header{call: 7}, nil)
-		for i := range 5 {
-			g.Expect(says[int](c, Event)).To(g.Equal(i))
-		}
-		c.cancel(7, "enough")
-		f := c.answer()
-		for ; f.kind == Event; f = c.answer() {
-		}
-		g.Expect(string(f.value)).To(g.ContainSubstring("enough"))
-	})
 
 	It("tells a call of the end of its context", func() {
 		c := serve(Function{Context: true, Call: obeys}, 2)
@@ -353,20 +323,6 @@ var _ = Describe("a server", func() {
 		for range 2 {
 			g.Eventually(cleanedUp).Should(g.Receive(g.Equal(errOrphan)))
 		}
-	})
-
-	It("gets files, and closes those that it has sent", func() {
-		c := serve(Function{Call: echo[map[string]*os.File](nil)}, 1)
-		r, w := pipes()
-		c.call(header{call: 1}, map[string]*os.File{"w": w, "nil": nil}, w)
-		f := c.next(Result)
-		f.receiveFiles(c.socket)
-		var got map[string]*os.File
-		g.Expect(f.decode(&got)).To(g.Succeed())
-		g.Expect(got["nil"]).To(g.BeNil())
-		g.Expect(got["w"].Name()).To(g.Equal(w.Name()))
-		g.Expect(got["w"].Close()).To(g.Succeed())
-		closed(r, w)
 	})
 
 	It("closes no standard stream that it has sent", func() {
