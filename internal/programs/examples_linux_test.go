@@ -18,7 +18,7 @@ var _ = Describe("an example", Ordered, func() {
 
 	BeforeAll(func() {
 		dir = newConsumer(nil).Dir // skips where nothing can be built
-		out, err := exec.Command("go", "build", "-o", dir, "./examples/...").CombinedOutput()
+		out, err := exec.Command("go", "build", "-ldflags=-w", "-o", dir, "./examples/...").CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), "%s", out)
 	})
 

@@ -376,7 +376,7 @@ func main() {
 var _ = Describe("a program that uses the original, too", func() {
 	It("has children of both, each with its own actions", func() {
 		program := newConsumer(map[string]string{"main.go": bothFile, "visit.go": visitFile})
-		path := program.program(cgo)
+		path := program.program(cgo, "-ldflags=-w")
 		n := specs.NewNeighbour("user", "net")
 		for visit, id := range map[string]string{"VISIT=": specs.NamespaceID("self", "net"), visit(n, "user", "net"): n.ID("net")} {
 			Expect(program.Run([]string{visit}, path)).To(Equal("main\n" +
@@ -387,7 +387,7 @@ var _ = Describe("a program that uses the original, too", func() {
 
 	It("may have a dependency that, before this package is initialised, sees, hands on and loses no orders, and runs actions of the original's", func() {
 		c := newConsumer(map[string]string{"main.go": lateFile, "visit.go": visitFile, "early/early.go": earlyFile, "cmd/other/main.go": otherFile})
-		c.build(cgo, "go", "build", "-o", ".", "./...")
+		c.build(cgo, "go", "build", "-ldflags=-w", "-o", ".", "./...")
 		kinds := []string{"user", "net", "pid", "time"}
 		n := specs.NewNeighbour(kinds...)
 		for visit, id := range map[string]string{"VISIT=": specs.NamespaceID("self", "net"), visit(n, kinds...): n.ID("net")} {
