@@ -210,21 +210,18 @@ var _ = Describe("a program that is linked", func() {
 
 	It("and rewritten works as well", func() {
 		c := consumer{specs.Module{Dir: GinkgoT().TempDir()}}
-		patch := func(args ...string) string {
-			GinkgoHelper()
-			c.build("", append(append([]string{"patchelf"}, args...), "program")...)
-			return ""
-		}
-		c.Run(nil, "cp", visitor(cgo), "program")
 		program := filepath.Join(c.Dir, "program")
+		patch := func(args ...string) { // in addition to what has been rewritten already
+			GinkgoHelper()
+			c.build("", append(append([]string{"patchelf"}, args...), program)...)
+			expectToWork(program)
+		}
+		c.Run(nil, "cp", visitor(cgo), program)
 		patch("--set-rpath", "/a/path/to/libraries/where/there/was/none")
-		expectToWork(program)
 		interpreter := filepath.Join(c.Dir, "a-longer-path-to-its-own-interpreter")
-		c.Run(nil, "ln", "-s", strings.TrimSpace(c.Run(nil, "patchelf", "--print-interpreter", "program")), interpreter)
+		c.Run(nil, "ln", "-s", strings.TrimSpace(c.Run(nil, "patchelf", "--print-interpreter", program)), interpreter)
 		patch("--set-interpreter", interpreter)
-		expectToWork(program)
 		patch("--add-needed", "libm.so.6")
-		expectToWork(program)
 	})
 
 	It("with the race detector has children that do not sleep at their exit", specs.Long, func() {
