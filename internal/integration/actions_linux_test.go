@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
+	"time"
 
 	"example.com/gons/reexec"
 	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
 )
 
 // Actions for specs that need Linux.
@@ -61,3 +66,201 @@ func init() {
 		reexec.Register(name, action)
 	}
 }
+
+var _ = Describe("re-execution on Linux", func() {
+	It("starts the running image under the program's name", func() {
+		name := must(run[string]("name"))
+		own := must(os.ReadFile("/proc/self/comm"))
+		Expect(name).To(Equal(string(own)))
+	})
+
+	It("tells of a signal that has ended the child", func() {
+		err := reexec.RunReexecAction("kill yourself")
+		Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: child failed, reason: signal: terminated"))
+		as[*exec.ExitError](asActionError(err))
+	})
+
+	It("says in one line that it could not join a namespace", func() {
+		specs.NeedsCgo()
+		err := reexec.RunReexecAction("answer", reexec.Namespaces([]reexec.Namespace{
+			{Type: "!net", Path: "/nowhere"},
+		}))
+		Expect(err).To(MatchError(`gons/reexec: ReexecAction.Run: child failed with stderr message ` +
+			`"package gons: invalid gons_net reference \"/nowhere\": No such file or directory"`))
+		Expect(exitCode(err)).To(Equal(1))
+	})
+
+	It("panics in RunAction if the child could not join a namespace", func() {
+		specs.NeedsCgo()
+		expectPanic(`panic: .*package gons: invalid gons_net reference "/nowhere"`,
+			"gons_reexec_action=answer", "gons_net=/nowhere")
+	})
+})
+
+func init() {
+	specs.Roles["impatient"] = func([]string) {
+		defer func() { fmt.Println(recover()) }()
+		_ = reexec.RunReexecAction("answer")
+	}
+}
+
+var _ = Describe("a child that is started by hand", func() {
+	byHand := func(variables ...string) (stdout, stderr string, status int) {
+		GinkgoHelper()
+		child := exec.Command("/proc/self/exe")
+		child.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), variables...)
+		var out, err strings.Builder
+		child.Stdout, child.Stderr = &out, &err
+		if failed := child.Run(); failed != nil {
+			Expect(failed).To(BeAssignableToTypeOf(&exec.ExitError{}))
+		}
+		return out.String(), err.String(), child.ProcessState.ExitCode()
+	}
+
+	It("runs a registered action", func() {
+		stdout, stderr, status := byHand("gons_reexec_action=answer")
+		Expect(stdout).To(Equal("\"done\"\n"))
+		Expect(stderr).To(BeEmpty())
+		Expect(status).To(BeZero())
+	})
+
+	It("reports an action that it does not know", func() {
+		stdout, stderr, status := byHand("gons_reexec_action=nobody")
+		Expect(stdout).To(BeEmpty())
+		Expect(stderr).To(Equal(`unregistered gons/reexec re-execution action "nobody"`))
+		Expect(status).To(Equal(1))
+	})
+
+	It("reports a function, which has nowhere to answer", func() {
+		_, stderr, status := byHand("gons_reexec_action=double")
+		Expect(stderr).To(Equal(`gons/reexec: function "double" must be called with Func.Call`))
+		Expect(status).To(Equal(1))
+	})
+
+	It("reports a namespace that package gons cannot join", func() {
+		specs.NeedsCgo()
+		stdout, stderr, status := byHand("gons_reexec_action=answer", "gons_net=/nowhere", "gons_order=!net")
+		Expect(stdout).To(BeEmpty())
+		Expect(stderr).To(Equal(`package gons: invalid gons_net reference "/nowhere": No such file or directory`))
+		Expect(status).To(Equal(1))
+	})
+
+	It("joins namespaces through package gons", func() {
+		n := newNeighbour("user", "net")
+		stdout, stderr, status := byHand("gons_reexec_action=namespaces",
+			"gons_net="+n.namespace("net").Path, "gons_user="+n.namespace("user").Path)
+		Expect(stderr).To(BeEmpty())
+		Expect(stdout).To(ContainSubstring(n.ID("net")))
+		Expect(status).To(BeZero())
+	})
+
+	It("sees none of gons' variables in its action", func() {
+		stdout, _, _ := byHand("gons_reexec_action=environment", "gons_anything=else")
+		Expect(stdout).To(ContainSubstring("PATH="))
+		Expect(stdout).NotTo(ContainSubstring("gons_"))
+	})
+
+	It("cannot run actions itself, not even before it is told to run one", func() {
+		child := specs.Child("impatient")
+		child.Env = append(child.Env, "gons_reexec_action=answer")
+		Expect(child.Output()).To(ContainSubstring("tried to re-execute in already re-executing child process"))
+	})
+
+	DescribeTable("ends if it is to report to nobody", func(socket string) {
+		specs.NeedsCgo()
+		child := exec.Command("/proc/self/exe")
+		child.Env = append(os.Environ(), "gons_reexec_action=answer", "gons_reexec_child=1",
+			"gons_reexec_socket="+socket, "gons_net=/proc/self/ns/net", "gons_order=!net")
+		file := must(os.Open(os.DevNull))
+		defer file.Close()
+		child.ExtraFiles = []*os.File{file}
+		out, err := child.CombinedOutput()
+		Expect(err).To(MatchError("exit status 1"))
+		Expect(out).To(BeEmpty())
+	},
+		Entry("a file that is no socket", "3-3"), Entry("no file", "999-999"), Entry("stdin", "0-0"), Entry("one number", "3"),
+		Entry("two numbers and more", "3-3-3"), Entry("the last file before the first", "4-3"),
+		Entry("more files than there are", "3-99999999999999999999"), Entry("no number", "x"))
+})
+
+var _ = Describe("environment of a child on Linux", func() {
+	It("has nothing of gons' variables that the parent has", func() {
+		for _, kind := range []string{"net", "mnt", "pid", "order", "reexec_close", "anything"} {
+			GinkgoT().Setenv("gons_"+kind, "/nowhere")
+		}
+		Expect(run[map[string]string]("namespaces")).To(HaveKeyWithValue("net", specs.NamespaceID("self", "net")))
+	})
+
+	It("shows none of gons' variables to the programs that the action starts", func() {
+		env := must(run[string]("program's environment"))
+		Expect(env).To(ContainSubstring("PATH="))
+		Expect(env).NotTo(ContainSubstring("gons_"))
+	})
+})
+
+var _ = Describe("descriptors of a child", func() {
+	It("are /dev/null for stdin if there is no parameter", func() {
+		path := must(run[string]("input"))
+		Expect(path).To(Equal("/dev/null"))
+		Expect(reexec.RunReexecAction("input", reexec.Param(nil), reexec.Result(&path))).To(Succeed())
+		Expect(path).To(Equal("/dev/null"))
+	})
+
+	It("does not listen for ever to descendants that write for ever", func() {
+		var descendant int
+		err := reexec.RunReexecAction("leave noisy descendant",
+			reexec.Result(&descendant), reexec.GracePeriod(time.Second/2))
+		_ = kill(descendant) // which has nobody to write to any more, and so has ended, or is about to
+		Expect(err).To(MatchError(ContainSubstring("child failed with stderr message")))
+	})
+
+	It("passes on no descriptors but the pipes", func() {
+		n := newNeighbour("user", "mnt", "pid", "net")
+		for _, namespaces := range [][]reexec.Namespace{nil, n.namespaces("!user", "!net"), n.namespaces("!user", "!pid", "!net")} {
+			Expect(run[[]string]("descriptors",
+				reexec.Namespaces(namespaces))).To(HaveEach(Or(
+				MatchRegexp(`^[012] `),
+				MatchRegexp(`^\d+ (anon_inode:|/proc/\d+/fd$|/sys/fs/cgroup|$)`), // made by the child itself
+				BeElementOf(inheritable()),
+				MatchRegexp(`(gocoverdir|reexec-coverage)`), // when covered
+			)))
+		}
+	})
+
+	DescribeTable("returns an error if there are too few descriptors left", func(left int) {
+		var old syscall.Rlimit
+		Expect(syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old)).To(Succeed())
+		open := must(os.ReadDir("/proc/self/fd"))
+		highest := 0
+		for _, entry := range open {
+			var fd int
+			if _, err := os.Readlink("/proc/self/fd/" + entry.Name()); err == nil {
+				fd = atoi(entry.Name())
+			}
+			highest = max(highest, fd)
+		}
+		// Fill the gaps, so that the limit alone decides.
+		var fill []*os.File
+		defer func() {
+			for _, f := range fill {
+				_ = f.Close()
+			}
+		}()
+		for {
+			f := must(os.Open("/dev/null"))
+			fill = append(fill, f)
+			if int(f.Fd()) > highest {
+				break
+			}
+		}
+		limit := old
+		limit.Cur = uint64(fill[len(fill)-1].Fd()) + 1 + uint64(left)
+		Expect(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)).To(Succeed())
+		err := reexec.RunReexecAction("answer", reexec.Param(1))
+		Expect(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old)).To(Succeed())
+		Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot start child, reason: ")))
+		Expect(err).To(MatchError(syscall.EMFILE))
+	},
+		Entry("for the first pipe", 0), Entry("for the second pipe", 2), Entry("for the third pipe", 4),
+		Entry("for the child", 6))
+})

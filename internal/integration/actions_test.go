@@ -11,6 +11,9 @@ import (
 
 	"example.com/gons/reexec"
 	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
 )
 
 // The actions that the specs run, by name. Each does just one thing.
@@ -37,7 +40,7 @@ func init() {
 		"big failure":       func() { fmt.Fprint(os.Stderr, bigFailure); os.Exit(1) },
 		"huge failure": func() {
 			fmt.Fprint(os.Stderr, "BEGIN")
-			for range 64 {
+			for range 16 {
 				fmt.Fprint(os.Stderr, strings.Repeat("x", 1<<20))
 			}
 			fmt.Fprint(os.Stderr, "END")
@@ -102,3 +105,142 @@ func param() (value any) {
 	}
 	return value
 }
+
+var _ = Describe("re-execution", func() {
+	It("runs an action and decodes its answer", func() {
+		Expect(run[string]("answer")).To(Equal("done"))
+	})
+
+	It("passes a parameter", func() {
+		Expect(run[[]any]("echo",
+			reexec.Param([]any{"a", 1.5, nil}))).To(Equal([]any{"a", 1.5, nil}))
+	})
+
+	It("passes environment variables, and they win over inherited ones", func() {
+		GinkgoT().Setenv("reexec_test", "inherited")
+		env := must(run[[]string]("environment",
+			reexec.Environment([]string{"reexec_test=given"})))
+		Expect(env).To(ContainElement("reexec_test=given"))
+		Expect(env).NotTo(ContainElement("reexec_test=inherited"))
+	})
+
+	It("keeps the deprecated functions", func() {
+		var answer string
+		//lint:ignore SA1019 what is deprecated works still
+		Expect(reexec.ForkReexec("answer", nil, &answer)).To(Succeed())
+		Expect(answer).To(Equal("done"))
+		var env []string
+		//lint:ignore SA1019 what is deprecated works still
+		Expect(reexec.ForkReexecEnv("environment", []reexec.Namespace{}, []string{"reexec_test=given"}, &env)).To(Succeed())
+		Expect(env).To(ContainElement("reexec_test=given"))
+	})
+
+	It("keeps the fields of an action", func() {
+		ns := []reexec.Namespace{{Type: "net", Path: "/proc/self/ns/net"}}
+		var result string
+		a := reexec.NewReexecAction("answer", reexec.Namespaces(ns), reexec.Param(42),
+			reexec.Result(&result), reexec.Environment([]string{"A=B"}))
+		Expect(a.ActionName).To(Equal("answer"))
+		Expect(a.Namespaces).To(Equal(ns))
+		Expect(a.Param).To(Equal(42))
+		Expect(a.Result).To(BeIdenticalTo(&result))
+		Expect(a.Environment).To(Equal([]string{"A=B"}))
+		a.Namespaces = nil
+		Expect(a.Run()).To(Succeed())
+		Expect(a.Run()).To(Succeed(), "an action may be run again")
+		Expect(result).To(Equal("done"))
+		Expect((&reexec.ReexecAction{ActionName: "silent"}).Run()).To(Succeed())
+	})
+
+	It("starts the running image under the program's name and without arguments", func() {
+		Expect(run[[]string]("args")).To(Equal(os.Args[:1]))
+	})
+
+	It("returns false from RunAction in a parent", func() { Expect(reexec.RunAction()).To(BeFalse()) })
+
+	When("it is used wrongly", func() {
+		It("panics if the action is unknown to the parent", func() {
+			Expect(func() { _ = reexec.RunReexecAction("unknown") }).To(PanicWith(
+				`gons/reexec: ReexecAction.Run: attempting to re-execute into unregistered action "unknown"`))
+		})
+
+		It("panics if an action is registered twice", func() {
+			Expect(func() { reexec.Register("answer", func() {}) }).To(PanicWith(
+				`gons/reexec: registerAction: re-execution action "answer" already registered`))
+		})
+
+		It("panics if an action has no name or no function", func() {
+			Expect(func() { reexec.Register("", func() {}) }).To(Panic())
+			Expect(func() { reexec.Register("nothing", nil) }).To(Panic())
+		})
+
+		It("panics in a child", func() {
+			err := reexec.RunReexecAction("reexec")
+			Expect(err).To(MatchError(ContainSubstring(
+				"gons/reexec: ReexecAction.Run: tried to re-execute in already re-executing child process")))
+		})
+
+		It("panics if an option is nil", func() {
+			Expect(func() { reexec.NewReexecAction("answer", nil) }).To(PanicWith(ContainSubstring("nil option")))
+		})
+	})
+
+	When("the child cannot run its action", func() {
+		It("says in one line that it does not know the action", func() {
+			reexec.Register("too late", func() {})
+			err := reexec.RunReexecAction("too late")
+			Expect(err).To(MatchError(`gons/reexec: ReexecAction.Run: child failed with stderr message ` +
+				`"unregistered gons/reexec re-execution action \"too late\""`))
+			Expect(exitCode(err)).To(Equal(1))
+		})
+
+		It("panics only in RunAction", func() {
+			expectPanic(`panic: unregistered gons/reexec re-execution action "nobody"`, "gons_reexec_action=nobody")
+		})
+
+		It("returns true from RunAction after the action", func() {
+			child := specs.Child("program that calls RunAction")
+			child.Env = append(child.Env, "gons_reexec_action=answer")
+			out := must(child.Output())
+			Expect(strings.Fields(string(out))).To(Equal([]string{`"done"`, "true"}))
+		})
+	})
+
+	It("panics in a program that has not called CheckAction", func() {
+		program := specs.Child("program that does not call CheckAction")
+		program.Stderr = nil
+		out, err := program.CombinedOutput()
+		Expect(err).To(MatchError("exit status 2"))
+		Expect(string(out)).To(HavePrefix("panic: gons/reexec: ReexecAction.Run: application does not support " +
+			"forking and restarting, needs to call reexec.CheckAction() first before running discovery\n"))
+	})
+})
+
+// expectPanic expects a child that is started by hand, and calls RunAction, to panic.
+func expectPanic(text string, variables ...string) {
+	GinkgoHelper()
+	child := specs.Child("program that calls RunAction")
+	child.Env = append(child.Env, variables...)
+	child.Stderr = nil
+	out, err := child.CombinedOutput()
+	Expect(err).To(MatchError("exit status 2"))
+	Expect(string(out)).To(MatchRegexp(text))
+}
+
+func init() {
+	specs.Roles["program that calls RunAction"] = func([]string) { fmt.Println(reexec.RunAction()) }
+	specs.Roles["program that does not call CheckAction"] = func([]string) { _ = reexec.RunReexecAction("answer") }
+}
+
+var _ = Describe("environment of a child", func() {
+	It("takes namespaces only from the action", func() {
+		Expect(reexec.RunReexecAction("silent",
+			reexec.Environment([]string{"gons_net=/nowhere", "gons_order=net"}))).To(Succeed())
+	})
+
+	It("shows none of gons' variables to the action", func() {
+		env := must(run[[]string]("environment"))
+		Expect(env).NotTo(BeEmpty())
+		Expect(env).NotTo(ContainElement(HavePrefix("gons_")))
+	})
+})

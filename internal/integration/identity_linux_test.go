@@ -77,7 +77,7 @@ func ownerOf(path string) string {
 }
 
 // inGroups has a child be root, and in these groups.
-func inGroups(groups ...uint32) reexec.ReexecActionOption {
+func inGroups(groups ...uint32) option {
 	return reexec.Cmd(func(cmd *exec.Cmd) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: groups}}
 	})
@@ -89,28 +89,22 @@ const (
 )
 
 var _ = Describe("root's child in a user namespace", func() {
-
 	BeforeEach(specs.NeedsRoot)
 
-	DescribeTable("becomes root of it, and of nothing else",
-		func(types ...string) {
-			n := newNeighbour("user", "mnt", "net", "pid", "time", "mapped")
-			for _, by := range ways[deeds, person]() {
-				who, err := by(beSomebody, deeds{}, reexec.Namespaces(n.namespaces(types...)), inGroups(0, 4242))
-				Expect(err).NotTo(HaveOccurred())
-				Expect(who.User).To(Equal("0 0 65534 0"), "the saved one is the parent's")
-				Expect(who.Group).To(Equal("0 0 0 0"))
-				Expect(who.Groups).To(BeEmpty())
-				Expect(who.Program).To(MatchRegexp(allCapabilities))
-				Expect(who.Dumpable).To(BeZero())
-			}
-		},
-		Entry("alone", "!user"),
-		Entry("with a mount namespace", "!user", "!mnt"),
-		Entry("with a PID namespace", "!user", "!pid"),
-		Entry("with others, and last of all", "!net", "!mnt", "user"),
-		Entry("with all that there are", "user", "mnt", "net", "pid", "time"),
-	)
+	DescribeTable("becomes root of it, and of nothing else", func(types ...string) {
+		n := newNeighbour("user", "mnt", "net", "pid", "time", "mapped")
+		for _, by := range ways[deeds, person]() {
+			who := must(by(beSomebody, deeds{}, n.in(types...), inGroups(0, 4242)))
+			Expect(who.User).To(Equal("0 0 65534 0"), "the saved one is the parent's")
+			Expect(who.Group).To(Equal("0 0 0 0"))
+			Expect(who.Groups).To(BeEmpty())
+			Expect(who.Program).To(MatchRegexp(allCapabilities))
+			Expect(who.Dumpable).To(BeZero())
+		}
+	},
+		Entry("alone", "!user"), Entry("with a mount namespace", "!user", "!mnt"),
+		Entry("with a PID namespace", "!user", "!pid"), Entry("with others, and last of all", "!net", "!mnt", "user"),
+		Entry("with all that there are", "user", "mnt", "net", "pid", "time"))
 
 	It("is refused what only root of the host may do", func() {
 		n := newNeighbour("user", "mnt", "mapped")
@@ -120,14 +114,12 @@ var _ = Describe("root's child in a user namespace", func() {
 		Expect(os.WriteFile(secret, nil, 0o600)).To(Succeed())
 		link("/proc/sys/kernel/core_pattern", filepath.Join(dir, "planted"))
 
-		there := reexec.Namespaces(n.namespaces("!user", "!mnt"))
-		who, err := beSomebody.Call(background, deeds{Make: outside, Open: secret}, there)
-		Expect(err).NotTo(HaveOccurred())
+		there := n.in("!user", "!mnt")
+		who := must(beSomebody.Call(background, deeds{Make: outside, Open: secret}, there))
 		Expect(who.Opened).To(Equal("permission denied"))
 		Expect(who.Made).To(Equal("<nil>"))
 		Expect(ownerOf(outside)).To(Equal(mapped))
-		who, err = beSomebody.Call(background, deeds{Make: inside, Open: filepath.Join(dir, "planted")}, there)
-		Expect(err).NotTo(HaveOccurred())
+		who = must(beSomebody.Call(background, deeds{Make: inside, Open: filepath.Join(dir, "planted")}, there))
 		Expect(who.Opened).To(Or(Equal("permission denied"), Equal("read-only file system")))
 		Expect(who.Made).To(Equal("<nil>"), "the file system knows this user")
 		Expect(ownerOf(fmt.Sprintf("/proc/%d/root%s", n.PID, inside))).To(Equal(mapped))
@@ -136,8 +128,7 @@ var _ = Describe("root's child in a user namespace", func() {
 	It("is refused what belongs to its parent's user, too", func() {
 		n := newNeighbour("user", "mapped")
 		for _, path := range []string{"/dev/stderr", "/proc/self/environ", "/proc/self/comm"} {
-			who, err := beSomebody.Call(background, deeds{Open: path}, reexec.Namespaces(n.namespaces("!user")))
-			Expect(err).NotTo(HaveOccurred())
+			who := must(beSomebody.Call(background, deeds{Open: path}, n.in("!user")))
 			Expect(who.Opened).To(Equal("permission denied"), path)
 		}
 	})
@@ -145,30 +136,25 @@ var _ = Describe("root's child in a user namespace", func() {
 	It("loses its groups even where that is denied inside", func() {
 		specs.NeedsNobody()       // so that groups may be set here
 		n := newNeighbour("user") // where package syscall has denied it
-		who, err := beSomebody.Call(background, deeds{}, reexec.Namespaces(n.namespaces("!user")), inGroups(4242))
-		Expect(err).NotTo(HaveOccurred())
+		who := must(beSomebody.Call(background, deeds{}, n.in("!user"), inGroups(4242)))
 		Expect(who.Groups).To(BeEmpty())
 	})
 
-	DescribeTable("cannot be where there is no root",
-		func(word string) {
-			n := newNeighbour("user", word)
-			for _, ref := range n.namespaces("user", "!user") {
-				expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_user using reference %q: Invalid argument "+
-					"(user or group 0 is not mapped in there, and the child would stay root of this side: see PreserveCredentials)", ref.Path),
-					reexec.Namespaces([]reexec.Namespace{ref}))
-			}
-		},
-		Entry("nobody at all", "unmapped"),
-		Entry("others only", "mapped to 1"),
-		Entry("a user, but no group", "without group 0"),
-	)
+	DescribeTable("cannot be where there is no root", func(word string) {
+		n := newNeighbour("user", word)
+		for _, ref := range n.namespaces("user", "!user") {
+			expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_user using reference %q: Invalid argument "+
+				"(user or group 0 is not mapped in there, and the child would stay root of this side: see PreserveCredentials)", ref.Path),
+				reexec.Namespaces([]reexec.Namespace{ref}))
+		}
+	},
+		Entry("nobody at all", "unmapped"), Entry("others only", "mapped to 1"),
+		Entry("a user, but no group", "without group 0"))
 
 	It("keeps its credentials if it is told so", func() {
 		n := newNeighbour("user", "pid", "mapped to 1")
 		for _, by := range ways[deeds, person]() {
-			who, err := by(beSomebody, deeds{}, reexec.Namespaces(n.namespaces("!user", "!pid")), inGroups(4242), reexec.PreserveCredentials())
-			Expect(err).NotTo(HaveOccurred())
+			who := must(by(beSomebody, deeds{}, n.in("!user", "!pid"), inGroups(4242), reexec.PreserveCredentials()))
 			Expect(who).To(Equal(person{User: "65534 65534 65534 65534", Group: "65534 65534 65534 65534", Groups: "65534",
 				Program: strings.Repeat("0", 16), Made: "no such file or directory", Opened: "no such file or directory"}))
 		}
@@ -181,7 +167,6 @@ var _ = Describe("root's child in a user namespace", func() {
 			Expect(tellOf[[]string](withRole("harmless parent", itoa(n.PID)))).To(Equal([]string{"context deadline exceeded", "context deadline exceeded"}))
 		})
 	})
-
 })
 
 func init() {
@@ -190,7 +175,7 @@ func init() {
 		var told []string
 		for _, types := range [][]string{{"!user"}, {"!user", "!pid"}} {
 			ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
-			err := reexec.RunReexecActionContext(ctx, "hang", silently, reexec.Namespaces(n.namespaces(types...)))
+			err := reexec.RunReexecActionContext(ctx, "hang", silently, n.in(types...))
 			told = append(told, fmt.Sprint(context.Cause(ctx)))
 			if !errors.Is(err, context.DeadlineExceeded) {
 				told = append(told, fmt.Sprint(err))
@@ -202,7 +187,6 @@ func init() {
 }
 
 var _ = Describe("a child with the credentials of another user", func() {
-
 	It("can open the references of Target, and is told what joining takes", func() {
 		specs.NeedsRoot()
 		specs.NeedsNobody()
@@ -217,15 +201,11 @@ var _ = Describe("a child with the credentials of another user", func() {
 	It("joins by Target what that user may join", func() {
 		specs.NeedsRoot()
 		n := nobodysNeighbour("--net")
-		asNobody := reexec.Cmd(func(cmd *exec.Cmd) {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: specs.Nobody}
-		})
+		asNobody := reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Credential: specs.Nobody} })
 		expectTarget(n, []string{"user", "net"}, reexec.Target(n.PID, "user", "net"), asNobody)
-		who, err := beSomebody.Call(background, deeds{}, reexec.Target(n.PID, "user"), asNobody)
-		Expect(err).NotTo(HaveOccurred())
+		who := must(beSomebody.Call(background, deeds{}, reexec.Target(n.PID, "user"), asNobody))
 		Expect(who).To(And(HaveField("User", "0 0 0 0"), HaveField("Group", "0 0 0 0")))
 	})
-
 })
 
 // nobodysNeighbour is a neighbour of a user without privileges, who is root in there, with more namespaces as unshare(1) says.
@@ -236,7 +216,6 @@ func nobodysNeighbour(namespaces ...string) *neighbour {
 }
 
 var _ = Describe("an ordinary user's child in a user namespace", func() {
-
 	It("keeps its IDs where there is no root", func() {
 		specs.NeedsNamespaces("user")
 		if os.Geteuid() == 0 {
@@ -250,9 +229,8 @@ var _ = Describe("an ordinary user's child in a user namespace", func() {
 			}
 			defer started.End()
 			n := &neighbour{started}
-			for _, options := range [][]reexec.ReexecActionOption{nil, {reexec.PreserveCredentials()}} {
-				who, err := beSomebody.Call(background, deeds{}, append(options, reexec.Namespaces(n.namespaces("!user")))...)
-				Expect(err).NotTo(HaveOccurred())
+			for _, options := range [][]option{nil, {reexec.PreserveCredentials()}} {
+				who := must(beSomebody.Call(background, deeds{}, append(options, n.in("!user"))...))
 				Expect(who).To(And(HaveField("User", "65534 65534 65534 65534"), HaveField("Group", "65534 65534 65534 65534")))
 			}
 		})
@@ -260,9 +238,7 @@ var _ = Describe("an ordinary user's child in a user namespace", func() {
 
 	It("becomes root where there is one", func() {
 		n := newNeighbour("user")
-		who, err := beSomebody.Call(background, deeds{}, reexec.Namespaces(n.namespaces("!user")))
-		Expect(err).NotTo(HaveOccurred())
+		who := must(beSomebody.Call(background, deeds{}, n.in("!user")))
 		Expect(who).To(And(HaveField("User", "0 0 0 0"), HaveField("Group", "0 0 0 0"), HaveField("Program", MatchRegexp(allCapabilities))))
 	})
-
 })

@@ -12,23 +12,18 @@ import (
 
 var raceWithYourself = reexec.RegisterFunc("race with yourself", func(struct{}) (int, error) {
 	n, done := 0, make(chan struct{})
-	go func() {
-		n++
-		close(done)
-	}()
+	go func() { n++; close(done) }()
 	n++
 	<-done
 	return n, nil
 })
 
 var _ = Describe("the race detector in root's child in a user namespace", func() {
-
 	It("reads its options", func() {
 		specs.NeedsRoot()
 		n := newNeighbour("user", "mnt", "pid", "mapped")
-		_, err := raceWithYourself.Call(background, struct{}{}, silently, reexec.Namespaces(n.namespaces("!user", "!mnt", "!pid")),
+		_, err := raceWithYourself.Call(background, struct{}{}, silently, n.in("!user", "!mnt", "!pid"),
 			reexec.Environment([]string{"GORACE=exitcode=42 atexit_sleep_ms=0"}))
 		Expect(exitCode(err)).To(Equal(42))
 	})
-
 })

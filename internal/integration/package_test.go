@@ -2,7 +2,11 @@
 package integration
 
 import (
+	"context"
+	"errors"
+	"flag"
 	"os"
+	"strconv"
 	"testing"
 
 	"example.com/gons/reexec"
@@ -24,6 +28,79 @@ func TestIntegration(t *testing.T) { specs.Run(t, "reexec/internal/integration")
 
 var _ = BeforeEach(specs.LeaveNothing)
 
-var _ = AfterSuite(func() {
-	Expect(strayThreads()).To(BeEmpty(), "no thread must be left in another namespace")
-})
+var _ = AfterSuite(func() { Expect(strayThreads()).To(BeEmpty(), "no thread must be left in another namespace") })
+
+// asParent makes a main function of a parent: its children run their actions.
+func asParent(main func(args []string)) func(args []string) {
+	return func(args []string) {
+		reexec.CheckAction()
+		main(args)
+	}
+}
+
+// atoi returns a number that is known to be one.
+func atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+var times = flag.Int("times", 1, "how many times as often specs try what goes wrong only sometimes")
+
+// often is how often a spec tries something: a quarter of n, or more with the flag -times.
+func often(n int) int { return (n + 3) / 4 * *times }
+
+type option = reexec.ReexecActionOption
+
+// reason is the cause of all that specs cancel.
+var reason = errors.New("enough is enough")
+
+// onStderr calls f with what a child says on stderr.
+func onStderr(f func(said string)) option {
+	return reexec.Stderr(writerFunc(func(b []byte) (int, error) { f(string(b)); return len(b), nil }))
+}
+
+// must returns what has come without an error.
+func must[T any](value T, err error) T {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	return value
+}
+
+// as returns the error of a type that an error is or wraps.
+func as[T error](err error) (target T) {
+	GinkgoHelper()
+	Expect(errors.As(err, &target)).To(BeTrue(), "%v", err)
+	return target
+}
+
+// run runs an action, and returns its result.
+func run[T any](action string, options ...option) (result T, err error) {
+	err = reexec.RunReexecAction(action, append(options, reexec.Result(&result))...)
+	return result, err
+}
+
+// called is a function that is called with these options.
+func called[P, R any](f reexec.Func[P, R], options ...option) func(context.Context, P) (R, error) {
+	return func(ctx context.Context, param P) (R, error) { return f.Call(ctx, param, options...) }
+}
+
+// received returns the error that comes from a channel, in time.
+func received(done <-chan error, hint ...any) (err error) {
+	GinkgoHelper()
+	Eventually(done).WithTimeout(moment).Should(Receive(&err), hint...)
+	return err
+}
+
+// pipe opens a pipe until the end of the spec.
+func pipe() (r, w *os.File) {
+	GinkgoHelper()
+	r, w, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { _, _ = r.Close(), w.Close() })
+	return r, w
+}

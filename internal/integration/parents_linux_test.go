@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -21,6 +23,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,8 +39,7 @@ type specialParent struct {
 // stdout, or, if its stdout is tuned, from its descriptor 3.
 func startParent(cmd *exec.Cmd) *specialParent {
 	GinkgoHelper()
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	r, w := pipe()
 	if cmd.Stdout == nil {
 		cmd.Stdout = w
 	} else {
@@ -47,7 +49,7 @@ func startParent(cmd *exec.Cmd) *specialParent {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setpgid = true
-	err = cmd.Start()
+	err := cmd.Start()
 	_ = w.Close()
 	DeferCleanup(r.Close)
 	Expect(err).NotTo(HaveOccurred())
@@ -65,10 +67,7 @@ func startParent(cmd *exec.Cmd) *specialParent {
 func (p *specialParent) await() string {
 	GinkgoHelper()
 	report := make(chan string, 1)
-	go func() {
-		all, _ := io.ReadAll(p.report)
-		report <- string(all)
-	}()
+	go func() { all, _ := io.ReadAll(p.report); report <- string(all) }()
 	var err error
 	Eventually(p.ended).WithTimeout(moment).Should(Receive(&err), "it hangs")
 	p.ended <- nil
@@ -83,10 +82,7 @@ func (p *specialParent) await() string {
 func (p *specialParent) next() string {
 	GinkgoHelper()
 	line := make(chan string, 1)
-	go func() {
-		next, _ := p.report.ReadString('\n')
-		line <- strings.TrimSuffix(next, "\n")
-	}()
+	go func() { next, _ := p.report.ReadString('\n'); line <- strings.TrimSuffix(next, "\n") }()
 	var next string
 	Eventually(line).WithTimeout(moment).Should(Receive(&next), "it does not report")
 	return next
@@ -108,7 +104,7 @@ func (c checker) Equal(what string, got, want any) {
 }
 
 // everything runs an action of each kind, and functions, which must all succeed.
-func (c checker) everything(options ...reexec.ReexecActionOption) {
+func (c checker) everything(options ...option) {
 	n, err := double.Call(background, 21, options...)
 	c.Succeed("call", err)
 	c.Equal("result of call", n, 42)
@@ -173,7 +169,7 @@ func init() {
 		report := os.NewFile(3, "report")
 		syscall.CloseOnExec(3)
 		c := checker{report}
-		var options []reexec.ReexecActionOption
+		var options []option
 		for _, what := range args {
 			switch what {
 			case "stdin":
@@ -203,13 +199,13 @@ func init() {
 	specs.Roles["parent that calls for its life"] = asParent(func(args []string) {
 		switch args[0] {
 		case "worker":
-			w, err := untilDeath.Start(background, reexec.Stderr(os.Stdout), reexec.GracePeriod(time.Second))
+			w, err := untilDeath.Start(background, reexec.Stderr(os.Stdout), reexec.GracePeriod(300*time.Millisecond))
 			if err != nil {
 				panic(err)
 			}
 			fmt.Println(w.Call(background, args[1]))
 		case "call":
-			fmt.Println(untilDeath.Call(background, args[1], reexec.Stderr(os.Stdout), reexec.GracePeriod(time.Second)))
+			fmt.Println(untilDeath.Call(background, args[1], reexec.Stderr(os.Stdout), reexec.GracePeriod(300*time.Millisecond)))
 		}
 	})
 
@@ -387,17 +383,12 @@ func filterSystemCalls(filter []unix.SockFilter) error {
 }
 
 var _ = Describe("a parent", func() {
-
-	DescribeTable("whose children's status somebody else takes, has their answers all the same",
-		func(how string) {
-			Expect(startParent(specs.Child("parent that loses the status of its children", how)).await()).To(Equal("end\n"))
-		},
-		Entry("since SIGCHLD is ignored", "ignored"),
-		Entry("since it waits for any child", "reaped"),
-	)
+	DescribeTable("whose children's status somebody else takes, has their answers all the same", func(how string) {
+		Expect(startParent(specs.Child("parent that loses the status of its children", how)).await()).To(Equal("end\n"))
+	},
+		Entry("since SIGCHLD is ignored", "ignored"), Entry("since it waits for any child", "reaped"))
 
 	Context("that lacks something", func() {
-
 		// run runs such a parent, which has an open file for each of its standard files.
 		run := func(attr *syscall.SysProcAttr, lacks ...string) {
 			GinkgoHelper()
@@ -408,7 +399,6 @@ var _ = Describe("a parent", func() {
 		}
 
 		for _, lacks := range []string{"stdin", "stdout", "stderr", "stdin stdout stderr"} {
-
 			It("works without "+lacks, func() { run(nil, strings.Fields(lacks)...) })
 
 			It("works without /dev/null and "+lacks, func() {
@@ -427,7 +417,6 @@ var _ = Describe("a parent", func() {
 				}
 				run(nil, append(strings.Fields(lacks), strings.Join(paths, " "))...)
 			})
-
 		}
 
 		It("works without /dev/null", func() { run(inNewMountNamespace(), "/dev/null") })
@@ -439,12 +428,10 @@ var _ = Describe("a parent", func() {
 			}
 			Expect(report).To(Equal("end\n"))
 		})
-
 	})
 
 	It("survives that its stderr is a broken pipe", func() {
-		r, w, err := os.Pipe()
-		Expect(err).NotTo(HaveOccurred())
+		r, w := pipe()
 		Expect(r.Close()).To(Succeed())
 		defer w.Close()
 		cmd := specs.Child("parent whose stderr fails")
@@ -453,10 +440,7 @@ var _ = Describe("a parent", func() {
 	})
 
 	It("is not kept by its stderr if that is a full pipe", func() {
-		r, w, err := os.Pipe()
-		Expect(err).NotTo(HaveOccurred())
-		defer r.Close()
-		defer w.Close()
+		_, w := pipe()
 		fill(w)
 		cmd := specs.Child("parent whose stderr blocks")
 		cmd.Stderr = w
@@ -464,49 +448,41 @@ var _ = Describe("a parent", func() {
 	})
 
 	It("finds on its stderr what a function has written, when the call returns", func() {
-		r, stderr, err := os.Pipe()
-		Expect(err).NotTo(HaveOccurred())
-		defer r.Close()
-		defer stderr.Close()
+		r, stderr := pipe()
 		defer func(old *os.File) { os.Stderr = old }(os.Stderr)
 		os.Stderr = stderr
-		w, err := say.Start(background)
-		Expect(err).NotTo(HaveOccurred())
+		w := must(say.Start(background))
 		missed := 0
-		for range 200 {
+		for range often(200) {
 			Expect(w.Call(background, 10)).To(Equal(10))
-			waiting, err := unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ)
-			Expect(err).NotTo(HaveOccurred())
+			waiting := must(unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ))
 			if waiting < 10 {
 				missed++
 			}
-			_, err = io.ReadFull(r, make([]byte, 10))
-			Expect(err).NotTo(HaveOccurred())
+			must(io.ReadFull(r, make([]byte, 10)))
 		}
 		Expect(w.Close()).To(Succeed())
 		Expect(missed).To(BeZero(), "calls that returned too early")
 	})
 
-	DescribeTable("that is killed, ends its child",
-		func(how, param string) {
-			finished := filepath.Join(GinkgoT().TempDir(), "finished")
-			if param == "" {
-				param = finished
-			}
-			parent := startParent(specs.Child("parent that calls for its life", how, param))
-			child := atoi(parent.next())
-			DeferCleanup(func() { _ = kill(child) }) // it may have been forgotten
-			Expect(parent.Process.Kill()).To(Succeed())
-			Eventually(func() error { return alive(child) }).WithTimeout(moment).Should(MatchError(syscall.ESRCH))
-			if param == finished {
-				Expect(finished).To(BeAnExistingFile(), "it had the grace period")
-			}
-		},
+	DescribeTable("that is killed, ends its child", func(how, param string) {
+		finished := filepath.Join(GinkgoT().TempDir(), "finished")
+		if param == "" {
+			param = finished
+		}
+		parent := startParent(specs.Child("parent that calls for its life", how, param))
+		child := atoi(parent.next())
+		DeferCleanup(func() { _ = kill(child) }) // it may have been forgotten
+		Expect(parent.Process.Kill()).To(Succeed())
+		Eventually(func() error { return alive(child) }).WithTimeout(moment).Should(MatchError(syscall.ESRCH))
+		if param == finished {
+			Expect(finished).To(BeAnExistingFile(), "it had the grace period")
+		}
+	},
 		Entry("which serves a call of a worker that takes for ever", "worker", "for ever"),
 		Entry("which serves a call that takes for ever", "call", "for ever"),
 		Entry("which serves a call of a worker that has an end", "worker", ""),
-		Entry("which serves a call that has an end", "call", ""),
-	)
+		Entry("which serves a call that has an end", "call", ""))
 
 	It("that is interrupted together with an idle worker, closes it", func() {
 		parent := startParent(specs.Child("parent of an idle worker that is interrupted"))
@@ -514,7 +490,6 @@ var _ = Describe("a parent", func() {
 		Expect(syscall.Kill(-parent.Process.Pid, syscall.SIGINT)).To(Succeed())
 		Expect(parent.await()).To(Equal("close: <nil>\n"))
 	})
-
 })
 
 // inNewMountNamespace has a process be in a mount namespace of its own, where it may
@@ -529,5 +504,280 @@ func inNewMountNamespace() *syscall.SysProcAttr {
 		Cloneflags:  unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+	}
+}
+
+// Traits are what a process inherits from the thread that has started it.
+type traits struct {
+	Umask      int
+	Nice       int
+	Processors string
+	NoNewPrivs int
+	SecureBits int
+	Makes      string // why no file can be made: that is what the thread's Landlock rules forbid
+}
+
+var traitsOf = reexec.RegisterFunc("traits", traitsHere)
+
+// traitsHere returns the traits of the calling thread. It tries to make a file in a folder.
+func traitsHere(folder string) (t traits, err error) {
+	t.Umask = unix.Umask(0)
+	unix.Umask(t.Umask)
+	if t.Nice, err = unix.Getpriority(unix.PRIO_PROCESS, 0); err != nil {
+		return t, err
+	}
+	t.Nice = 20 - t.Nice // what the system call returns is above 0
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return t, err
+	}
+	t.Processors = fmt.Sprint(set)
+	if t.NoNewPrivs, err = unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil {
+		return t, err
+	}
+	if t.SecureBits, err = unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0); err != nil {
+		return t, err
+	}
+	f, err := os.CreateTemp(folder, "")
+	if err != nil {
+		t.Makes = errors.Unwrap(err).Error()
+		return t, nil
+	}
+	return t, errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+func init() {
+	reexec.Register("traits of action", func() {
+		t, err := traitsHere(param().(string))
+		if err != nil {
+			fmt.Fprint(os.Stderr, err)
+		}
+		answer(t)
+	})
+}
+
+// confine gives the calling thread traits that no other thread has, as far as the system
+// allows, and returns what becomes of making a file.
+func confine() (forbidden string) {
+	GinkgoHelper()
+	Expect(unix.Unshare(unix.CLONE_FS)).To(Succeed()) // a umask of its own
+	unix.Umask(0o137)
+	nice := must(unix.Getpriority(unix.PRIO_PROCESS, 0))
+	Expect(unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), min(20-nice+7, 19))).To(Succeed())
+	var set unix.CPUSet
+	Expect(unix.SchedGetaffinity(0, &set)).To(Succeed())
+	for cpu := 0; set.Count() > 1; cpu++ {
+		set.Clear(cpu)
+	}
+	Expect(unix.SchedSetaffinity(0, &set)).To(Succeed())
+	if specs.IsRoot() {
+		Expect(unix.Prctl(unix.PR_SET_SECUREBITS, 1<<2, 0, 0, 0)).To(Succeed()) // SECBIT_NO_SETUID_FIXUP
+	}
+	Expect(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)).To(Succeed())
+	handled := uint64(1 << 8) // LANDLOCK_ACCESS_FS_MAKE_REG
+	rules, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&handled)), unsafe.Sizeof(handled), 0)
+	if errno != 0 {
+		return "" // this kernel has none; all else is still worth a look
+	}
+	defer unix.Close(int(rules))
+	_, _, errno = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, rules, 0, 0)
+	Expect(errno).To(BeZero())
+	return "permission denied"
+}
+
+var _ = Describe("a child has what the calling thread has", func() {
+	DescribeTable("whatever becomes of it", func(signal syscall.Signal, types ...string) {
+		kinds := []string{"pid", "net"}
+		if !specs.IsRoot() { // joining a user namespace resets securebits
+			kinds = append(kinds, "user")
+			if len(types) > 0 {
+				types = append([]string{"!user"}, types...)
+			}
+		}
+		n := newNeighbour(kinds...)
+		refs, files := n.held(types...) // Landlock keeps the thread from looking at other processes
+		defer closeAll(files)
+		options := []option{
+			reexec.Namespaces(refs),
+			reexec.Cmd(func(cmd *exec.Cmd) {
+				cmd.ExtraFiles = files
+				cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: signal}
+			}),
+		}
+		folder := GinkgoT().TempDir()
+		before := must(traitsHere(folder))
+		onOwnThread(func() {
+			forbidden := confine()
+			here := must(traitsHere(folder))
+			Expect(here).NotTo(Equal(before))
+			Expect(here.Makes).To(Equal(forbidden))
+			for _, by := range ways[string, traits]() {
+				Expect(by(traitsOf, folder, options...)).To(Equal(here))
+			}
+			var there traits
+			Expect(reexec.RunReexecAction("traits of action", append(options, reexec.Param(folder), reexec.Result(&there))...)).To(Succeed())
+			Expect(there).To(Equal(here))
+		})
+		Expect(traitsHere(folder)).To(Equal(before), "of other threads")
+	},
+		Entry("plain", syscall.Signal(0)), Entry("with a Pdeathsig", syscall.SIGKILL),
+		Entry("in namespaces", syscall.Signal(0), "net"), Entry("in a PID namespace", syscall.Signal(0), "!pid"),
+		Entry("in a PID namespace, with a Pdeathsig", syscall.SIGKILL, "net", "pid"))
+})
+
+var _ = Describe("tuned children", func() {
+	It("leaves nothing behind, whenever it is cancelled", func() {
+		n := newNeighbour("user", "pid", "net")
+		for _, types := range [][]string{nil, {"!user", "!net"}, {"!user", "!pid", "!net"}} {
+			var all sync.WaitGroup
+			failures := make(chan error, 4*40)
+			for range 4 {
+				all.Go(func() {
+					for range often(40) {
+						delay := rand.N(16 * time.Millisecond)
+						ctx, cancel := context.WithTimeoutCause(context.Background(), delay, reason)
+						err := reexec.RunReexecActionContext(ctx, "silent", n.in(types...))
+						cancel()
+						if err != nil && !errors.Is(err, reason) {
+							failures <- err
+						}
+					}
+				})
+			}
+			all.Wait()
+			Expect(failures).NotTo(Receive())
+			Expect(children()).To(HaveLen(1), "the neighbour")
+		}
+	})
+
+	It("passes files on", func() {
+		r, w := pipe()
+		n := newNeighbour("user", "pid", "net")
+		for _, namespaces := range [][]reexec.Namespace{nil, n.namespaces("!user", "!pid", "!net")} {
+			Expect(reexec.RunReexecAction("write to 4", reexec.Namespaces(namespaces),
+				reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{nil, w} }))).To(Succeed())
+		}
+		Expect(w.Close()).To(Succeed())
+		Expect(gbytes.TimeoutReader(r, time.Minute).Read(make([]byte, 100))).To(Equal(2 * len("here")))
+	})
+
+	It("leaves nothing behind if a child with a Pdeathsig cannot be started", func() {
+		n := newNeighbour("user", "pid")
+		namespaces := n.namespaces("!user", "pid")
+		namespaces[1].Path = "/nowhere"
+		for _, namespaces := range [][]reexec.Namespace{namespaces, n.namespaces("!user", "!pid")} {
+			for range 5 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+				_ = reexec.RunReexecActionContext(ctx, "hang", reexec.Namespaces(namespaces),
+					reexec.Stderr(io.Discard), reexec.Cmd(func(cmd *exec.Cmd) {
+						cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+					}))
+				cancel()
+			}
+		}
+	})
+
+	It("ends with a Pdeathsig if it is an orphan already, also as the first process of a PID namespace", func() {
+		specs.NeedsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
+		parent := exec.Command("cat")
+		r, _ := pipe()
+		parent.Stdin = r
+		Expect(parent.Start()).To(Succeed())
+		fd := must(unix.PidfdOpen(parent.Process.Pid, 0))
+		pidfd := os.NewFile(uintptr(fd), "pidfd")
+		defer pidfd.Close()
+		Expect(parent.Process.Kill()).To(Succeed())
+		Expect(parent.Wait()).NotTo(Succeed())
+		for _, tune := range []func(*exec.Cmd){func(*exec.Cmd) {}, asRootOfNew} {
+			child := exec.Command("/proc/self/exe")
+			tune(child)
+			child.Env = append(os.Environ(), "gons_reexec_child=1", "gons_reexec_action=hang",
+				"gons_reexec_pdeath=15", "gons_reexec_parent=3")
+			child.ExtraFiles = []*os.File{pidfd}
+			Expect(child.Run()).To(MatchError("exit status 1"))
+		}
+	})
+
+	It("makes new namespaces, rootless, and the child is root there", func() {
+		specs.NeedsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
+		ids := must(run[map[string]string]("namespaces", reexec.Cmd(asRootOfNew)))
+		Expect(ids).To(HaveKeyWithValue("time", specs.NamespaceID("self", "time")))
+		delete(ids, "time")
+		for kind, id := range ids {
+			Expect(id).NotTo(Equal(specs.NamespaceID("self", kind)), kind)
+		}
+		Expect(run[int]("uid", reexec.Cmd(asRootOfNew))).To(Equal(0))
+	})
+
+	It("makes new namespaces and joins others", func() {
+		n := newNeighbour("user", "net", "uts")
+		ids := must(run[map[string]string]("namespaces",
+			n.in("!user", "!net"),
+			reexec.Cmd(func(cmd *exec.Cmd) {
+				if specs.IsRoot() {
+					cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUTS}
+				}
+			})))
+		Expect(ids).To(HaveKeyWithValue("net", n.ID("net")))
+		if specs.IsRoot() {
+			Expect(ids).NotTo(HaveKeyWithValue("uts", specs.NamespaceID("self", "uts")))
+		}
+	})
+
+	DescribeTable("lets a child live as long as its parent, not as a thread of it", func(types ...string) {
+		n := newNeighbour("user", "pid", "net")
+		attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		for range often(20) {
+			must(run[string]("take your time", n.in(types...), reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = attr })))
+		}
+		Expect(attr.Pdeathsig).To(Equal(syscall.SIGKILL), "what is the caller's is left alone")
+	},
+		Entry("without namespaces"), Entry("in a user namespace", "!user"), Entry("in a PID namespace", "!user", "!pid"),
+		Entry("in a PID namespace and others", "!user", "!pid", "!net"))
+
+	DescribeTable("ends a child together with its parent", func(types ...string) {
+		n := newNeighbour("user", "pid", "net")
+		parent := specs.Child("parent with a Pdeathsig", append(types, itoa(n.PID))...)
+		stdout := must(parent.StdoutPipe())
+		stdin := must(parent.StdinPipe())
+		defer stdin.Close()
+		Expect(parent.Start()).To(Succeed())
+		// The grandchild's PID: it holds the pipe that it got as a file.
+		var child int
+		must(fmt.Fscan(stdout, &child))
+		Expect(syscall.Kill(child, 0)).To(Succeed())
+		Expect(parent.Process.Kill()).To(Succeed())
+		_ = parent.Wait()
+		Eventually(func() error { return alive(child) }).Should(MatchError(syscall.ESRCH))
+	},
+		Entry("without namespaces"), Entry("in a user namespace", "!user"), Entry("in a PID namespace", "!user", "!pid"))
+})
+
+// A parent with a Pdeathsig has a child that lasts, in namespaces of a process: the
+// arguments are the types, and its PID.
+func init() {
+	specs.Roles["parent with a Pdeathsig"] = asParent(func(args []string) {
+		types := args[:len(args)-1]
+		n := neighbourOf(atoi(args[len(types)]))
+		fmt.Println(reexec.RunReexecAction("say your PID and hang",
+			n.in(types...),
+			reexec.Cmd(func(cmd *exec.Cmd) {
+				cmd.ExtraFiles = []*os.File{os.Stdout}
+				cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			})))
+		os.Exit(1)
+	})
+}
+
+// asRootOfNew has a child be root of new namespaces of all types that clone(2) makes.
+func asRootOfNew(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+	}
+	for _, ns := range specs.NamespaceFlags {
+		if ns.Kind != "time" {
+			cmd.SysProcAttr.Cloneflags |= ns.Flag
+		}
 	}
 }

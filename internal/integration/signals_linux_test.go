@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -68,21 +70,16 @@ var patient = reexec.RegisterFunc("patient", func(how string) (string, error) {
 })
 
 var _ = Describe("signals", func() {
-
-	reason := errors.New("enough is enough")
 	all := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 
 	// A function's child gets the signal, as its parent does from a terminal or a service manager.
 	Context("that reach the child of a function that obeys its context", func() {
-
 		It("leave it the time to clean up, if the parent cancels", func() {
 			for _, s := range all {
 				for _, byWorker := range []bool{false, true} {
 					g := newGate()
 					ctx, cancel := context.WithCancelCause(background)
-					call := func(ctx context.Context, what string) (string, error) {
-						return tidy.Call(ctx, what, g.options(ofGrace(time.Minute))...)
-					}
+					call := called(tidy, g.options(ofGrace(time.Minute))...)
 					if byWorker {
 						call = start(tidy, g.options(ofGrace(time.Minute))...).Call
 					}
@@ -91,8 +88,7 @@ var _ = Describe("signals", func() {
 					Expect(syscall.Kill(youngest(), s)).To(Succeed())
 					Consistently(done, "50ms").ShouldNot(Receive())
 					cancel(reason)
-					_, err := end(done)
-					Expect(err).To(MatchError(reason))
+					Expect(end(done)).Error().To(MatchError(reason))
 					g.says("cleaned up")
 				}
 			}
@@ -101,13 +97,10 @@ var _ = Describe("signals", func() {
 		It("end it after the grace period, if the parent decides nothing, and the error names them", func() {
 			for _, s := range all {
 				g := newGate()
-				done := goCall(func(ctx context.Context, what string) (string, error) {
-					return tidy.Call(ctx, what, g.options(ofGrace(30*time.Millisecond))...)
-				}, background, "")
+				done := goCall(called(tidy, g.options(ofGrace(30*time.Millisecond))...), background, "")
 				g.says("began")
 				Expect(syscall.Kill(youngest(), s)).To(Succeed())
-				_, err := end(done)
-				Expect(err).To(MatchError(ContainSubstring("signal: " + s.String())))
+				Expect(end(done)).Error().To(MatchError(ContainSubstring("signal: " + s.String())))
 				Expect(g.said("cleaned up")).To(BeZero())
 			}
 		})
@@ -115,9 +108,7 @@ var _ = Describe("signals", func() {
 		It("end the first process of a PID namespace, too", func() {
 			specs.NeedsNamespaces("user", "pid")
 			g := newGate()
-			done := goCall(func(ctx context.Context, what string) (string, error) {
-				return tidy.Call(ctx, what, g.options(ofGrace(30*time.Millisecond), reexec.Unshare("user", "pid"))...)
-			}, background, "")
+			done := goCall(called(tidy, g.options(ofGrace(30*time.Millisecond), reexec.Unshare("user", "pid"))...), background, "")
 			g.says("began")
 			Expect(syscall.Kill(youngest(), syscall.SIGTERM)).To(Succeed())
 			_, err := end(done)
@@ -141,21 +132,18 @@ var _ = Describe("signals", func() {
 		})
 
 		It("mean nothing any more once the call is over", func() {
-			g := newGate()
-			w := start(tidy, g.options(ofGrace(100*time.Millisecond))...)
+			g, w := gated(tidy, ofGrace(100*time.Millisecond))
 			ctx, cancel := context.WithCancel(background)
 			done := goCall(w.Call, ctx, "")
 			g.says("began")
 			Expect(syscall.Kill(w.PID(), syscall.SIGTERM)).To(Succeed())
 			cancel()
-			_, err := end(done)
-			Expect(err).To(MatchError(context.Canceled))
+			Expect(end(done)).Error().To(MatchError(context.Canceled))
 			g.says("cleaned up")
 			Consistently(w.Done(), "200ms").ShouldNot(BeClosed())
 			Expect(w.Call(background, "nothing")).To(BeEmpty())
 			Expect(w.Close()).To(Succeed())
 		})
-
 	})
 
 	It("do not end an idle worker", func() {
@@ -193,8 +181,7 @@ var _ = Describe("signals", func() {
 				_, err := end(done)
 				Expect(err).To(HaveOccurred())
 				Expect(errors.Is(err, reason)).To(Equal(cancels))
-				var exit *exec.ExitError
-				Expect(errors.As(err, &exit)).To(BeTrue(), "%v", err)
+				exit := as[*exec.ExitError](err)
 				Expect(exit.Error()).To(Equal("signal: terminated"))
 				cancel(nil)
 			}
@@ -202,24 +189,20 @@ var _ = Describe("signals", func() {
 	})
 
 	It("hold up the calls that come after the end of their worker only for a moment in all", func() {
-		g := newGate()
-		w := start(patient, g.options()...)
+		g, w := gated(patient)
 		done := goCall(w.Call, background, "for ever")
 		g.says("began")
 		Expect(syscall.Kill(w.PID(), syscall.SIGTERM)).To(Succeed())
-		_, err := end(done)
-		Expect(err).To(HaveOccurred())
+		Expect(end(done)).Error().To(HaveOccurred())
 		begin := time.Now()
-		for range 100 {
-			_, err = w.Call(background, "")
-			Expect(err).To(MatchError(reexec.ErrNotStarted))
+		for range often(100) {
+			Expect(w.Call(background, "")).Error().To(MatchError(reexec.ErrNotStarted))
 		}
 		Expect(time.Since(begin)).To(BeNumerically("<", 10*time.Second))
 	})
 
 	It("come once to a function that catches them, and its worker is protected after that, too", func() {
-		g := newGate()
-		w := start(patient, g.options()...)
+		g, w := gated(patient)
 		for range 2 {
 			done := goCall(w.Call, background, "catch")
 			g.says("began")
@@ -257,9 +240,7 @@ var _ = Describe("signals", func() {
 
 	It("reach a parent whose stderr is non-blocking: it has all that is written there", func() {
 		const size = 1 << 20
-		r, w, err := os.Pipe()
-		Expect(err).NotTo(HaveOccurred())
-		defer r.Close()
+		r, w := pipe()
 		Expect(unix.SetNonblock(int(w.Fd()), true)).To(Succeed())
 		cmd := withRole("talkative parent", itoa(size))
 		cmd.Stderr, cmd.Stdout = w, io.Discard
@@ -267,23 +248,18 @@ var _ = Describe("signals", func() {
 		Expect(w.Close()).To(Succeed())
 		Expect(unix.SetNonblock(int(r.Fd()), false)).To(Succeed())
 		time.Sleep(100 * time.Millisecond) // the pipe is full
-		all, err := io.ReadAll(r)
-		Expect(err).NotTo(HaveOccurred())
+		all := must(io.ReadAll(r))
 		Expect(cmd.Wait()).To(Succeed())
 		Expect(strings.Count(string(all), "x")).To(Equal(size - 1))
 	})
-
 })
 
 func init() {
 	roles["ignoring parent"] = func([]string) any {
 		signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-		one, err := patient.Call(background, "ignored")
-		Expect(err).NotTo(HaveOccurred())
-		w, err := patient.Start(background)
-		Expect(err).NotTo(HaveOccurred())
-		two, err := w.Call(background, "ignored")
-		Expect(err).NotTo(HaveOccurred())
+		one := must(patient.Call(background, "ignored"))
+		w := must(patient.Start(background))
+		two := must(w.Call(background, "ignored"))
 		Expect(w.Close()).To(Succeed())
 		return []string{one, two}
 	}
@@ -294,8 +270,121 @@ func init() {
 		fmt.Printf("ended: %t\n", errors.Is(err, context.Canceled))
 	})
 	roles["talkative parent"] = func(args []string) any {
-		_, err := say.Call(background, atoi(args[0]))
-		Expect(err).NotTo(HaveOccurred())
+		must(say.Call(background, atoi(args[0])))
 		return true
 	}
+}
+
+// tellAndHang tells the PID of its process, as /proc has it, to file 3, and then has no ear
+// for the end of its parent.
+var tellAndHang = reexec.RegisterFunc("tell and hang", func(struct{}) (int, error) {
+	pid, err := os.Readlink("/proc/self")
+	if err != nil {
+		return 0, err
+	}
+	_, _ = os.NewFile(3, "3").WriteString(pid + "\n")
+	select {}
+})
+
+func init() {
+	// Has a worker hang, started by an unlocked goroutine or a locked one, and possibly as the
+	// first process of a new PID namespace.
+	roles["mortal worker"] = func(args []string) any {
+		option := reexec.Cmd(func(cmd *exec.Cmd) {
+			cmd.SysProcAttr = &syscall.SysProcAttr{}
+			if args[1] != "" {
+				asRootOfNew(cmd)
+				cmd.SysProcAttr.Cloneflags &^= syscall.CLONE_NEWNS // it is not to mount anything
+			}
+			cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+			cmd.ExtraFiles = []*os.File{os.Stdout}
+		})
+		failed := make(chan error)
+		go func() {
+			if args[0] == "locked" {
+				runtime.LockOSThread()
+			}
+			worker, err := tellAndHang.Start(background, option)
+			if err == nil {
+				_, err = worker.Call(background, struct{}{})
+			}
+			failed <- err
+		}()
+		return fmt.Sprint(<-failed)
+	}
+}
+
+var _ = Describe("a Pdeathsig", func() {
+	DescribeTable("ends a worker that has no ear for the end of its parent", func(goroutine, new string) {
+		if new != "" {
+			specs.NeedsNamespaces("user", "cgroup", "ipc", "net", "pid", "uts")
+		}
+		parent := withRole("mortal worker", goroutine, new)
+		stdout := must(parent.StdoutPipe())
+		Expect(parent.Start()).To(Succeed())
+		var child int
+		must(fmt.Fscan(stdout, &child))
+		Expect(alive(child)).To(Succeed())
+		Expect(parent.Process.Kill()).To(Succeed())
+		_ = parent.Wait()
+		Eventually(func() error { return alive(child) }).Should(MatchError(syscall.ESRCH))
+	},
+		Entry("started by any goroutine", "unlocked", ""), Entry("started by a locked goroutine", "locked", ""),
+		Entry("as the first process of a new PID namespace", "unlocked", "new"),
+		Entry("as that, started by a locked goroutine", "locked", "new"))
+
+	It("does not end a worker when a thread ends", func() {
+		for _, goroutine := range []string{"unlocked", "locked"} {
+			begun := make(chan *reexec.Worker[int, int])
+			done := make(chan struct{})
+			go func() {
+				defer GinkgoRecover()
+				if goroutine == "locked" {
+					runtime.LockOSThread()
+					defer runtime.UnlockOSThread()
+				}
+				worker, err := double.Start(background, reexec.Cmd(func(cmd *exec.Cmd) {
+					cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+				}))
+				Expect(err).NotTo(HaveOccurred())
+				begun <- worker
+				<-done
+			}()
+			worker := <-begun
+			for i := range 20 {
+				// Threads whose goroutines end while they are locked end as well.
+				onOwnThread(func() {})
+				Expect(worker.Call(background, i)).To(Equal(2 * i))
+			}
+			close(done)
+			Expect(worker.Close()).To(Succeed(), goroutine)
+		}
+	})
+
+	It("of a worker leaves the calling goroutine as it was", func() {
+		for _, lock := range []bool{false, true} {
+			done := make(chan bool)
+			go func() {
+				defer GinkgoRecover()
+				if lock {
+					runtime.LockOSThread()
+					defer runtime.UnlockOSThread()
+				}
+				for _, way := range waysIn {
+					Expect(way.run(reexec.Cmd(func(cmd *exec.Cmd) {
+						cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+					}))).To(Succeed())
+				}
+				done <- isLocked()
+			}()
+			Expect(<-done).To(Equal(lock))
+		}
+	})
+})
+
+// isLocked tells whether the calling goroutine is locked to its thread.
+func isLocked() bool {
+	trace := make([]byte, 200)
+	trace = trace[:runtime.Stack(trace, false)]
+	return regexp.MustCompile(`^goroutine \d+ .*locked to thread.*\]:`).Match(trace)
 }

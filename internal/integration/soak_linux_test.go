@@ -135,8 +135,8 @@ func wasKilled(err error) bool {
 }
 
 // soakers each do one thing, and return an error if that does not go as it should.
-var soakers = []func(ns reexec.ReexecActionOption) error{
-	func(ns reexec.ReexecActionOption) error { // classic
+var soakers = []func(ns option) error{
+	func(ns option) error { // classic
 		var answer int
 		err := reexec.RunReexecAction("echo", ns, reexec.Param(42), reexec.Result(&answer))
 		if err == nil && answer != 42 {
@@ -144,7 +144,7 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		}
 		return err
 	},
-	func(ns reexec.ReexecActionOption) error { // failing
+	func(ns option) error { // failing
 		err := reexec.RunReexecAction("big failure", ns)
 		var failed *reexec.ActionError
 		if !wasKilled(err) && (!errors.As(err, &failed) || failed.Stderr != bigFailure) {
@@ -152,7 +152,7 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		}
 		return nil
 	},
-	func(ns reexec.ReexecActionOption) error { // huge
+	func(ns option) error { // huge
 		large := strings.Repeat("x", 1<<20)
 		result, err := reflect.Call(background, large, ns)
 		if err == nil && result != large {
@@ -160,12 +160,11 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		}
 		return err
 	},
-	func(ns reexec.ReexecActionOption) error { // endless
+	func(ns option) error { // endless
 		var heard bytes.Buffer
 		return reexec.RunReexecAction("noise", ns, reexec.Stderr(&heard))
 	},
-	func(ns reexec.ReexecActionOption) error { // cancelled
-		reason := errors.New("enough is enough")
+	func(ns option) error { // cancelled
 		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, reason)
 		defer cancel()
 		_, err := hang.Call(ctx, "hang", ns, reexec.Stderr(io.Discard))
@@ -174,7 +173,7 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		}
 		return nil
 	},
-	func(ns reexec.ReexecActionOption) error { // panicking
+	func(ns option) error { // panicking
 		_, err := panicking.Call(background, "at the disco", ns)
 		var panicked *reexec.PanicError
 		if !errors.As(err, &panicked) && !wasKilled(err) {
@@ -182,18 +181,18 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		}
 		return nil
 	},
-	func(ns reexec.ReexecActionOption) error { // dying
+	func(ns option) error { // dying
 		_, err := exit.Call(background, 3, ns, reexec.Stderr(io.Discard))
 		if exitCode(err) != 3 && !wasKilled(err) {
 			return fmt.Errorf("not dead: %w", err)
 		}
 		return nil
 	},
-	func(ns reexec.ReexecActionOption) error { // lingering
+	func(ns option) error { // lingering
 		var answer string
 		return reexec.RunReexecAction("linger", ns, reexec.Result(&answer), reexec.GracePeriod(0))
 	},
-	func(ns reexec.ReexecActionOption) error { // worker
+	func(ns option) error { // worker
 		w, err := double.Start(background, ns)
 		if err != nil {
 			return err
@@ -224,7 +223,7 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		}
 		return err
 	},
-	func(ns reexec.ReexecActionOption) (err error) { // exploding
+	func(ns option) (err error) { // exploding
 		defer func() {
 			if value := recover(); value != nil && value != "at the decoder" {
 				err = fmt.Errorf("wrong panic %v", value)
@@ -233,7 +232,7 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		_, err = explode.Call(background, "panic", ns)
 		return err
 	},
-	func(ns reexec.ReexecActionOption) (err error) { // exploding in a worker
+	func(ns option) (err error) { // exploding in a worker
 		w, err := explode.Start(background, ns)
 		if err != nil {
 			return err
@@ -250,7 +249,7 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		_ = w.Close()
 		return nil
 	},
-	func(ns reexec.ReexecActionOption) error { // without a newline
+	func(ns option) error { // without a newline
 		var answer any
 		err := reexec.RunReexecAction("print", ns, reexec.Param("42"), reexec.Result(&answer))
 		if err == nil && answer != 42.0 {
@@ -258,8 +257,7 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		}
 		return err
 	},
-	func(ns reexec.ReexecActionOption) error { // blocked
-		reason := errors.New("enough is enough")
+	func(ns option) error { // blocked
 		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, reason)
 		defer cancel()
 		release := make(chan struct{})
@@ -281,7 +279,7 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		}
 		return nil
 	},
-	func(ns reexec.ReexecActionOption) error { // what a call has written
+	func(ns option) error { // what a call has written
 		var heard safeBuffer
 		w, err := say.Start(background, ns, reexec.Stderr(&heard))
 		if err != nil {
@@ -298,4 +296,138 @@ var soakers = []func(ns reexec.ReexecActionOption) error{
 		}
 		return errors.Join(err, w.Close())
 	},
+}
+
+var scale = flag.Bool("scale", false, "run TestScale, which is skipped without")
+
+// TestScale visits many processes, and calls workers many times. Nothing is lost, and
+// nothing grows:
+//
+//	go test -run Scale ./internal/integration -scale -v
+func TestScale(t *testing.T) {
+	const processes, visits, atOnce, workers, calls = 200, 1000, 64, 64, 1_000_000
+	if !*scale {
+		t.Skip("needs the flag -scale")
+	}
+	RegisterTestingT(t)
+	if err := specs.Refusal("user", "net"); err != nil {
+		t.Skip("needs namespaces: ", err)
+	}
+	neighbours := make([]*neighbour, processes)
+	for i := range neighbours {
+		n, err := specs.StartNeighbour(t.TempDir(), "user", "net")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.End()
+		neighbours[i] = &neighbour{n}
+	}
+
+	// inParallel does something so many times, and returns how long that takes.
+	inParallel := func(goroutines, times int, do func(goroutine, i int) error) time.Duration {
+		start := time.Now()
+		var next, done atomic.Int64
+		var all sync.WaitGroup
+		for goroutine := range goroutines {
+			all.Go(func() {
+				for i := next.Add(1) - 1; i < int64(times); i = next.Add(1) - 1 {
+					if err := do(goroutine, int(i)); err != nil {
+						t.Error(err)
+						return
+					}
+					done.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if done := done.Load(); done != int64(times) {
+			t.Errorf("done %d times instead of %d", done, times)
+		}
+		return time.Since(start)
+	}
+	visit := func(_, i int) error {
+		n := neighbours[i%processes]
+		ids, err := whereami.Call(background, struct{}{}, n.in("!user", "!net"))
+		if err == nil && ids["net"] != specs.NamespaceID(n.PID, "net") {
+			err = fmt.Errorf("visit %d has been in namespace %s", i, ids["net"])
+		}
+		return err
+	}
+
+	inParallel(atOnce, atOnce, visit) // so that all that lasts is there
+	goroutines, expectNoMoreFiles, memory := Goroutines(), specs.NoMoreFiles(), heap()
+	took := inParallel(atOnce, visits, visit)
+	t.Logf("figures: %d calls into %d processes' namespaces, %d at a time: %d/s", visits, processes, atOnce, perSecond(visits, took))
+	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
+	expectNoMoreFiles()
+	Expect(heap()).To(BeNumerically("<", memory+4<<20))
+	Expect(children()).To(HaveLen(processes))
+
+	called := make([]*reexec.Worker[int, int], workers)
+	for i := range called {
+		w, err := double.Start(background, reexec.Namespaces(neighbours[i].namespaces("!user", "!net")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		called[i] = w
+	}
+	call := func(worker, i int) error {
+		n, err := called[worker].Call(background, i)
+		if err == nil && n != 2*i {
+			err = fmt.Errorf("call %d has the result %d", i, n)
+		}
+		return err
+	}
+	inParallel(workers, calls/100, call)
+	working, files, memory := Goroutines(), openFiles(), heap()
+	took = inParallel(workers, calls, call)
+	t.Logf("figures: %d calls of %d workers: %d/s, %d files open, %d KiB in use, %d KiB before", calls, workers,
+		perSecond(calls, took), openFiles(), heap()>>10, memory>>10)
+	Expect(openFiles()).To(Equal(files))
+	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(working))
+	Expect(heap()).To(BeNumerically("<", memory+4<<20))
+	for _, w := range called {
+		Expect(w.Close()).To(Succeed())
+	}
+	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
+	expectNoMoreFiles()
+	Expect(children()).To(HaveLen(processes))
+}
+
+func perSecond(times int, took time.Duration) int { return int(float64(times) / took.Seconds()) }
+
+var bare = flag.Bool("bare", false, "run TestBare, which is skipped without")
+
+// TestBare is for a root folder with nothing in it but the test binary, linked statically, where
+// no spec could even begin. All ways to start a child are errors that say what is missing, and return.
+// But where there is /proc, they work without anything else:
+//
+//	chroot folder /integration.test -test.run Bare -bare
+func TestBare(t *testing.T) {
+	if !*bare {
+		t.Skip("needs the flag -bare")
+	}
+	if _, err := os.Stat("/proc/self"); err == nil {
+		for _, way := range waysIn {
+			if err := way.run(); err != nil {
+				t.Errorf("%s: %v", way.name, err)
+			}
+			if err := way.run(reexec.Unshare("net")); err != nil {
+				t.Errorf("%s in new namespaces: %v", way.name, err)
+			}
+		}
+		return
+	}
+	for _, way := range waysIn {
+		for _, namespaces := range [][]reexec.Namespace{nil, {{Type: "!net", Path: "/proc/self/ns/net"}}} {
+			err := way.run(reexec.Namespaces(namespaces))
+			if err == nil || !strings.Contains(err.Error(), "cannot start child, reason: fork/exec /proc/self/exe: no such file or directory") {
+				t.Errorf("%s in %v: %v", way.name, namespaces, err)
+			}
+		}
+	}
+	if namespaces, err := reexec.NamespacesOf(1); err == nil {
+		t.Errorf("found %v", namespaces)
+	}
 }

@@ -1,9 +1,9 @@
 package integration
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -21,10 +21,9 @@ import (
 
 // expectTarget expects an action with this target to be in the neighbour's namespaces
 // of these types, and in no others.
-func expectTarget(n *neighbour, kinds []string, options ...reexec.ReexecActionOption) {
+func expectTarget(n *neighbour, kinds []string, options ...option) {
 	GinkgoHelper()
-	ids, err := whereami.Call(background, struct{}{}, options...)
-	Expect(err).NotTo(HaveOccurred())
+	ids := must(whereami.Call(background, struct{}{}, options...))
 	for kind, id := range ids {
 		if slices.Contains(kinds, kind) {
 			Expect(id).To(Equal(n.ID(kind)), "%s namespace, joined", kind)
@@ -57,7 +56,6 @@ func standIn(pid int32) (end func()) {
 }
 
 var _ = Describe("a target", func() {
-
 	all := []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
 
 	AfterEach(func() { runtime.GC() }) // closes what options have held
@@ -133,29 +131,28 @@ var _ = Describe("a target", func() {
 
 	It("may not bring a type that there is already", func() {
 		n := newNeighbour("user", "net", "time")
-		for _, options := range [][]reexec.ReexecActionOption{
-			{reexec.Target(n.PID), reexec.Namespaces(n.namespaces("net"))},
-			{reexec.Target(n.PID, "user", "time"), reexec.Namespaces(n.namespaces("!time"))},
+		for _, options := range [][]option{
+			{reexec.Target(n.PID), n.in("net")},
+			{reexec.Target(n.PID, "user", "time"), n.in("!time")},
 			{reexec.Target(n.PID), reexec.Target(n.PID)},
 			{reexec.Target(n.PID, "user", "user")},
 			// Those that would be left out count, too.
 			{reexec.Target(unix.Getpid(), "uts", "uts")},
-			{reexec.Target(unix.Getpid(), "net"), reexec.Namespaces(n.namespaces("net"))},
+			{reexec.Target(unix.Getpid(), "net"), n.in("net")},
 			{reexec.Unshare("user", "net"), reexec.Unshare("net")},
 		} {
 			for _, way := range waysIn {
 				Expect(way.run(options...)).To(MatchError(ContainSubstring("cannot start child, reason: duplicate namespace order type")))
 			}
 		}
-		_, err := reexec.NamespacesOf(unix.Getpid(), "uts", "uts")
-		Expect(err).To(MatchError(ContainSubstring("duplicate")))
+		Expect(reexec.NamespacesOf(unix.Getpid(), "uts", "uts")).Error().To(MatchError(ContainSubstring("duplicate")))
 	})
 
 	It("counts where the child gets new namespaces, but would have been left out otherwise", func() {
 		specs.NeedsNamespaces("user", "net")
 		if specs.IsRoot() {
 			inNewNamespaces(unix.CLONE_NEWNET, func() {
-				for _, anew := range []reexec.ReexecActionOption{
+				for _, anew := range []option{
 					reexec.Unshare("net"),
 					reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET} }),
 				} {
@@ -166,13 +163,11 @@ var _ = Describe("a target", func() {
 		}
 		// From a user namespace below there is no way back.
 		_, err := whereami.Call(background, struct{}{}, reexec.Unshare("user", "net"), reexec.Target(unix.Getpid(), "net"))
-		var join *reexec.JoinError
-		Expect(errors.As(err, &join)).To(BeTrue())
+		join := as[*reexec.JoinError](err)
 		Expect(join.Type).To(Equal("net"))
 		Expect(err).To(MatchError(unix.EPERM))
 
-		ids, err := whereami.Call(background, struct{}{}, reexec.Unshare("user", "net"), reexec.Target(unix.Getpid()))
-		Expect(err).NotTo(HaveOccurred())
+		ids := must(whereami.Call(background, struct{}{}, reexec.Unshare("user", "net"), reexec.Target(unix.Getpid())))
 		Expect(ids["net"]).NotTo(Equal(specs.NamespaceID("self", "net")), "without types none is asked for that one has")
 	})
 
@@ -185,8 +180,7 @@ var _ = Describe("a target", func() {
 				Expect(err).To(MatchError(fs.ErrNotExist))
 				Expect(err).To(MatchError(ContainSubstring("cannot start child, reason: cannot find net namespace of process %d: "+
 					"no such file or directory (the process has ended, or", pid)))
-				var join *reexec.JoinError
-				Expect(errors.As(asActionError(err), &join)).To(BeTrue())
+				join := as[*reexec.JoinError](asActionError(err))
 				Expect(join.Type).To(Equal("net"))
 				Expect(join.Path).To(Equal(fmt.Sprintf("/proc/%d/ns/net", pid)))
 			}
@@ -228,8 +222,7 @@ var _ = Describe("a target", func() {
 
 	It("does not touch the types of its caller", func() {
 		types := append(make([]string, 0, 20), "net", "uts", "ipc")
-		_, err := reexec.NamespacesOf(0, types[:1]...)
-		Expect(err).To(HaveOccurred())
+		Expect(reexec.NamespacesOf(0, types[:1]...)).Error().To(HaveOccurred())
 		reexec.Target(0, types[:1]...)
 		Expect(types).To(Equal([]string{"net", "uts", "ipc"}))
 	})
@@ -247,5 +240,95 @@ var _ = Describe("a target", func() {
 		}()
 		Eventually(afterGC(openFiles)).Should(Equal(before))
 	})
+})
 
+// forbidPidfds has pidfd_open fail for the calling thread, as it does on kernels before Linux 5.3.
+func forbidPidfds() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the system call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_PIDFD_OPEN, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0x00050000 | uint32(unix.ENOSYS)}, // SECCOMP_RET_ERRNO
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0x7fff0000},                       // SECCOMP_RET_ALLOW
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+}
+
+// Proc is what a process tells where /proc belongs to another PID namespace.
+type proc struct {
+	Trouble    string // why the role could not be played
+	Self       string // where /proc/self leads to
+	All, Some  []string
+	AllErr     string
+	WithoutFDs []string // all, where the process cannot ask about itself
+	RunErrs    []string
+}
+
+func init() {
+	// Looks at the first process of another PID namespace, whose /proc it has.
+	roles["stranger"] = func([]string) any {
+		runtime.LockOSThread()
+		attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS}
+		first := exec.Command("/bin/sh", "-c", "mount -t proc proc /proc && echo ready && read end")
+		first.SysProcAttr = attr
+		first.Stderr = os.Stderr
+		stay, _ := first.StdinPipe()
+		ready, _ := first.StdoutPipe()
+		if err := first.Start(); err != nil {
+			return proc{Trouble: err.Error()}
+		}
+		defer func() { _ = stay.Close(); _ = first.Wait() }()
+		if _, err := fmt.Fscanln(ready, new(string)); err != nil {
+			return proc{Trouble: "cannot mount /proc"}
+		}
+		var p proc
+		p.Self, _ = os.Readlink("/proc/self")
+		namespaces, err := reexec.NamespacesOf(1)
+		p.All, p.AllErr = types(namespaces), fmt.Sprint(err)
+		namespaces, _ = reexec.NamespacesOf(1, "mnt", "net", "time", "pid")
+		p.Some = types(namespaces)
+		for _, way := range waysIn {
+			p.RunErrs = append(p.RunErrs, fmt.Sprint(way.run(reexec.Namespaces(namespaces))), fmt.Sprint(way.run(reexec.Target(1))))
+		}
+		if err := forbidPidfds(); err != nil {
+			return proc{Trouble: err.Error()}
+		}
+		namespaces, _ = reexec.NamespacesOf(1)
+		p.WithoutFDs = types(namespaces)
+		return p
+	}
+}
+
+var _ = Describe("where /proc belongs to another PID namespace", func() {
+	It("finds namespaces, and leaves out none that it cannot compare", func() {
+		role := withRole("stranger")
+		role.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // makes all mounts private
+		if !specs.IsRoot() {
+			asRootOfNew(role)
+			role.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+		}
+		p := tellOf[proc](role)
+		if p.Trouble != "" {
+			Skip(p.Trouble)
+		}
+		Expect(p.Self).To(BeEmpty(), "this process is not there")
+		Expect(p.AllErr).To(Equal("<nil>"))
+		var all []string
+		for _, ns := range specs.NamespaceFlags {
+			all = append(all, "!"+ns.Kind)
+		}
+		Expect(p.WithoutFDs).To(Equal(all))
+		// These are compared, where the kernel has a way.
+		if slices.Equal(p.All, all) {
+			Expect(p.Some).To(Equal([]string{"!mnt", "!net", "!time", "!pid"}))
+		} else {
+			Expect(p.All).To(Equal([]string{"!net", "!pid", "!uts"}))
+			Expect(p.Some).To(Equal([]string{"!net", "!pid"}))
+		}
+		Expect(p.RunErrs).NotTo(ContainElement("<nil>"))
+		Expect(p.RunErrs).To(HaveEach(MatchRegexp(`cannot start child, reason: .*\(.*/proc .*belongs to another PID namespace.*\)$`)))
+	})
 })

@@ -196,7 +196,6 @@ func init() {
 }
 
 var _ = Describe("values", func() {
-
 	// expectSame compares field by field, since an assortment is large.
 	expectSame := func(got, sent *assortment) {
 		GinkgoHelper()
@@ -214,8 +213,7 @@ var _ = Describe("values", func() {
 	It("arrive as they were sent", func() {
 		for _, by := range ways[*assortment, *assortment]() {
 			sent := newAssortment()
-			got, err := by(assorting, sent)
-			Expect(err).NotTo(HaveOccurred())
+			got := must(by(assorting, sent))
 			expectSame(got, sent)
 			Expect(by(assorting, &assortment{})).To(Equal(&assortment{}))
 			Expect(by(assorting, nil)).To(BeNil())
@@ -235,15 +233,13 @@ var _ = Describe("values", func() {
 	})
 
 	It("that are left out stay behind", func() {
-		got, err := assorting.Call(background, &assortment{Left: "left"})
-		Expect(err).NotTo(HaveOccurred())
+		got := must(assorting.Call(background, &assortment{Left: "left"}))
 		Expect(got.Left).To(BeEmpty())
 	})
 
 	It("keep the bits of what is no number", func() {
 		sent := []float64{math.NaN(), math.Float64frombits(0x7ff0000000000001), math.Copysign(math.NaN(), -1)}
-		got, err := floating.Call(background, sent)
-		Expect(err).NotTo(HaveOccurred())
+		got := must(floating.Call(background, sent))
 		for i := range sent {
 			Expect(math.Float64bits(got[i])).To(Equal(math.Float64bits(sent[i])))
 		}
@@ -254,16 +250,14 @@ var _ = Describe("values", func() {
 		value := make([]byte, 8<<20)
 		for i := range byte(3) {
 			value[0], value[len(value)-1] = i, i
-			got, err := w.Call(background, value)
-			Expect(err).NotTo(HaveOccurred())
+			got := must(w.Call(background, value))
 			Expect(len(got) == len(value) && got[0] == i && got[len(got)-1] == i).To(BeTrue())
 			got[1]++ // is nobody else's
 		}
 		Expect(syscall.Kill(w.PID(), syscall.SIGSTOP)).To(Succeed()) // then it does not read the value
 		ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
 		defer cancel()
-		_, err := w.Call(ctx, value)
-		Expect(err).To(MatchError(context.DeadlineExceeded))
+		Expect(w.Call(ctx, value)).Error().To(MatchError(context.DeadlineExceeded))
 		for i := range value {
 			value[i]++ // which the race detector watches
 		}
@@ -272,8 +266,7 @@ var _ = Describe("values", func() {
 	It("never close stdin, stdout and stderr of a child", func() {
 		w := start(standing)
 		for range 2 {
-			files, err := w.Call(background, false)
-			Expect(err).NotTo(HaveOccurred())
+			files := must(w.Call(background, false))
 			Expect(files).To(HaveLen(3))
 			for _, f := range files {
 				Expect(f.Close()).To(Succeed())
@@ -290,5 +283,4 @@ var _ = Describe("values", func() {
 			Expect(asActionError(err)).To(MatchError(ContainSubstring("child is another program than its parent: its executable has been replaced")))
 		}
 	})
-
 })

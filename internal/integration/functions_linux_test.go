@@ -15,11 +15,153 @@ import (
 	"time"
 
 	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
+
+// Functions for specs that need Linux.
+var (
+	whereami = reexec.RegisterFunc("whereami", func(struct{}) (map[string]string, error) {
+		ids := map[string]string{}
+		for _, ns := range specs.NamespaceFlags {
+			var err error
+			if ids[ns.Kind], err = os.Readlink("/proc/thread-self/ns/" + ns.Kind); err != nil {
+				return nil, err
+			}
+		}
+		return ids, nil
+	})
+	noisy = reexec.RegisterFunc("noisy", func(struct{}) (string, error) {
+		fmt.Println("print")
+		_, _ = os.Stdout.WriteString(strings.Repeat("x", 1<<18) + "\n")
+		fmt.Fprintln(os.Stderr, "to stderr")
+		program := exec.Command("/bin/sh", "-c", "echo program; echo to stderr >&2; cat")
+		program.Stdin, program.Stdout, program.Stderr = os.Stdin, os.Stdout, os.Stderr
+		if err := program.Run(); err != nil {
+			return "", err
+		}
+		raw := exec.Command("/bin/sh", "-c", "cat; ls /proc/self/fd; env")
+		raw.Stdin = os.NewFile(0, "stdin")
+		out, err := raw.Output()
+		return string(out), err
+	})
+	suicide = reexec.RegisterFunc("suicide", func(signal int) (int, error) {
+		_ = syscall.Kill(os.Getpid(), syscall.Signal(signal))
+		select {}
+	})
+)
+
+var _ = Describe("functions on Linux", func() {
+	DescribeTable("run in namespaces", func(types ...string) {
+		n := newNeighbour("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
+		for _, by := range ways[struct{}, map[string]string]() {
+			ids := must(by(whereami, struct{}{}, n.in(types...)))
+			for _, typ := range types {
+				Expect(ids).To(HaveKeyWithValue(kind(typ), n.ID(kind(typ))))
+			}
+		}
+	},
+		Entry(nil, "!user", "!net"), Entry(nil, "!user", "!pid"),
+		Entry(nil, "!user", "!mnt", "!cgroup", "!ipc", "!net", "!pid", "!uts"))
+
+	It("are not disturbed by what they print", func() {
+		var result string
+		stdout, stderr := capture(func() {
+			result = must(noisy.Call(background, struct{}{}))
+			result = must(byWorker(noisy, struct{}{}))
+		})
+		Expect(stdout).To(Equal(strings.Repeat("print\n"+strings.Repeat("x", 1<<18)+"\nprogram\n", 2)))
+		Expect(stderr).To(Equal(strings.Repeat("to stderr\nto stderr\n", 2)))
+		Expect(result).NotTo(ContainSubstring("gons_"))
+	})
+
+	It("send stderr where one wants it", func() {
+		var heard bytes.Buffer
+		stdout, stderr := capture(func() { must(noisy.Call(background, struct{}{}, reexec.Stderr(&heard))) })
+		Expect(stdout).To(ContainSubstring("print"))
+		Expect(stderr).To(BeEmpty())
+		Expect(heard.String()).To(Equal("to stderr\nto stderr\n"))
+	})
+
+	It("report a failed switch, and print nothing", func() {
+		specs.NeedsCgo()
+		nowhere := reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}})
+		stdout, stderr := capture(func() {
+			_, err := double.Call(background, 1, nowhere)
+			Expect(err).To(MatchError(`gons/reexec: function "double": package gons: invalid gons_net reference "/nowhere": No such file or directory`))
+			asActionError(err)
+			Expect(double.Start(background, nowhere)).Error().To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))
+			_, err = double.Start(background, reexec.Namespaces([]reexec.Namespace{{Type: "!pid", Path: "/nowhere"}}))
+			Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_pid reference")))
+		})
+		Expect(stdout + stderr).To(BeEmpty())
+	})
+
+	It("report a failed switch also where the child calls RunAction", func() {
+		specs.NeedsCgo()
+		variable, value, _ := strings.Cut(specs.Role("program that calls RunAction"), "=")
+		GinkgoT().Setenv(variable, value)
+		_, err := double.Call(background, 1, reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}}))
+		Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))
+		Expect(double.Call(background, 1)).To(Equal(2))
+	})
+
+	It("report a signal", func() {
+		quiet := reexec.Stderr(&bytes.Buffer{})
+		for _, by := range ways[int, int]() {
+			_, err := by(suicide, int(syscall.SIGTERM), quiet)
+			Expect(err).To(MatchError(ContainSubstring("signal: terminated")))
+			as[*exec.ExitError](asActionError(err))
+			Expect(by(suicide, int(syscall.SIGKILL), quiet)).Error().To(MatchError(ContainSubstring("signal: killed")))
+		}
+	})
+
+	It("are killed if they do not end after Close", func() {
+		w := must(pid.Start(background, reexec.GracePeriod(50*time.Millisecond)))
+		child := must(w.Call(background, struct{}{}))
+		Expect(syscall.Kill(child, syscall.SIGSTOP)).To(Succeed())
+		Expect(w.Close()).To(Succeed())
+		Expect(w.Close()).To(Succeed())
+	})
+
+	It("end when their parent ends", func() {
+		parent := specs.Child("parent of an idle worker")
+		stdout := must(parent.StdoutPipe())
+		Expect(parent.Start()).To(Succeed())
+		var worker int
+		must(fmt.Fscan(stdout, &worker))
+		Expect(alive(worker)).To(Succeed())
+		Expect(parent.Process.Kill()).To(Succeed())
+		_ = parent.Wait()
+		Eventually(func() error { return alive(worker) }).Should(MatchError(syscall.ESRCH))
+	})
+
+	It("keep the thread that a Pdeathsig is about", func() {
+		w, err := double.Start(background, reexec.Cmd(func(cmd *exec.Cmd) {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		}))
+		Expect(err).NotTo(HaveOccurred())
+		for range 100 {
+			Expect(w.Call(background, 1)).To(Equal(2))
+		}
+		Expect(w.Close()).To(Succeed())
+	})
+})
+
+// A parent of an idle worker tells the worker's PID, and waits for its own end.
+func init() {
+	specs.Roles["parent of an idle worker"] = asParent(func([]string) {
+		w, err := pid.Start(background)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(w.Call(background, struct{}{}))
+		select {}
+	})
+}
 
 // tricks does strange things in its child, and tells something.
 var tricks = reexec.RegisterFunc("tricks", trick)
@@ -97,13 +239,10 @@ var flood = reexec.RegisterStream("flood", func(_ context.Context, _ struct{}, y
 })
 
 var _ = Describe("calls", func() {
-
-	reason := errors.New("enough is enough")
-
 	It("return their answer, or an error, and with an answer the worker lives on", func() {
 		w := start(tricks, silently)
 		limit, answered, cut := 3*time.Millisecond, 0, 0
-		for range 400 {
+		for range often(400) {
 			ctx, cancel := context.WithTimeout(background, limit)
 			_, err := w.Call(ctx, "sleep "+(limit-time.Duration(rand.N(1000))*time.Microsecond).String())
 			cancel()
@@ -127,10 +266,9 @@ var _ = Describe("calls", func() {
 	It("leave nothing of a thread that they have locked and changed to the next ones", func() {
 		for _, concurrency := range []int{1, 3} {
 			w := start(tricks, silently, reexec.Concurrency(concurrency))
-			here, err := w.Call(background, "where")
-			Expect(err).NotTo(HaveOccurred())
+			here := must(w.Call(background, "where"))
 			Expect(here).NotTo(Equal("/"))
-			for range 20 {
+			for range often(20) {
 				_, err := w.Call(background, "wander")
 				if errors.Is(err, syscall.EPERM) {
 					Skip("needs unshare: " + err.Error())
@@ -164,26 +302,22 @@ var _ = Describe("calls", func() {
 		var said bytes.Buffer
 		w := start(lendStderr, reexec.Stderr(&said))
 		for i := range 3 {
-			f, err := w.Call(background, "text\n")
-			Expect(err).NotTo(HaveOccurred())
+			f := must(w.Call(background, "text\n"))
 			Expect(f.Close()).To(Succeed())
 			Expect(said.String()).To(Equal(strings.Repeat("text\n", i+1)))
 		}
 	})
 
 	Context("whose child is gone, with a descendant that holds its stderr", func() {
-
 		It("wait neither for that, nor for the grace period", func() {
-			g := newGate()
-			w := start(tricks, g.options(ofGrace(time.Hour))...)
+			g, w := gated(tricks, ofGrace(time.Hour))
 			served := goCall(w.Call, background, "die")
 			g.says(`dies \d+\.`)
 			var descendant int
-			_, err := fmt.Sscanf(string(g.stderr.Contents()), "dies %d", &descendant)
-			Expect(err).NotTo(HaveOccurred())
+			must(fmt.Sscanf(string(g.stderr.Contents()), "dies %d", &descendant))
 			defer func() { _ = kill(descendant) }()
 			queued := goCall(w.Call, background, "")
-			_, err = end(served)
+			_, err := end(served)
 			Expect(exitCode(err)).To(Equal(3), "%v", err)
 			_, err = end(queued)
 			Expect(exitCode(err)).To(Equal(3), "%v", err)
@@ -194,21 +328,16 @@ var _ = Describe("calls", func() {
 		It("have their result, even if the context ends meanwhile", func() {
 			ctx, cancel := context.WithCancel(background)
 			var said safeBuffer
-			done := goCall(func(ctx context.Context, what string) (string, error) {
-				return tricks.Call(ctx, what, reexec.Stderr(&said), ofGrace(time.Hour))
-			}, ctx, "descend")
+			done := goCall(called(tricks, reexec.Stderr(&said), ofGrace(time.Hour)), ctx, "descend")
 			Consistently(done, "200ms").ShouldNot(Receive())
 			cancel()
-			descendant, err := end(done)
-			Expect(err).NotTo(HaveOccurred())
+			descendant := must(end(done))
 			Expect(kill(atoi(descendant))).To(Succeed())
 		})
-
 	})
 
 	It("of a goroutine that is locked to its thread do not read for others", func() {
-		g := newGate()
-		w := start(working, g.options(reexec.Concurrency(2))...)
+		g, w := gated(working, reexec.Concurrency(2))
 		done := make(chan error, 1)
 		go func() {
 			runtime.LockOSThread() // and ends with it, so it may have any priority
@@ -249,8 +378,7 @@ var _ = Describe("calls", func() {
 		done := goCall(w.Call, ctx, job{Text: strings.Repeat("x", 30<<10)})
 		Consistently(done, "20ms").ShouldNot(Receive())
 		cancel(reason)
-		_, err := end(done)
-		Expect(err).To(MatchError(reason))
+		Expect(end(done)).Error().To(MatchError(reason))
 		goOn()
 	})
 
@@ -271,7 +399,7 @@ var _ = Describe("calls", func() {
 
 	It("have several tuning options, in their order, and the working directory is known to the child", func() {
 		var order []int
-		tune := func(i int) reexec.ReexecActionOption {
+		tune := func(i int) option {
 			return reexec.Cmd(func(cmd *exec.Cmd) {
 				order = append(order, i)
 				cmd.Dir = []string{"/tmp", "/proc/.."}[i]
@@ -282,7 +410,6 @@ var _ = Describe("calls", func() {
 	})
 
 	Context("stdout", func() {
-
 		It("goes to a writer, and is complete when a call returns", func() {
 			var said bytes.Buffer
 			w := start(tricks, reexec.Stdout(&said))
@@ -300,8 +427,7 @@ var _ = Describe("calls", func() {
 			_, err := start(tricks, reexec.Stdout(full)).Call(background, "print x")
 			Expect(err).To(MatchError(syscall.ENOSPC))
 			Expect(err).To(MatchError(ContainSubstring("cannot pass on stdout of child, reason: ")))
-			_, err = tricks.Call(background, "print x", reexec.Stdout(full))
-			Expect(err).To(MatchError(syscall.ENOSPC))
+			Expect(tricks.Call(background, "print x", reexec.Stdout(full))).Error().To(MatchError(syscall.ENOSPC))
 		})
 
 		It("of an action is its answer", func() {
@@ -310,8 +436,7 @@ var _ = Describe("calls", func() {
 		})
 
 		It("whose reader is gone ends a worker, as any program", func() {
-			r, w, err := os.Pipe()
-			Expect(err).NotTo(HaveOccurred())
+			r, w := pipe()
 			Expect(r.Close()).To(Succeed())
 			stdout := os.Stdout
 			os.Stdout = w
@@ -323,11 +448,9 @@ var _ = Describe("calls", func() {
 			_, err = worker.Call(background, "print x")
 			Expect(err).To(MatchError(ContainSubstring("signal: broken pipe")))
 		})
-
 	})
 
 	Context("that have not begun", func() {
-
 		notStarted := func(err error) {
 			GinkgoHelper()
 			Expect(err).To(MatchError(reexec.ErrNotStarted))
@@ -367,8 +490,7 @@ var _ = Describe("calls", func() {
 		})
 
 		It("say so if they wait for their turn", func() {
-			g := newGate()
-			w := start(working, g.options()...)
+			g, w := gated(working)
 			first := goCall(w.Call, background, job{Number: 1, Do: "hold"})
 			g.says("began 1")
 			ctx, cancel := context.WithCancelCause(background)
@@ -382,8 +504,7 @@ var _ = Describe("calls", func() {
 		})
 
 		It("say so if the child has not even read their parameter", func() {
-			g := newGate()
-			w := start(working, g.options()...)
+			_, w := gated(working)
 			goOn := stop(w.PID())
 			ctx, cancel := context.WithTimeoutCause(background, 50*time.Millisecond, reason)
 			defer cancel()
@@ -392,27 +513,22 @@ var _ = Describe("calls", func() {
 			Expect(err).To(MatchError(ContainSubstring("(it had not begun its function)")))
 			goOn()
 		})
-
 	})
 
 	Context("that hang", func() {
-
 		It("tell where", func() {
-			for _, by := range []func(ctx context.Context, option reexec.ReexecActionOption) error{
-				func(ctx context.Context, option reexec.ReexecActionOption) error {
+			for _, by := range []func(ctx context.Context, option option) error{
+				func(ctx context.Context, option option) error {
 					_, err := tricks.Call(ctx, "hang", option)
 					return err
 				},
-				func(ctx context.Context, option reexec.ReexecActionOption) error {
+				func(ctx context.Context, option option) error {
 					_, err := start(tricks, option).Call(ctx, "hang")
 					return err
 				},
 			} {
 				ctx, cancel := context.WithCancelCause(background)
-				err := by(ctx, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-					cancel(reason)
-					return len(b), nil
-				})))
+				err := by(ctx, onStderr(func(string) { cancel(reason) }))
 				Expect(err).To(MatchError(reason))
 				failed := asActionError(err)
 				first, _, _ := strings.Cut(string(failed.Stack), "\n\n")
@@ -426,57 +542,51 @@ var _ = Describe("calls", func() {
 		})
 
 		It("tell where also if their caller did not wait for it", func() {
-			g := newGate()
-			w := start(obedient, g.options(ofGrace(20*time.Millisecond))...)
+			g, w := gated(obedient, ofGrace(20*time.Millisecond))
 			ctx, cancel := context.WithCancelCause(background)
 			done := goCall(w.Call, ctx, "stay")
 			g.says("began")
 			cancel(reason)
-			_, err := end(done)
-			Expect(err).To(MatchError(reason))
+			Expect(end(done)).Error().To(MatchError(reason))
 			Eventually(w.Done()).Should(BeClosed())
 			Expect(string(asActionError(w.Err()).Stack)).To(ContainSubstring("integration.obey"))
-			_, err = w.Call(background, "")
+			_, err := w.Call(background, "")
 			Expect(string(asActionError(err).Stack)).To(ContainSubstring("integration.obey"))
 		})
 
 		It("tell why they were killed, also if other calls die with them", func() {
-			for i := range 10 {
-				g := newGate()
-				w := start(working, g.options(reexec.Concurrency(2), ofGrace(0))...)
+			for i := range 5 {
+				g, w := gated(working, reexec.Concurrency(2), ofGrace(0))
 				ctx, cancel := context.WithCancelCause(background)
 				held := goCall(w.Call, ctx, job{Number: 1, Do: "hold"})
 				g.says("began 1")
 				other := goCall(w.Call, background, job{Number: 2, Do: "hold"})
 				g.says("began 2")
-				if i%5 == 0 { // it has no stack to tell
+				if i == 0 { // it has no stack to tell
 					defer stop(w.PID())()
 				}
 				cancel(reason)
 				for _, done := range []<-chan outcome[workReport]{held, other} {
 					_, err := end(done)
 					Expect(err).To(MatchError(reason))
-					Expect(len(asActionError(err).Stack) > 0).To(Equal(i%5 != 0))
+					Expect(len(asActionError(err).Stack) > 0).To(Equal(i != 0))
 				}
 			}
 		})
 
 		It("and whose caller has left are not to tell of their child's end, so Close does", func() {
-			g := newGate()
-			w := start(obedient, g.options(ofGrace(time.Hour))...)
+			g, w := gated(obedient, ofGrace(time.Hour))
 			ctx, cancel := context.WithCancelCause(background)
 			done := goCall(w.Call, ctx, "exit")
 			g.says("began")
 			cancel(reason)
-			_, err := end(done)
-			Expect(err).To(MatchError(reason))
+			Expect(end(done)).Error().To(MatchError(reason))
 			Eventually(w.Done()).Should(BeClosed())
 			Expect(exitCode(w.Close())).To(Equal(3))
 		})
 
 		It("have no stack to tell if the child is stopped", func() {
-			g := newGate()
-			w := start(working, g.options()...)
+			g, w := gated(working)
 			ctx, cancel := context.WithCancelCause(background)
 			held := goCall(w.Call, ctx, job{Do: "hold"})
 			g.says("began")
@@ -486,9 +596,7 @@ var _ = Describe("calls", func() {
 			Expect(asActionError(err).Stack).To(BeNil())
 			goOn()
 		})
-
 	})
-
 })
 
 func init() {
@@ -496,12 +604,11 @@ func init() {
 	roles["stopped parent"] = func([]string) any {
 		lost := 0
 		for range 8 {
-			w, err := tricks.Start(background, silently)
-			Expect(err).NotTo(HaveOccurred())
+			w := must(tricks.Start(background, silently))
 			ctx, cancel := context.WithTimeout(background, 60*time.Millisecond)
 			waker := exec.Command("sh", "-c", fmt.Sprintf("sleep 0.02; kill -STOP %d; sleep 0.1; kill -CONT %[1]d", os.Getpid()))
 			Expect(waker.Start()).To(Succeed())
-			_, err = w.Call(ctx, "sleep 40ms")
+			_, err := w.Call(ctx, "sleep 40ms")
 			if err == nil {
 				if _, err := w.Call(background, ""); err != nil {
 					lost++

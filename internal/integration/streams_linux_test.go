@@ -134,21 +134,13 @@ func upTo(n int) (numbers []int) {
 }
 
 var _ = Describe("events of streams", func() {
-
-	reason := errors.New("enough is enough")
-
-	DescribeTable("come all, in order",
-		func(events, size int) {
-			for range 2 {
-				Expect(numbers(happenings.Call(background, program{Events: events, Size: size}, silently))).To(Equal(upTo(events)))
-			}
-		},
-		Entry("none", 0, 0),
-		Entry("one", 1, 0),
-		Entry("many", 3000, 0),
-		Entry("large ones", 20, 300<<10),
-		Entry("huge ones", 2, 8<<20),
-	)
+	DescribeTable("come all, in order", func(events, size int) {
+		for range 2 {
+			Expect(numbers(happenings.Call(background, program{Events: events, Size: size}, silently))).To(Equal(upTo(events)))
+		}
+	},
+		Entry("none", 0, 0), Entry("one", 1, 0), Entry("many", 3000, 0), Entry("large ones", 20, 300<<10),
+		Entry("huge ones", 2, 8<<20))
 
 	It("come as they happen", func() {
 		g := newGate()
@@ -175,26 +167,24 @@ var _ = Describe("events of streams", func() {
 		}
 	})
 
-	DescribeTable("end with an error, which is the last pair",
-		func(then string, isError func(error)) {
-			var got []happening
-			var errs []error
-			for e, err := range happenings.Call(background, program{Events: 3, Then: then}, silently) {
-				got, errs = append(got, e), append(errs, err)
-			}
-			Expect(got).To(HaveLen(4))
-			Expect(got[3]).To(BeZero())
-			Expect(errs[:3]).To(HaveEach(BeNil()))
-			isError(errs[3])
-		},
+	DescribeTable("end with an error, which is the last pair", func(then string, isError func(error)) {
+		var got []happening
+		var errs []error
+		for e, err := range happenings.Call(background, program{Events: 3, Then: then}, silently) {
+			got, errs = append(got, e), append(errs, err)
+		}
+		Expect(got).To(HaveLen(4))
+		Expect(got[3]).To(BeZero())
+		Expect(errs[:3]).To(HaveEach(BeNil()))
+		isError(errs[3])
+	},
 		Entry("of the function", "fail", func(err error) {
 			Expect(err).To(MatchError("no more: file already closed"))
 			Expect(err).To(MatchError(os.ErrClosed))
 			Expect(errors.As(err, new(*reexec.FuncError))).To(BeTrue())
 		}),
 		Entry("of a panic", "panic", func(err error) {
-			var panicked *reexec.PanicError
-			Expect(errors.As(err, &panicked)).To(BeTrue())
+			panicked := as[*reexec.PanicError](err)
 			Expect(panicked.Value).To(Equal("at the disco"))
 		}),
 		Entry("of a goroutine that ends", "end", func(err error) {
@@ -205,14 +195,12 @@ var _ = Describe("events of streams", func() {
 			Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot encode event in child, reason: integration.wild: encoder failed")))
 		}),
 		Entry("of an encoder that panics", "panic in child", func(err error) {
-			var panicked *reexec.PanicError
-			Expect(errors.As(err, &panicked)).To(BeTrue())
+			panicked := as[*reexec.PanicError](err)
 			Expect(panicked.Value).To(Equal("encoder"))
 		}),
 		Entry("of an encoder that ends its goroutine", "end in child", func(err error) {
 			Expect(errors.As(err, new(*reexec.PanicError))).To(BeTrue())
-		}),
-	)
+		}))
 
 	It("end with the decoder's error, whatever the child does then", func() {
 		for _, grace := range []time.Duration{0, time.Hour} {
@@ -224,7 +212,6 @@ var _ = Describe("events of streams", func() {
 
 	It("end with the context, even if that ends while an event cannot be decoded", func() {
 		ctx, cancel := context.WithCancelCause(background)
-		reason := errors.New("enough is enough")
 		betray = func() { cancel(reason) }
 		for _, err := range treasons.Call(ctx, struct{}{}) {
 			Expect(err).To(MatchError(reason))
@@ -255,13 +242,11 @@ var _ = Describe("events of streams", func() {
 			}))))
 		Expect([]int{0, 1}).To(ContainElements(got), "what was still in the pipe is dropped")
 		Expect(err).To(MatchError(reason))
-		var failed *reexec.FuncError
-		Expect(errors.As(err, &failed)).To(BeTrue())
+		failed := as[*reexec.FuncError](err)
 		Expect(failed.Message).To(Equal("waited: context canceled"))
 	})
 
 	Context("when the loop is left", func() {
-
 		It("are not wanted any more, and the function's context ends", func() {
 			g := newGate()
 			got := 0
@@ -309,43 +294,36 @@ var _ = Describe("events of streams", func() {
 			}
 		})
 
-		DescribeTable("leave nothing behind, however that is",
-			func(leave func()) {
-				done := make(chan any)
-				go func() {
-					defer close(done)
-					defer func() { done <- recover() }()
-					for range happenings.Call(background, program{Events: 1 << 30}, silently, ofGrace(time.Hour)) {
-						leave()
-					}
-				}()
-				Eventually(done).Should(Receive(Or(BeNil(), Equal("loop"))))
-				Expect(children()).To(BeEmpty())
-			},
-			Entry("by a panic", func() { panic("loop") }),
-			Entry("by the end of the goroutine", runtime.Goexit),
-		)
-
-	})
-
-	DescribeTable("whose decoder goes wild leave nothing behind",
-		func(how string) {
+		DescribeTable("leave nothing behind, however that is", func(leave func()) {
 			done := make(chan any)
-			seen := 0
 			go func() {
 				defer close(done)
 				defer func() { done <- recover() }()
-				for range undecodable.Call(background, rawWild(how), silently, ofGrace(time.Hour)) {
-					seen++
+				for range happenings.Call(background, program{Events: 1 << 30}, silently, ofGrace(time.Hour)) {
+					leave()
 				}
 			}()
-			Eventually(done).Should(Receive(Or(BeNil(), Equal("decoder"))))
-			Expect(seen).To(Equal(1))
+			Eventually(done).Should(Receive(Or(BeNil(), Equal("loop"))))
 			Expect(children()).To(BeEmpty())
 		},
-		Entry("by a panic", "panic"),
-		Entry("by the end of the goroutine", "end"),
-	)
+			Entry("by a panic", func() { panic("loop") }), Entry("by the end of the goroutine", runtime.Goexit))
+	})
+
+	DescribeTable("whose decoder goes wild leave nothing behind", func(how string) {
+		done := make(chan any)
+		seen := 0
+		go func() {
+			defer close(done)
+			defer func() { done <- recover() }()
+			for range undecodable.Call(background, rawWild(how), silently, ofGrace(time.Hour)) {
+				seen++
+			}
+		}()
+		Eventually(done).Should(Receive(Or(BeNil(), Equal("decoder"))))
+		Expect(seen).To(Equal(1))
+		Expect(children()).To(BeEmpty())
+	},
+		Entry("by a panic", "panic"), Entry("by the end of the goroutine", "end"))
 
 	It("slow the function down to the loop's speed", func() {
 		g := newGate()
@@ -393,7 +371,7 @@ var _ = Describe("events of streams", func() {
 
 	It("happen in namespaces", func() {
 		n := newNeighbour("user", "net")
-		for id, err := range networks.Call(background, 3, reexec.Namespaces(n.namespaces("!user", "!net"))) {
+		for id, err := range networks.Call(background, 3, n.in("!user", "!net")) {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(id).To(Equal(n.ID("net")))
 		}
@@ -414,7 +392,7 @@ var _ = Describe("events of streams", func() {
 		Expect(func() { zero.Call(background, 1) }).To(PanicWith(ContainSubstring("zero Func or Stream")))
 		Expect(func() { counting.Call(noContext, 1) }).To(PanicWith("nil Context"))
 		var result int
-		for _, option := range []reexec.ReexecActionOption{reexec.Param(1), reexec.Result(&result)} {
+		for _, option := range []option{reexec.Param(1), reexec.Result(&result)} {
 			Expect(func() { counting.Call(background, 1, option) }).To(PanicWith(ContainSubstring("neither the option Param nor the option Result")))
 		}
 		Expect(func() { counting.Call(background, 1, nil) }).To(PanicWith(ContainSubstring("nil option")))
@@ -434,7 +412,6 @@ var _ = Describe("events of streams", func() {
 			Expect(err).To(MatchError(reexec.ErrNotStarted))
 		}
 	})
-
 })
 
 // undecodable yields events, of which the second one may be wild, without end.

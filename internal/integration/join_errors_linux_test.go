@@ -22,19 +22,19 @@ import (
 // way quotes is quoted in its errors.
 var waysIn = []struct {
 	name  string
-	run   func(options ...reexec.ReexecActionOption) error
+	run   func(options ...option) error
 	quote func(message string) string
 }{
-	{"action", func(options ...reexec.ReexecActionOption) error {
+	{"action", func(options ...option) error {
 		return reexec.RunReexecAction("silent", options...)
 	}, func(message string) string {
 		return fmt.Sprintf("gons/reexec: ReexecAction.Run: child failed with stderr message %q", message)
 	}},
-	{"call", func(options ...reexec.ReexecActionOption) error {
+	{"call", func(options ...option) error {
 		_, err := double.Call(background, 1, options...)
 		return err
 	}, func(message string) string { return `gons/reexec: function "double": ` + message }},
-	{"worker", func(options ...reexec.ReexecActionOption) error {
+	{"worker", func(options ...option) error {
 		worker, err := double.Start(background, options...)
 		if err == nil {
 			_ = worker.Close()
@@ -45,7 +45,7 @@ var waysIn = []struct {
 
 // expectJoinError expects a run to fail in every way since a child cannot join a namespace.
 // The message lacks "package gons: ".
-func expectJoinError(ns reexec.Namespace, errno syscall.Errno, message string, options ...reexec.ReexecActionOption) {
+func expectJoinError(ns reexec.Namespace, errno syscall.Errno, message string, options ...option) {
 	GinkgoHelper()
 	specs.NeedsCgo()
 	for _, way := range waysIn {
@@ -64,7 +64,6 @@ func expectJoinError(ns reexec.Namespace, errno syscall.Errno, message string, o
 }
 
 var _ = Describe("a namespace that cannot be joined", func() {
-
 	const (
 		vanished = " (the process has ended, or /proc belongs to another PID namespace and numbers it otherwise)"
 		owner    = " (this takes CAP_SYS_ADMIN in the user namespace that owns it: be root, or join that user namespace first)"
@@ -72,7 +71,6 @@ var _ = Describe("a namespace that cannot be joined", func() {
 
 	for _, ns := range specs.NamespaceFlags {
 		for _, bang := range []string{"", "!"} {
-
 			typ := bang + ns.Kind
 
 			It("is a JoinError that says so: "+typ, func() {
@@ -115,8 +113,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 
 			It("may be out of reach from the user namespace: "+typ, func() {
 				n := newNeighbour("user")
-				foreign, err := os.Open("/proc/self/ns/" + ns.Kind)
-				Expect(err).NotTo(HaveOccurred())
+				foreign := must(os.Open("/proc/self/ns/" + ns.Kind))
 				defer foreign.Close()
 				ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
 				expectJoinError(ref, syscall.EPERM,
@@ -124,14 +121,12 @@ var _ = Describe("a namespace that cannot be joined", func() {
 					reexec.Namespaces([]reexec.Namespace{n.namespace("!user"), ref}),
 					reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{foreign} }))
 			})
-
 		}
 	}
 
 	It("may be the user namespace of somebody else", func() {
 		specs.NeedsNamespaces("user")
-		above, err := os.Open("/proc/self/ns/user")
-		Expect(err).NotTo(HaveOccurred())
+		above := must(os.Open("/proc/self/ns/user"))
 		defer above.Close()
 		for _, typ := range []string{"user", "!user"} {
 			ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
@@ -189,7 +184,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		refs, files := n.held("!user", "!pid")
 		defer closeAll(files)
 		n.End()
-		options := []reexec.ReexecActionOption{
+		options := []option{
 			reexec.Namespaces(refs), reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = files })}
 		text := "Cannot allocate memory"
 		if err := waysIn[0].run(options...); strings.Contains(err.Error(), "Out of memory") {
@@ -215,15 +210,13 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		Expect(err).To(MatchError(`package gons: cannot join gons_net using reference "/nowhere": no such file or directory`))
 		Expect(err).To(MatchError(fs.ErrNotExist))
 	})
-
 })
 
 // held refers to the namespaces by open files, which are the first extra files of a child.
 func (n *neighbour) held(types ...string) (refs []reexec.Namespace, files []*os.File) {
 	GinkgoHelper()
 	for i, typ := range types {
-		f, err := os.Open(n.namespace(typ).Path)
-		Expect(err).NotTo(HaveOccurred())
+		f := must(os.Open(n.namespace(typ).Path))
 		files = append(files, f)
 		refs = append(refs, reexec.Namespace{Type: typ, Path: fmt.Sprintf("/proc/self/fd/%d", 3+i)})
 	}
@@ -272,7 +265,6 @@ func init() {
 }
 
 var _ = Describe("a child that cannot get new namespaces", func() {
-
 	It("is an error that tells of a limit", func() {
 		specs.NeedsNamespaces("user")
 		if _, err := os.Stat("/proc/sys/user"); err != nil {
@@ -303,5 +295,4 @@ var _ = Describe("a child that cannot get new namespaces", func() {
 			}
 		})
 	})
-
 })

@@ -96,8 +96,7 @@ func capture(f func()) (stdout, stderr string) {
 	defer func() { os.Stdout, os.Stderr = oldOut, oldErr }()
 	var all sync.WaitGroup
 	redirect := func(text *string) *os.File {
-		r, w, err := os.Pipe()
-		Expect(err).NotTo(HaveOccurred())
+		r, w := pipe()
 		all.Go(func() {
 			defer r.Close()
 			b, _ := io.ReadAll(r)
@@ -114,13 +113,13 @@ func capture(f func()) (stdout, stderr string) {
 }
 
 // A way to call a function: alone, or by a worker.
-type way[P, R any] func(f reexec.Func[P, R], param P, options ...reexec.ReexecActionOption) (R, error)
+type way[P, R any] func(f reexec.Func[P, R], param P, options ...option) (R, error)
 
-func byCall[P, R any](f reexec.Func[P, R], param P, options ...reexec.ReexecActionOption) (R, error) {
+func byCall[P, R any](f reexec.Func[P, R], param P, options ...option) (R, error) {
 	return f.Call(background, param, options...)
 }
 
-func byWorker[P, R any](f reexec.Func[P, R], param P, options ...reexec.ReexecActionOption) (R, error) {
+func byWorker[P, R any](f reexec.Func[P, R], param P, options ...option) (R, error) {
 	w, err := f.Start(background, options...)
 	if err != nil {
 		var none R
@@ -134,26 +133,19 @@ func byWorker[P, R any](f reexec.Func[P, R], param P, options ...reexec.ReexecAc
 func ways[P, R any]() []way[P, R] { return []way[P, R]{byCall[P, R], byWorker[P, R]} }
 
 var _ = Describe("functions", func() {
-
 	It("are called", func() {
 		Expect(double.Call(background, 21)).To(Equal(42))
 		Expect(byWorker(double, 21)).To(Equal(42))
 	})
 
-	DescribeTable("carry values of any size",
-		func(size int) {
-			param := strings.Repeat("x", size)
-			for _, by := range ways[string, string]() {
-				result, err := by(reflect, param)
-				Expect(err).NotTo(HaveOccurred())
-				Expect(result == param).To(BeTrue())
-			}
-		},
-		Entry(nil, 0),
-		Entry(nil, 1<<16-2),
-		Entry(nil, 1<<16),
-		Entry(nil, 8<<20),
-	)
+	DescribeTable("carry values of any size", func(size int) {
+		param := strings.Repeat("x", size)
+		for _, by := range ways[string, string]() {
+			result := must(by(reflect, param))
+			Expect(result == param).To(BeTrue())
+		}
+	},
+		Entry(nil, 0), Entry(nil, 1<<16-2), Entry(nil, 1<<16), Entry(nil, 8<<20))
 
 	It("take options", func() {
 		GinkgoT().Setenv("reexec_test", "1")
@@ -167,8 +159,7 @@ var _ = Describe("functions", func() {
 		for _, by := range ways[string, int]() {
 			_, err := by(fail, "no luck")
 			Expect(err).To(MatchError("no luck"))
-			var failed *reexec.FuncError
-			Expect(errors.As(err, &failed)).To(BeTrue())
+			failed := as[*reexec.FuncError](err)
 			Expect(failed.Func).To(Equal("fail with"))
 			Expect(failed.Message).To(Equal("no luck"))
 			Expect(errors.Unwrap(failed)).To(BeNil())
@@ -191,11 +182,10 @@ var _ = Describe("functions", func() {
 	It("report panics", func() {
 		for _, by := range ways[string, int]() {
 			_, err := by(panicking, "at the disco")
-			var panicked *reexec.PanicError
-			Expect(errors.As(err, &panicked)).To(BeTrue())
+			panicked := as[*reexec.PanicError](err)
 			Expect(panicked.Func).To(Equal("panicking"))
 			Expect(panicked.Value).To(Equal("at the disco"))
-			Expect(string(panicked.Stack)).To(ContainSubstring("func_test.go"))
+			Expect(string(panicked.Stack)).To(ContainSubstring("functions_test.go"))
 			Expect(err).To(MatchError(`gons/reexec: function "panicking" panicked: at the disco`))
 		}
 	})
@@ -203,8 +193,7 @@ var _ = Describe("functions", func() {
 	It("report a goroutine that ends without an answer", func() {
 		for _, by := range ways[struct{}, int]() {
 			_, err := by(goexit, struct{}{})
-			var panicked *reexec.PanicError
-			Expect(errors.As(err, &panicked)).To(BeTrue())
+			panicked := as[*reexec.PanicError](err)
 			Expect(panicked.Value).To(Equal("runtime.Goexit was called"))
 		}
 	})
@@ -233,20 +222,19 @@ var _ = Describe("functions", func() {
 	})
 
 	It("report what cannot travel", func() {
-		w, err := unfit.Start(background)
-		Expect(err).NotTo(HaveOccurred())
+		w := must(unfit.Start(background))
 		defer w.Close()
 		for _, call := range []func(kind string) (any, error){
 			func(kind string) (any, error) { return unfit.Call(background, kind) },
 			func(kind string) (any, error) { return w.Call(background, kind) },
 		} {
-			_, err = call("bad")
+			_, err := call("bad")
 			Expect(err).To(MatchError(ContainSubstring("cannot encode result in child, reason: chan int in an interface cannot travel")))
 			asActionError(err)
 			Expect(call("good")).To(Equal("good"), "the worker is still there")
 		}
 
-		_, err = takesAny.Call(background, make(chan int))
+		_, err := takesAny.Call(background, make(chan int))
 		Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send parameter to child, reason: chan int in an interface cannot travel")))
 
 		for _, by := range ways[pickyParam, string]() {
@@ -257,25 +245,18 @@ var _ = Describe("functions", func() {
 		for _, by := range ways[string, mixedResult]() {
 			Expect(by(mixed, "good")).To(BeEquivalentTo("good"))
 			_, err := by(mixed, "bad")
-			var mismatch *json.UnmarshalTypeError
-			Expect(errors.As(asActionError(err), &mismatch)).To(BeTrue())
+			as[*json.UnmarshalTypeError](asActionError(err))
 			Expect(err).To(MatchError(ContainSubstring("cannot decode child result")))
 		}
 	})
 
 	It("obey contexts", func() {
 		ctx, cancel := context.WithCancelCause(background)
-		reason := errors.New("enough is enough")
-		_, err := hang.Call(ctx, "hang", reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-			cancel(reason)
-			return len(b), nil
-		})))
+		_, err := hang.Call(ctx, "hang", onStderr(func(string) { cancel(reason) }))
 		Expect(err).To(MatchError(reason))
 		asActionError(err)
-		_, err = hang.Call(ctx, "do not")
-		Expect(err).To(MatchError(reason))
-		_, err = hang.Start(ctx)
-		Expect(err).To(MatchError(reason))
+		Expect(hang.Call(ctx, "do not")).Error().To(MatchError(reason))
+		Expect(hang.Start(ctx)).Error().To(MatchError(reason))
 	})
 
 	It("do not fail since the parent cannot print what they print", func() {
@@ -290,8 +271,7 @@ var _ = Describe("functions", func() {
 
 	It("cannot be called in a child", func() {
 		_, err := again.Call(background, struct{}{})
-		var panicked *reexec.PanicError
-		Expect(errors.As(err, &panicked)).To(BeTrue())
+		panicked := as[*reexec.PanicError](err)
 		Expect(panicked.Value).To(ContainSubstring("tried to re-execute in already re-executing child process"))
 	})
 
@@ -315,27 +295,21 @@ var _ = Describe("functions", func() {
 		Expect(func() { _, _ = double.Call(noContext, 1) }).To(PanicWith("nil Context"))
 		Expect(func() { _, _ = double.Start(noContext) }).To(PanicWith("nil Context"))
 		var result int
-		for _, option := range []reexec.ReexecActionOption{reexec.Param(1), reexec.Result(&result)} {
+		for _, option := range []option{reexec.Param(1), reexec.Result(&result)} {
 			message := `function "double" takes neither the option Param nor the option Result`
 			Expect(func() { _, _ = double.Call(background, 1, option) }).To(PanicWith(ContainSubstring(message)))
 			Expect(func() { _, _ = double.Start(background, option) }).To(PanicWith(ContainSubstring(message)))
 		}
 		Expect(func() { _, _ = double.Call(background, 1, nil) }).To(PanicWith(ContainSubstring("nil option")))
 	})
-
 })
 
 var getenv = reexec.RegisterFunc("getenv", func(name string) (string, error) { return os.Getenv(name), nil })
 
 var _ = Describe("workers", func() {
-
-	reason := errors.New("enough is enough")
-
 	It("serve all calls with one process", func() {
-		w, err := pid.Start(background)
-		Expect(err).NotTo(HaveOccurred())
-		first, err := w.Call(background, struct{}{})
-		Expect(err).NotTo(HaveOccurred())
+		w := must(pid.Start(background))
+		first := must(w.Call(background, struct{}{}))
 		for range 100 {
 			Expect(w.Call(background, struct{}{})).To(Equal(first))
 		}
@@ -344,8 +318,7 @@ var _ = Describe("workers", func() {
 	})
 
 	It("serve concurrent calls one at a time", func() {
-		w, err := double.Start(background)
-		Expect(err).NotTo(HaveOccurred())
+		w := must(double.Start(background))
 		defer w.Close()
 		var all sync.WaitGroup
 		failures := make(chan error, 800)
@@ -363,42 +336,31 @@ var _ = Describe("workers", func() {
 	})
 
 	It("survive errors", func() {
-		w, err := open.Start(background)
-		Expect(err).NotTo(HaveOccurred())
-		_, err = w.Call(background, "/nowhere")
-		Expect(err).To(MatchError(fs.ErrNotExist))
+		w := must(open.Start(background))
+		Expect(w.Call(background, "/nowhere")).Error().To(MatchError(fs.ErrNotExist))
 		Expect(w.Call(background, "/dev/null")).To(Equal(0))
 		Expect(w.Close()).To(Succeed())
 	})
 
 	It("are gone after a panic", func() {
-		w, err := panicking.Start(background)
-		Expect(err).NotTo(HaveOccurred())
+		w := must(panicking.Start(background))
 		for range 3 {
-			_, err = w.Call(background, "at the disco")
-			var panicked *reexec.PanicError
-			Expect(errors.As(err, &panicked)).To(BeTrue())
+			_, err := w.Call(background, "at the disco")
+			as[*reexec.PanicError](err)
 		}
 		Expect(children()).To(BeEmpty())
 		Expect(w.Close()).To(Succeed())
-		_, err = w.Call(background, "")
-		Expect(err).To(MatchError(os.ErrClosed))
+		Expect(w.Call(background, "")).Error().To(MatchError(os.ErrClosed))
 	})
 
 	It("tell of a death that happens while they are closed", func() {
 		for i := range 10 {
 			dying := make(chan struct{}, 1)
 			w, err := leaving.Start(background, reexec.GracePeriod(20*time.Millisecond),
-				reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-					dying <- struct{}{}
-					return len(b), nil
-				})))
+				onStderr(func(string) { dying <- struct{}{} }))
 			Expect(err).NotTo(HaveOccurred())
 			done := make(chan error)
-			go func() {
-				_, err := w.Call(background, struct{}{})
-				done <- err
-			}()
+			go func() { _, err := w.Call(background, struct{}{}); done <- err }()
 			<-dying
 			time.Sleep(time.Duration(i) * time.Millisecond)
 			Expect(w.Close()).To(Or(Succeed(), MatchError(os.ErrClosed)))
@@ -414,107 +376,79 @@ var _ = Describe("workers", func() {
 	})
 
 	It("are closed, whatever the parameter", func() {
-		w, err := takesAny.Start(background)
-		Expect(err).NotTo(HaveOccurred())
+		w := must(takesAny.Start(background))
 		Expect(w.Close()).To(Succeed())
-		_, err = w.Call(background, make(chan int))
-		Expect(err).To(MatchError(os.ErrClosed))
+		Expect(w.Call(background, make(chan int))).Error().To(MatchError(os.ErrClosed))
 	})
 
 	It("are closed without grace", func() {
 		for range 20 {
-			w, err := double.Start(background, reexec.GracePeriod(0))
-			Expect(err).NotTo(HaveOccurred())
+			w := must(double.Start(background, reexec.GracePeriod(0)))
 			Expect(w.Call(background, 1)).To(Equal(2))
 			Expect(w.Close()).To(Succeed())
 		}
 	})
 
 	It("are gone after their death", func() {
-		w, err := exit.Start(background, reexec.Stderr(io.Discard))
-		Expect(err).NotTo(HaveOccurred())
+		w := must(exit.Start(background, reexec.Stderr(io.Discard)))
 		for range 3 {
-			_, err = w.Call(background, 3)
+			_, err := w.Call(background, 3)
 			Expect(exitCode(err)).To(Equal(3))
 		}
 		Expect(w.Close()).To(Succeed())
 	})
 
 	It("notice that they have been killed", func() {
-		w, err := pid.Start(background)
-		Expect(err).NotTo(HaveOccurred())
-		child, err := w.Call(background, struct{}{})
-		Expect(err).NotTo(HaveOccurred())
+		w := must(pid.Start(background))
+		child := must(w.Call(background, struct{}{}))
 		Expect(kill(child)).To(Succeed())
 		Eventually(w.Done()).Should(BeClosed())
 		Expect(children()).To(BeEmpty())
-		_, err = w.Call(background, struct{}{})
-		Expect(err).To(MatchError(ContainSubstring(textOfKilled())))
+		Expect(w.Call(background, struct{}{})).Error().To(MatchError(ContainSubstring(textOfKilled())))
 		Expect(w.Close()).To(Succeed())
 
-		w, err = pid.Start(background)
-		Expect(err).NotTo(HaveOccurred())
-		child, err = w.Call(background, struct{}{})
-		Expect(err).NotTo(HaveOccurred())
+		w = must(pid.Start(background))
+		child = must(w.Call(background, struct{}{}))
 		Expect(kill(child)).To(Succeed())
 		Eventually(w.Done()).Should(BeClosed())
 		Expect(children()).To(BeEmpty())
-		err = w.Close()
+		err := w.Close()
 		Expect(err).To(MatchError(ContainSubstring(textOfKilled())), "no call has told")
 		Expect(w.Close()).To(Equal(err))
 	})
 
 	It("are gone after a cancelled call", func() {
 		ctx, cancel := context.WithCancelCause(background)
-		w, err := hang.Start(background, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-			cancel(reason)
-			return len(b), nil
-		})))
-		Expect(err).NotTo(HaveOccurred())
+		w := must(hang.Start(background, onStderr(func(string) { cancel(reason) })))
 		Expect(w.Call(background, "do not")).To(Equal("do not"))
-		_, err = w.Call(ctx, "hang")
+		_, err := w.Call(ctx, "hang")
 		Expect(err).To(MatchError(reason))
 		asActionError(err)
-		_, err = w.Call(background, "do not")
-		Expect(err).To(MatchError(reason))
+		Expect(w.Call(background, "do not")).Error().To(MatchError(reason))
 		Expect(w.Close()).To(Succeed())
 	})
 
 	It("are left alone by a call that is cancelled before its turn", func() {
 		hanging := make(chan struct{}, 1)
-		w, err := hang.Start(background, reexec.GracePeriod(0), reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-			hanging <- struct{}{}
-			return len(b), nil
-		})))
-		Expect(err).NotTo(HaveOccurred())
+		w := must(hang.Start(background, reexec.GracePeriod(0), onStderr(func(string) { hanging <- struct{}{} })))
 		done, cancelled := context.WithCancelCause(background)
 		cancelled(reason)
-		_, err = w.Call(done, "do not")
-		Expect(err).To(MatchError(reason))
+		Expect(w.Call(done, "do not")).Error().To(MatchError(reason))
 		Expect(w.Call(background, "do not")).To(Equal("do not"))
 
 		first := make(chan error)
-		go func() {
-			_, err := w.Call(background, "hang")
-			first <- err
-		}()
+		go func() { _, err := w.Call(background, "hang"); first <- err }()
 		<-hanging
 		ctx, cancel := context.WithCancelCause(background)
 		second := make(chan error)
-		go func() {
-			_, err := w.Call(ctx, "do not")
-			second <- err
-		}()
+		go func() { _, err := w.Call(ctx, "do not"); second <- err }()
 		Consistently(second, "50ms").ShouldNot(Receive())
 		cancel(reason)
 		Eventually(second).Should(Receive(MatchError(reason)))
 		Expect(first).NotTo(Receive())
 
 		third := make(chan error)
-		go func() {
-			_, err := w.Call(background, "do not")
-			third <- err
-		}()
+		go func() { _, err := w.Call(background, "do not"); third <- err }()
 		Consistently(third, "50ms").ShouldNot(Receive())
 		Expect(w.Close()).To(Succeed())
 		Eventually(first).Should(Receive(MatchError(os.ErrClosed)), "it had the grace period")
@@ -523,16 +457,9 @@ var _ = Describe("workers", func() {
 
 	It("let a call finish when they are closed", func() {
 		began := make(chan struct{}, 1)
-		w, err := slow.Start(background, reexec.GracePeriod(time.Hour), reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-			began <- struct{}{}
-			return len(b), nil
-		})))
-		Expect(err).NotTo(HaveOccurred())
+		w := must(slow.Start(background, reexec.GracePeriod(time.Hour), onStderr(func(string) { began <- struct{}{} })))
 		done := make(chan error)
-		go func() {
-			_, err := w.Call(background, 100)
-			done <- err
-		}()
+		go func() { _, err := w.Call(background, 100); done <- err }()
 		<-began
 		closed := make(chan error)
 		go func() { closed <- w.Close() }()
@@ -542,15 +469,13 @@ var _ = Describe("workers", func() {
 
 	It("do not outlive the context of Start", func() {
 		ctx, cancel := context.WithCancelCause(background)
-		w, err := double.Start(ctx)
-		Expect(err).NotTo(HaveOccurred())
+		w := must(double.Start(ctx))
 		Expect(w.Call(background, 1)).To(Equal(2))
 		cancel(reason)
 		Eventually(w.Done()).Should(BeClosed())
 		Expect(children()).To(BeEmpty())
 		for range 2 {
-			_, err = w.Call(background, 1)
-			Expect(err).To(MatchError(reason))
+			Expect(w.Call(background, 1)).Error().To(MatchError(reason))
 		}
 		Expect(w.Close()).To(Succeed())
 	})
@@ -580,12 +505,10 @@ var _ = Describe("workers", func() {
 		var zero reexec.Worker[int, int]
 		Expect(func() { _, _ = zero.Call(background, 1) }).To(PanicWith(ContainSubstring("zero Worker")))
 		Expect(func() { _ = zero.Close() }).To(PanicWith(ContainSubstring("zero Worker")))
-		w, err := double.Start(background)
-		Expect(err).NotTo(HaveOccurred())
+		w := must(double.Start(background))
 		defer w.Close()
 		Expect(func() { _, _ = w.Call(noContext, 1) }).To(PanicWith("nil Context"))
 	})
-
 })
 
 var slow = reexec.RegisterFunc("slow", func(ms int) (int, error) {

@@ -293,8 +293,7 @@ type tap struct{ r, w *os.File }
 // newTap opens a tap. Nothing is closed by the garbage collector while the spec lasts.
 func newTap() *tap {
 	GinkgoHelper()
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	r, w := pipe()
 	percent := debug.SetGCPercent(-1)
 	DeferCleanup(func() {
 		debug.SetGCPercent(percent)
@@ -314,9 +313,6 @@ func (t *tap) isShut() {
 }
 
 var _ = Describe("open files", func() {
-
-	reason := errors.New("enough is enough")
-
 	It("travel wherever they are in a value", func() {
 		dir := GinkgoT().TempDir()
 		h := newHoard(dir)
@@ -331,8 +327,7 @@ var _ = Describe("open files", func() {
 			Expect(by(looking, h)).To(Equal(wanted))
 		}
 		for _, by := range ways[*hoard, *hoard]() {
-			back, err := by(passing, h)
-			Expect(err).NotTo(HaveOccurred())
+			back := must(by(passing, h))
 			Expect(back.texts()).To(Equal(wanted))
 			back.close()
 		}
@@ -363,11 +358,9 @@ var _ = Describe("open files", func() {
 
 	It("travel into namespaces, and out of them", func() {
 		n := newNeighbour("user", "net")
-		listener, err := listening.Call(background, "tcp", reexec.Namespaces(n.namespaces("!user", "!net")))
-		Expect(err).NotTo(HaveOccurred())
+		listener := must(listening.Call(background, "tcp", n.in("!user", "!net")))
 		defer listener.Close()
-		l, err := net.FileListener(listener)
-		Expect(err).NotTo(HaveOccurred())
+		l := must(net.FileListener(listener))
 		defer l.Close()
 		served := make(chan error, 1)
 		go func() {
@@ -378,18 +371,16 @@ var _ = Describe("open files", func() {
 			}
 			served <- err
 		}()
-		Expect(fetching.Call(background, l.Addr().String(), reexec.Namespaces(n.namespaces("!user", "!net")))).
+		Expect(fetching.Call(background, l.Addr().String(), n.in("!user", "!net"))).
 			To(Equal("from the outside"))
 		Eventually(served).Should(Receive(BeNil()))
 	})
 
 	It("bear the sender's name, whatever that is", func() {
 		for _, name := range []string{"", "a\nb", "\xff\xfe", `"`, "\u2028<&"} {
-			fd, err := unix.Dup(0)
-			Expect(err).NotTo(HaveOccurred())
+			fd := must(unix.Dup(0))
 			f := os.NewFile(uintptr(fd), name)
-			back, err := plundering.Call(background, errand{Files: []*os.File{f}})
-			Expect(err).NotTo(HaveOccurred())
+			back := must(plundering.Call(background, errand{Files: []*os.File{f}}))
 			Expect(back.Files[0].Name()).To(Equal(name))
 			Expect(back.Files[0].Close()).To(Succeed())
 			Expect(f.Close()).To(Succeed())
@@ -399,8 +390,7 @@ var _ = Describe("open files", func() {
 	It("are one open file on both sides", func() {
 		f := file(GinkgoT().TempDir(), "0123456789")
 		defer f.Close()
-		_, err := f.Seek(3, io.SeekStart)
-		Expect(err).NotTo(HaveOccurred())
+		must(f.Seek(3, io.SeekStart))
 		Expect(reading.Call(background, reader{f, 4})).To(Equal("3456"))
 		Expect(f.Seek(0, io.SeekCurrent)).To(BeEquivalentTo(7))
 	})
@@ -413,101 +403,83 @@ var _ = Describe("open files", func() {
 			if do == "keep" {
 				e.Files = []*os.File{t.w}
 			}
-			back, err := w.Call(background, e)
-			Expect(err).NotTo(HaveOccurred())
+			back := must(w.Call(background, e))
 			for _, f := range back.Files {
-				_, err := f.Write([]byte("x"))
-				Expect(err).NotTo(HaveOccurred())
+				must(f.Write([]byte("x")))
 				Expect(f.Close()).To(Succeed(), "it is the caller's")
 			}
 		}
-		_, err := w.Call(background, errand{Do: "closed?"})
-		Expect(err).NotTo(HaveOccurred())
+		must(w.Call(background, errand{Do: "closed?"}))
 		Expect(t.r.Read(make([]byte, 9))).To(Equal(1))
 		t.isShut()
 	})
 
-	DescribeTable("that nobody receives are closed",
-		func(do string, fails bool) {
-			for _, f := range []reexec.Func[errand, loot]{plundering, plunderingDeaf} {
-				for _, by := range ways[errand, loot]() {
-					t := newTap()
-					done := make(chan error, 1)
-					go func() {
-						err := errors.New("goroutine has ended")
-						defer func() {
-							if value := recover(); value != nil {
-								err = fmt.Errorf("%v", value)
-							}
-							done <- err
-						}()
-						_, err = by(f, errand{Do: do, Files: []*os.File{t.w, t.w}}, silently)
+	DescribeTable("that nobody receives are closed", func(do string, fails bool) {
+		for _, f := range []reexec.Func[errand, loot]{plundering, plunderingDeaf} {
+			for _, by := range ways[errand, loot]() {
+				t := newTap()
+				done := make(chan error, 1)
+				go func() {
+					err := errors.New("goroutine has ended")
+					defer func() {
+						if value := recover(); value != nil {
+							err = fmt.Errorf("%v", value)
+						}
+						done <- err
 					}()
-					var err error
-					Eventually(done).Should(Receive(&err))
-					Expect(err).To(HaveOccurred())
-					t.isShut()
-					Expect(children()).To(BeEmpty())
-				}
+					_, err = by(f, errand{Do: do, Files: []*os.File{t.w, t.w}}, silently)
+				}()
+				err := received(done)
+				Expect(err).To(HaveOccurred())
+				t.isShut()
+				Expect(children()).To(BeEmpty())
 			}
-		},
-		Entry("since the function fails", "fail", true),
-		Entry("since it panics", "panic", true),
-		Entry("since the encoder fails", "fail in child", true),
-		Entry("since the encoder panics", "panic in child", true),
-		Entry("since the encoder ends its goroutine", "end in child", true),
-		Entry("since the decoder fails", "fail", true),
-		Entry("since the decoder panics", "panic", true),
-		Entry("since the decoder ends its goroutine", "end", true),
-		Entry("since one of them is closed", "give closed", true),
-	)
+		}
+	},
+		Entry("since the function fails", "fail", true), Entry("since it panics", "panic", true),
+		Entry("since the encoder fails", "fail in child", true), Entry("since the encoder panics", "panic in child", true),
+		Entry("since the encoder ends its goroutine", "end in child", true), Entry("since the decoder fails", "fail", true),
+		Entry("since the decoder panics", "panic", true), Entry("since the decoder ends its goroutine", "end", true),
+		Entry("since one of them is closed", "give closed", true))
 
-	DescribeTable("in events that nobody receives are closed",
-		func(do string, leave func()) {
-			t := newTap()
-			var files []*os.File
-			for range 100 {
-				files = append(files, t.w)
-			}
-			done := make(chan any)
-			var heard bytes.Buffer
-			go func() {
-				defer close(done)
-				defer func() { done <- recover() }()
-				for l, err := range spoils.Call(background, errand{Do: do, Files: files, Count: 10000}, reexec.Stderr(&heard), ofGrace(time.Hour)) {
-					if err != nil {
-						panic(err)
-					}
-					for _, f := range l.Files {
-						_ = f.Close()
-					}
-					if leave == nil {
-						break
-					}
-					leave()
+	DescribeTable("in events that nobody receives are closed", func(do string, leave func()) {
+		t := newTap()
+		var files []*os.File
+		for range 100 {
+			files = append(files, t.w)
+		}
+		done := make(chan any)
+		var heard bytes.Buffer
+		go func() {
+			defer close(done)
+			defer func() { done <- recover() }()
+			for l, err := range spoils.Call(background, errand{Do: do, Files: files, Count: 10000}, reexec.Stderr(&heard), ofGrace(time.Hour)) {
+				if err != nil {
+					panic(err)
 				}
-			}()
-			Eventually(done).Should(Receive())
-			Expect(heard.String()).To(BeEmpty())
-			t.isShut()
-		},
-		Entry("since the loop is left", "", nil),
-		Entry("since the loop panics", "", func() { panic("loop") }),
-		Entry("since the loop ends its goroutine", "", runtime.Goexit),
-		Entry("since the decoder fails", "fail", nil),
-		Entry("since the decoder panics", "panic", nil),
-		Entry("since the decoder ends its goroutine", "end", nil),
-		Entry("since the encoder fails", "fail in child", nil),
-	)
+				for _, f := range l.Files {
+					_ = f.Close()
+				}
+				if leave == nil {
+					break
+				}
+				leave()
+			}
+		}()
+		Eventually(done).Should(Receive())
+		Expect(heard.String()).To(BeEmpty())
+		t.isShut()
+	},
+		Entry("since the loop is left", "", nil), Entry("since the loop panics", "", func() { panic("loop") }),
+		Entry("since the loop ends its goroutine", "", runtime.Goexit), Entry("since the decoder fails", "fail", nil),
+		Entry("since the decoder panics", "panic", nil), Entry("since the decoder ends its goroutine", "end", nil),
+		Entry("since the encoder fails", "fail in child", nil))
 
 	Context("of calls that are cancelled", func() {
-
 		It("are closed when the result comes too late", func() {
 			for _, byWorker := range []bool{true, false} {
 				g, t := newGate(), newTap()
-				call := func(ctx context.Context, e errand) (loot, error) {
-					return plundering.Call(ctx, e, g.options(ofGrace(time.Hour))...)
-				}
+				call := called(plundering, g.options(ofGrace(time.Hour))...)
 				if byWorker {
 					call = start(plundering, g.options(ofGrace(time.Hour))...).Call
 				}
@@ -540,15 +512,13 @@ var _ = Describe("open files", func() {
 			Consistently(calls[0], "20ms").ShouldNot(Receive())
 			cancel(reason)
 			for _, call := range calls {
-				_, err := end(call)
-				Expect(err).To(MatchError(reason))
+				Expect(end(call)).Error().To(MatchError(reason))
 			}
 			t.isShut() // although the child has not taken anything
 			goOn()
 			g.pass(2)
 			for _, call := range first {
-				_, err := end(call)
-				Expect(err).NotTo(HaveOccurred())
+				must(end(call))
 			}
 		})
 
@@ -601,15 +571,12 @@ var _ = Describe("open files", func() {
 			done := goCall(w.Call, background, errand{Do: "hold", Files: []*os.File{t.w}})
 			g.says("began")
 			Expect(w.Close()).To(Succeed())
-			_, err := end(done)
-			Expect(err).To(MatchError(os.ErrClosed))
+			Expect(end(done)).Error().To(MatchError(os.ErrClosed))
 			t.isShut()
 		})
-
 	})
 
 	Context("that are closed", func() {
-
 		closed := func() *os.File {
 			f := file(GinkgoT().TempDir(), "closed")
 			Expect(f.Close()).To(Succeed())
@@ -625,8 +592,7 @@ var _ = Describe("open files", func() {
 			for _, err := range spoils.Call(background, errand{Files: files}) {
 				Expect(err).To(MatchError(os.ErrClosed))
 			}
-			g := newGate()
-			w := start(plundering, g.options()...)
+			g, w := gated(plundering)
 			for range 3 {
 				_, err = w.Call(background, errand{Do: "hold", Files: files})
 				Expect(err).To(MatchError(os.ErrClosed))
@@ -657,7 +623,6 @@ var _ = Describe("open files", func() {
 				many = append(many, t.w)
 			}
 			for range 200 {
-				reason := errors.New("enough is enough")
 				ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(5000))*time.Microsecond, reason)
 				// If it is not cancelled it fails, too, by telling how many files there are.
 				if _, err := plunderingDeaf.Call(ctx, errand{Do: "count", Files: many}); !errors.As(err, new(*reexec.FuncError)) {
@@ -694,11 +659,9 @@ var _ = Describe("open files", func() {
 			Expect(seen).To(Equal(1))
 			t.isShut()
 		})
-
 	})
 
 	Context("in numbers", func() {
-
 		It("travel all in order", func() {
 			dir := GinkgoT().TempDir()
 			var e errand
@@ -715,8 +678,7 @@ var _ = Describe("open files", func() {
 				w.Call, w.Call,
 				func(ctx context.Context, e errand) (loot, error) { return plundering.Call(ctx, e) },
 			} {
-				l, err := call(background, e)
-				Expect(err).NotTo(HaveOccurred())
+				l := must(call(background, e))
 				Expect(l.Files).To(HaveLen(600))
 				for i, f := range l.Files {
 					content := make([]byte, 10)
@@ -787,14 +749,13 @@ var _ = Describe("open files", func() {
 			}
 			w := start(plundering)
 			_, before := w.Call(background, errand{Do: "count"})
-			_, err := w.Call(background, errand{Do: "limit", Count: 200})
-			Expect(err).NotTo(HaveOccurred())
+			must(w.Call(background, errand{Do: "limit", Count: 200}))
 			for _, n := range []int{201, 253, 254, 400} {
-				_, err = w.Call(background, errand{Files: many[:n]})
+				_, err := w.Call(background, errand{Files: many[:n]})
 				Expect(err).To(MatchError(syscall.EMFILE))
 				Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot decode parameter in child, reason: open files could not be received")))
 			}
-			_, err = w.Call(background, errand{Do: "many", Count: 400, Files: many[:1]})
+			_, err := w.Call(background, errand{Do: "many", Count: 400, Files: many[:1]})
 			Expect(err).To(MatchError(syscall.EMFILE))
 			Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send result in child")))
 			_, after := w.Call(background, errand{Do: "count"})
@@ -802,35 +763,28 @@ var _ = Describe("open files", func() {
 			Expect(w.Close()).To(Succeed())
 			t.isShut()
 		})
-
 	})
 
-	DescribeTable("that a child sends without being asked are closed",
-		func(how string) {
-			for _, by := range ways[rogue, loot]() {
-				t := newTap()
-				_, err := by(going, rogue{how, t.w}, silently)
-				if how == "files only" {
-					Expect(err).NotTo(HaveOccurred())
-				} else {
-					Expect(asActionError(err)).To(HaveOccurred())
-				}
-				t.isShut()
+	DescribeTable("that a child sends without being asked are closed", func(how string) {
+		for _, by := range ways[rogue, loot]() {
+			t := newTap()
+			_, err := by(going, rogue{how, t.w}, silently)
+			if how == "files only" {
+				Expect(err).NotTo(HaveOccurred())
+			} else {
+				Expect(asActionError(err)).To(HaveOccurred())
 			}
-			for _, by := range ways[rogue, int]() {
-				t := newTap()
-				_, _ = by(goingWithout, rogue{how, t.w}, silently)
-				t.isShut()
-			}
-		},
-		Entry(nil, "files only"),
-		Entry(nil, "more files"),
-		Entry(nil, "frame without files"),
-		Entry(nil, "frame of another call"),
-		Entry(nil, "frame of unknown kind"),
-		Entry(nil, "message that makes no sense"),
-		Entry(nil, "no file where there should be one"),
-	)
+			t.isShut()
+		}
+		for _, by := range ways[rogue, int]() {
+			t := newTap()
+			_, _ = by(goingWithout, rogue{how, t.w}, silently)
+			t.isShut()
+		}
+	},
+		Entry(nil, "files only"), Entry(nil, "more files"), Entry(nil, "frame without files"),
+		Entry(nil, "frame of another call"), Entry(nil, "frame of unknown kind"), Entry(nil, "message that makes no sense"),
+		Entry(nil, "no file where there should be one"))
 
 	It("are closed files at the worst where a child sends none", func() {
 		l, err := going.Call(background, rogue{Do: "no files at all"}, silently)
@@ -891,8 +845,7 @@ var _ = Describe("open files", func() {
 		}], "has no exported fields"),
 		Entry("half of an encoding", resultOfType[halfEncoding], "integration.halfEncoding has no exported fields"),
 		Entry("deep in a recursive type", ofType[badNode], "badNode.Bad is of type chan int"),
-		Entry("embedded struct", ofType[struct{ badNode }], ".badNode.Bad is of type chan int"),
-	)
+		Entry("embedded struct", ofType[struct{ badNode }], ".badNode.Bad is of type chan int"))
 
 	It("travel beside much else", func() {
 		type innocent struct {
@@ -913,7 +866,6 @@ var _ = Describe("open files", func() {
 			reexec.RegisterFunc("innocent", func(innocent) (i innocent, err error) { return i, nil })
 		}).NotTo(Panic())
 	})
-
 })
 
 // by tells whether a function gives a hoard with these texts.
@@ -940,9 +892,7 @@ type badNode struct {
 	Bad  chan int
 }
 
-func ofType[T any](name string) {
-	reexec.RegisterFunc(name, func(T) (int, error) { return 0, nil })
-}
+func ofType[T any](name string) { reexec.RegisterFunc(name, func(T) (int, error) { return 0, nil }) }
 
 func resultOfType[T any](name string) {
 	reexec.RegisterFuncContext(name, func(context.Context, int) (t T, err error) { return t, nil })

@@ -2,12 +2,18 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"example.com/gons/reexec"
@@ -16,6 +22,227 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gleak"
 )
+
+// exitCode returns the exit code that an error tells of, or -1.
+func exitCode(err error) int {
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+var _ = Describe("what flows between parent and child", func() {
+	Context("parameter", func() {
+		It("ends with end of file", func() {
+			Expect(run[int]("read all", reexec.Param("abc"))).To(Equal(len(`"abc"` + "\n")))
+		})
+
+		DescribeTable("may be of any size", func(size int) {
+			param := strings.Repeat("x", size)
+			answer := must(run[string]("echo", reexec.Param(param)))
+			Expect(answer == param).To(BeTrue())
+		},
+			Entry("small", 10), Entry("just as large as a pipe", 1<<16-3), Entry("a bit larger than a pipe", 1<<16-2),
+			Entry("8 MiB", 8<<20))
+
+		It("may meet an action that writes before it reads", func() {
+			Expect(run[string]("write, then read",
+				reexec.Param(strings.Repeat("y", 1<<20)))).To(HaveLen(1 << 20))
+		})
+
+		It("may be left unread", func() {
+			large := strings.Repeat("x", 4<<20)
+			answer := must(run[string]("answer", reexec.Param(large)))
+			Expect(answer).To(Equal("done"))
+			Expect(reexec.RunReexecAction("answer", reexec.Param(large))).To(Succeed())
+		})
+
+		It("is told about if the action left it unread and failed", func() {
+			err := reexec.RunReexecAction("big failure", reexec.Param(strings.Repeat("x", 4<<20)))
+			Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot send parameter to child, reason: ")))
+			Expect(err).To(MatchError(syscall.EPIPE))
+			Expect(err).To(MatchError(ContainSubstring(`child failed with stderr message "failed\n`)))
+		})
+
+		It("is not to blame for the failure of a child that leaves a small one unread", func() {
+			for range often(50) {
+				err := reexec.RunReexecAction("status", reexec.Param(strings.Repeat("x", 1<<15)))
+				Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: child failed, reason: exit status 3"))
+			}
+		})
+
+		It("must be fit for JSON, or else no child is started", func() {
+			never := filepath.Join(GinkgoT().TempDir(), "never")
+			err := reexec.RunReexecAction("touch", reexec.Param([]any{never, make(chan int)}))
+			Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: cannot send parameter to child, reason: " +
+				"json: unsupported type: chan int"))
+			as[*json.UnsupportedTypeError](err)
+			Expect(never).NotTo(BeAnExistingFile())
+		})
+	})
+
+	Context("answer", func() {
+		It("is dropped if nobody wants it", func() {
+			Expect(reexec.RunReexecAction("answer")).To(Succeed())
+			Expect(reexec.RunReexecAction("garbage")).To(Succeed())
+			Expect(reexec.RunReexecAction("noise")).To(Succeed())
+			Expect(reexec.RunReexecAction("silent")).To(Succeed())
+		})
+
+		It("is just the first value", func() {
+			Expect(run[string]("more")).To(Equal("done"))
+		})
+
+		It("may be null", func() {
+			answer := []string{"not", "nil"}
+			Expect(reexec.RunReexecAction("null", reexec.Result(&answer))).To(Succeed())
+			Expect(answer).To(BeNil())
+		})
+
+		It("is shown if it cannot be decoded", func() {
+			_, err := run[string]("garbage")
+			Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot decode child result, reason: " +
+				"invalid character 'd' looking for beginning of value")))
+			Expect(err).To(MatchError(ContainSubstring(`"done\n"`)))
+			as[*json.SyntaxError](err)
+		})
+
+		It("is shortened if it is long", func() {
+			_, err := run[int]("noise")
+			Expect(err).To(MatchError(And(ContainSubstring("noisenoise"), ContainSubstring("left out"))))
+			Expect(len(err.Error())).To(BeNumerically("<", 1000))
+		})
+
+		It("is missed", func() {
+			_, err := run[string]("silent")
+			Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot decode child result, reason: EOF")))
+			Expect(err).To(MatchError(io.EOF))
+		})
+
+		It("must fit", func() {
+			_, err := run[int]("answer")
+			as[*json.UnmarshalTypeError](err)
+		})
+
+		It("ends the child after the grace period", func() {
+			var answer string
+			short := reexec.GracePeriod(50 * time.Millisecond)
+			Expect(reexec.RunReexecAction("linger", reexec.Result(&answer), short)).To(Succeed())
+			Expect(answer).To(Equal("done"))
+			err := reexec.RunReexecAction("linger, garbage", reexec.Result(&answer), short)
+			Expect(err).To(MatchError(ContainSubstring("cannot decode child result")))
+		})
+	})
+
+	Context("stderr", func() {
+		It("is a failure, even beside an answer", func() {
+			var answer string
+			err := reexec.RunReexecAction("fail", reexec.Result(&answer))
+			Expect(err).To(MatchError(`gons/reexec: ReexecAction.Run: child failed with stderr message "failed"`))
+			Expect(answer).To(Equal("done"))
+		})
+
+		It("comes before the answer and the exit status", func() {
+			_, err := run[string]("status and stderr")
+			Expect(err).To(MatchError(`gons/reexec: ReexecAction.Run: child failed with stderr message "failed"`))
+			Expect(exitCode(err)).To(Equal(3))
+			Expect(err).To(MatchError(io.EOF))
+		})
+
+		It("tells of a panic", func() {
+			Expect(reexec.RunReexecAction("panic")).To(MatchError(And(
+				ContainSubstring("at the disco"), ContainSubstring("goroutine 1"))))
+		})
+
+		// One run loses nothing, usually; so there are many, from many goroutines.
+		It("is never lost", func() {
+			workers, runs := 8, often(20)
+			failures := make(chan string, workers*runs)
+			var all sync.WaitGroup
+			for range workers {
+				all.Go(func() {
+					for range runs {
+						_, err := run[string]("big failure", reexec.Param("x"))
+						var failed *reexec.ActionError
+						switch {
+						case !errors.As(err, &failed):
+							failures <- "reported as success"
+						case failed.Stderr != bigFailure || exitCode(err) != 1 ||
+							!strings.HasPrefix(err.Error(), "gons/reexec: ReexecAction.Run: child failed with stderr message"):
+							failures <- err.Error()
+						}
+					}
+				})
+			}
+			all.Wait()
+			Expect(failures).NotTo(Receive())
+		})
+
+		It("is not lost either if the parent has no time to read it", func() {
+			// Without grace all limits have passed before anything is read.
+			for range often(50) {
+				err := reexec.RunReexecAction("big failure", reexec.GracePeriod(0))
+				failed := as[*reexec.ActionError](err)
+				Expect(failed.Stderr).To(Equal(bigFailure))
+			}
+		})
+
+		It("is kept in bounded memory", func() {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			err := reexec.RunReexecAction("huge failure")
+			runtime.ReadMemStats(&after)
+			Expect(err).To(MatchError(And(
+				ContainSubstring(`stderr message "BEGINxxx`),
+				MatchRegexp(`\[\.\.\. \d+ bytes left out \.\.\.\]`),
+				HaveSuffix(`xxxEND"`))))
+			Expect(after.TotalAlloc - before.TotalAlloc).To(BeNumerically("<", 4<<20))
+		})
+	})
+
+	It("reports an exit status", func() {
+		err := reexec.RunReexecAction("status")
+		Expect(exitCode(err)).To(Equal(3))
+		var answer string
+		err = reexec.RunReexecAction("status and answer", reexec.Result(&answer))
+		Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: child failed, reason: exit status 3"))
+		Expect(answer).To(Equal("done"))
+		err = reexec.RunReexecAction("status", reexec.Result(&answer))
+		Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot decode child result, reason: EOF")))
+		Expect(exitCode(err)).To(Equal(3))
+	})
+
+	It("does not wait for descendants that keep the pipes", func() {
+		descendant := must(run[int]("leave descendant", reexec.GracePeriod(100*time.Millisecond)))
+		DeferCleanup(kill, descendant)
+		Expect(alive(descendant)).To(Succeed(), "it is still there")
+		Expect(children()).To(BeEmpty())
+	})
+
+	It("runs any number of actions at a time", func() {
+		const runs = 200
+		errs := make(chan error, runs)
+		for i := range runs {
+			go func() {
+				var answer int
+				err := reexec.RunReexecAction("echo", reexec.Param(i), reexec.Result(&answer))
+				if err == nil && answer != i {
+					err = errors.New("wrong answer")
+				}
+				errs <- err
+			}()
+		}
+		for range runs {
+			Expect(<-errs).To(Succeed())
+		}
+	})
+
+	It("returns an error if the child cannot be executed", func() {
+		err := reexec.RunReexecAction("answer", reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = "/nowhere" }))
+		Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot start child, reason: ")))
+		Expect(err).To(MatchError(fs.ErrNotExist))
+	})
+})
 
 // A blockingWriter takes nothing until the end of its spec.
 type blockingWriter struct {
@@ -55,8 +282,7 @@ func fill(w *os.File) {
 // blockStderr has this process's os.Stderr block until the end of the spec.
 func blockStderr() {
 	GinkgoHelper()
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	r, w := pipe()
 	fill(w)
 	old, goroutines := os.Stderr, gleak.Goroutines()
 	os.Stderr = w
@@ -125,44 +351,40 @@ func init() {
 }
 
 var _ = Describe("a writer of stderr", func() {
-
-	reason := errors.New("enough is enough")
-
 	Context("that blocks", func() {
-
 		// Each runs something that writes to stderr, until ctx is done, and tells
 		// when it begins with that.
-		runs := map[string]func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error{
-			"an action": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+		runs := map[string]func(ctx context.Context, begins func(), options ...option) error{
+			"an action": func(ctx context.Context, begins func(), options ...option) error {
 				begins()
 				return reexec.RunReexecActionContext(ctx, "say, then hang", options...)
 			},
-			"an action that answers": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+			"an action that answers": func(ctx context.Context, begins func(), options ...option) error {
 				begins()
 				return reexec.RunReexecActionContext(ctx, "say much", append(options, reexec.Result(new(string)))...)
 			},
-			"a call": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+			"a call": func(ctx context.Context, begins func(), options ...option) error {
 				begins()
 				_, err := hang.Call(ctx, "hang", options...)
 				return err
 			},
-			"a call that answers": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+			"a call that answers": func(ctx context.Context, begins func(), options ...option) error {
 				begins()
 				_, err := say.Call(ctx, 1, options...)
 				return err
 			},
-			"a call that obeys its context": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+			"a call that obeys its context": func(ctx context.Context, begins func(), options ...option) error {
 				begins()
 				_, err := hangInContext.Call(ctx, "hang", append(options, reexec.GracePeriod(time.Hour))...)
 				return err
 			},
-			"a stream": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) (err error) {
+			"a stream": func(ctx context.Context, begins func(), options ...option) (err error) {
 				begins()
 				for _, err = range clamour.Call(ctx, struct{}{}, append(options, reexec.GracePeriod(time.Hour))...) {
 				}
 				return err
 			},
-			"a loop that is left": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+			"a loop that is left": func(ctx context.Context, begins func(), options ...option) error {
 				begins()
 				for range clamour.Call(background, struct{}{}, append(options, reexec.GracePeriod(time.Hour))...) {
 					<-ctx.Done()
@@ -170,7 +392,7 @@ var _ = Describe("a writer of stderr", func() {
 				}
 				return context.Cause(ctx)
 			},
-			"a worker's call": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+			"a worker's call": func(ctx context.Context, begins func(), options ...option) error {
 				w, err := hang.Start(background, options...)
 				if err != nil {
 					return err
@@ -180,7 +402,7 @@ var _ = Describe("a writer of stderr", func() {
 				_, err = w.Call(ctx, "hang")
 				return err
 			},
-			"a worker's call, by the context of Start": func(ctx context.Context, begins func(), options ...reexec.ReexecActionOption) error {
+			"a worker's call, by the context of Start": func(ctx context.Context, begins func(), options ...option) error {
 				w, err := hang.Start(ctx, options...)
 				if err != nil {
 					return err
@@ -195,15 +417,12 @@ var _ = Describe("a writer of stderr", func() {
 		// expectRelease expects the end of the context to release a run, when something blocks
 		// that has begun.
 		// An answer that has come by then counts.
-		expectRelease := func(what string, blocks func(begun <-chan struct{}), options ...reexec.ReexecActionOption) {
+		expectRelease := func(what string, blocks func(begun <-chan struct{}), options ...option) {
 			GinkgoHelper()
 			ctx, cancel := context.WithCancelCause(background)
 			DeferCleanup(func() { cancel(nil) })
 			begun := make(chan struct{})
-			go func() {
-				blocks(begun)
-				cancel(reason)
-			}()
+			go func() { blocks(begun); cancel(reason) }()
 			err := inTime(func() error { return runs[what](ctx, func() { close(begun) }, options...) })
 			if err != nil || what != "a call that answers" {
 				Expect(err).To(MatchError(reason))
@@ -211,48 +430,31 @@ var _ = Describe("a writer of stderr", func() {
 			Eventually(children).WithTimeout(moment).Should(BeEmpty())
 		}
 
-		DescribeTable("does not keep the end of the context from",
-			func(what string) {
-				w := newBlockingWriter()
-				expectRelease(what, func(<-chan struct{}) { <-w.Blocks }, reexec.Stderr(w))
-			},
-			Entry(nil, "an action"),
-			Entry(nil, "an action that answers"),
-			Entry(nil, "a call"),
-			Entry(nil, "a call that answers"),
-			Entry(nil, "a call that obeys its context"),
-			Entry(nil, "a stream"),
-			Entry(nil, "a loop that is left"),
-			Entry(nil, "a worker's call"),
-			Entry(nil, "a worker's call, by the context of Start"),
-		)
+		DescribeTable("does not keep the end of the context from", func(what string) {
+			w := newBlockingWriter()
+			expectRelease(what, func(<-chan struct{}) { <-w.Blocks }, reexec.Stderr(w))
+		},
+			Entry(nil, "an action"), Entry(nil, "an action that answers"), Entry(nil, "a call"),
+			Entry(nil, "a call that answers"), Entry(nil, "a call that obeys its context"), Entry(nil, "a stream"),
+			Entry(nil, "a loop that is left"), Entry(nil, "a worker's call"),
+			Entry(nil, "a worker's call, by the context of Start"))
 
-		DescribeTable("does not do so either if it is the parent's own stderr",
-			func(what string) {
-				blockStderr()
-				expectRelease(what, func(begun <-chan struct{}) {
-					<-begun // starting a worker may take its time
-					time.Sleep(100 * time.Millisecond)
-				})
-			},
-			Entry(nil, "a call"),
-			Entry(nil, "a call that answers"),
-			Entry(nil, "a call that obeys its context"),
-			Entry(nil, "a stream"),
-			Entry(nil, "a loop that is left"),
-			Entry(nil, "a worker's call"),
-			Entry(nil, "a worker's call, by the context of Start"),
-		)
+		DescribeTable("does not do so either if it is the parent's own stderr", func(what string) {
+			blockStderr()
+			expectRelease(what, func(begun <-chan struct{}) {
+				<-begun // starting a worker may take its time
+				time.Sleep(100 * time.Millisecond)
+			})
+		},
+			Entry(nil, "a call"), Entry(nil, "a call that answers"), Entry(nil, "a call that obeys its context"),
+			Entry(nil, "a stream"), Entry(nil, "a loop that is left"), Entry(nil, "a worker's call"),
+			Entry(nil, "a worker's call, by the context of Start"))
 
 		It("does not keep Close from returning, nor the call that is being served", func() {
 			blocking := newBlockingWriter()
-			w, err := hang.Start(background, reexec.Stderr(blocking), reexec.GracePeriod(50*time.Millisecond))
-			Expect(err).NotTo(HaveOccurred())
+			w := must(hang.Start(background, reexec.Stderr(blocking), reexec.GracePeriod(50*time.Millisecond)))
 			called := make(chan error, 1)
-			go func() {
-				_, err := w.Call(background, "hang")
-				called <- err
-			}()
+			go func() { _, err := w.Call(background, "hang"); called <- err }()
 			Eventually(blocking.Blocks).Should(BeClosed())
 			_ = inTime(w.Close)
 			Eventually(called).WithTimeout(moment).Should(Receive(HaveOccurred()))
@@ -261,8 +463,7 @@ var _ = Describe("a writer of stderr", func() {
 
 		It("does not keep Close of an idle worker from returning", func() {
 			blocking := newBlockingWriter()
-			w, err := sayLater.Start(background, reexec.Stderr(blocking), reexec.GracePeriod(50*time.Millisecond))
-			Expect(err).NotTo(HaveOccurred())
+			w := must(sayLater.Start(background, reexec.Stderr(blocking), reexec.GracePeriod(50*time.Millisecond)))
 			Expect(w.Call(background, struct{}{})).To(Equal(struct{}{}))
 			Eventually(blocking.Blocks).Should(BeClosed())
 			_ = inTime(w.Close)
@@ -274,8 +475,7 @@ var _ = Describe("a writer of stderr", func() {
 		killed := func() (w *reexec.Worker[string, string], cancel context.CancelCauseFunc, first, second chan error) {
 			GinkgoHelper()
 			blocking := newBlockingWriter()
-			w, err := hangInContext.Start(background, reexec.Stderr(blocking), reexec.Concurrency(2), reexec.GracePeriod(time.Hour))
-			Expect(err).NotTo(HaveOccurred())
+			w = must(hangInContext.Start(background, reexec.Stderr(blocking), reexec.Concurrency(2), reexec.GracePeriod(time.Hour)))
 			ctx, cancel := context.WithCancelCause(background)
 			first, second = make(chan error, 1), make(chan error, 1)
 			go func() { _, err := w.Call(background, "hang"); first <- err }()
@@ -309,8 +509,7 @@ var _ = Describe("a writer of stderr", func() {
 
 		DescribeTable("keeps no call from returning when its context ends, though the child is gone", func(how, status string) {
 			blocking := newBlockingWriter()
-			w, err := sayAndEnd.Start(background, reexec.Stderr(blocking), reexec.Concurrency(2), reexec.GracePeriod(time.Hour))
-			Expect(err).NotTo(HaveOccurred())
+			w := must(sayAndEnd.Start(background, reexec.Stderr(blocking), reexec.Concurrency(2), reexec.GracePeriod(time.Hour)))
 			ctx, cancel := context.WithCancelCause(background)
 			mine, other := make(chan error, 1), make(chan error, 1)
 			go func() { _, err := w.Call(background, "wait"); other <- err }()
@@ -319,7 +518,7 @@ var _ = Describe("a writer of stderr", func() {
 			Eventually(w.Done()).Should(BeClosed())
 			cancel(reason)
 			Eventually(mine).WithTimeout(moment).Should(Receive(Or(MatchError(reason), MatchError(ContainSubstring(status)))))
-			Eventually(other).WithTimeout(moment).Should(Receive(&err))
+			err := received(other)
 			Expect(err).To(MatchError(ContainSubstring(status)), "which is not to blame on anybody's context")
 			Expect(err).NotTo(MatchError(reason))
 			_ = inTime(w.Close)
@@ -333,8 +532,7 @@ var _ = Describe("a writer of stderr", func() {
 			w, cancel, first, second := killed()
 			cancel(reason)
 			Eventually(second).WithTimeout(moment).Should(Receive(Or(MatchError(reason), MatchError(ContainSubstring("signal: killed")))))
-			err := error(nil)
-			Eventually(first).WithTimeout(moment).Should(Receive(&err))
+			err := received(first)
 			Expect(err).To(MatchError(ContainSubstring("signal: killed")))
 			Expect(err).NotTo(MatchError(reason))
 			_ = inTime(w.Close)
@@ -342,19 +540,14 @@ var _ = Describe("a writer of stderr", func() {
 
 		It("does not keep Close from returning if it is the parent's own stderr", func() {
 			blockStderr()
-			w, err := say.Start(background, reexec.GracePeriod(50*time.Millisecond))
-			Expect(err).NotTo(HaveOccurred())
+			w := must(say.Start(background, reexec.GracePeriod(50*time.Millisecond)))
 			called := make(chan error, 1)
-			go func() {
-				_, err := w.Call(background, 1)
-				called <- err
-			}()
+			go func() { _, err := w.Call(background, 1); called <- err }()
 			time.Sleep(100 * time.Millisecond) // nothing tells that it blocks
 			_ = inTime(w.Close)
 			Eventually(called).WithTimeout(moment).Should(Receive())
 			Expect(children()).To(BeEmpty())
 		})
-
 	})
 
 	It("that is slow has all of it, also of what is said after a loop was left", func() {
@@ -374,7 +567,6 @@ var _ = Describe("a writer of stderr", func() {
 	})
 
 	Context("that ends its goroutine, as a failed assertion does", func() {
-
 		leave := reexec.Stderr(writerFunc(func([]byte) (int, error) { runtime.Goexit(); return 0, nil }))
 
 		// Whether that is an error of the run is left open.
@@ -396,8 +588,7 @@ var _ = Describe("a writer of stderr", func() {
 		})
 
 		It("ends just the passing on, not a worker", func() {
-			w, err := say.Start(background, leave)
-			Expect(err).NotTo(HaveOccurred())
+			w := must(say.Start(background, leave))
 			for range 3 {
 				Expect(inTime(func() error {
 					_, err := w.Call(background, 1<<20)
@@ -406,17 +597,14 @@ var _ = Describe("a writer of stderr", func() {
 			}
 			Expect(inTime(w.Close)).To(mayTell)
 		})
-
 	})
 
 	Context("that comes before the answer", func() {
-
 		It("has it all when a worker's call returns", func() {
 			var heard safeBuffer
-			w, err := say.Start(background, reexec.Stderr(&heard))
-			Expect(err).NotTo(HaveOccurred())
+			w := must(say.Start(background, reexec.Stderr(&heard)))
 			missed, want := 0, 0
-			for i := range 2000 {
+			for i := range often(2000) {
 				bytes := 1 + i%100
 				Expect(w.Call(background, bytes)).To(Equal(bytes))
 				if want += bytes; heard.Len() < want {
@@ -435,7 +623,7 @@ var _ = Describe("a writer of stderr", func() {
 				return heard.Write(b)
 			})))
 			Expect(err).NotTo(HaveOccurred())
-			for i := range 20 {
+			for i := range often(20) {
 				Expect(w.Call(background, 100_000)).To(Equal(100_000))
 				Expect(heard.Len()).To(Equal((i + 1) * 100_000))
 			}
@@ -443,13 +631,11 @@ var _ = Describe("a writer of stderr", func() {
 		})
 
 		It("has it all when a call returns", func() {
-			for range 20 {
+			for range often(20) {
 				var heard safeBuffer
 				Expect(say.Call(background, 10_000, reexec.Stderr(&heard))).To(Equal(10_000))
 				Expect(heard.Len()).To(Equal(10_000))
 			}
 		})
-
 	})
-
 })

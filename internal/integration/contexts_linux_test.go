@@ -103,9 +103,6 @@ func (c *endedContext) Err() error {
 func (c *endedContext) Value(any) any { return nil }
 
 var _ = Describe("contexts of functions", func() {
-
-	reason := errors.New("enough is enough")
-
 	// contexts returns a context, and what ends it.
 	cancelled := func() (context.Context, func()) {
 		ctx, cancel := context.WithCancel(background)
@@ -127,9 +124,7 @@ var _ = Describe("contexts of functions", func() {
 			for _, byWorker := range []bool{false, true} {
 				g := newGate()
 				ctx, cancel := newContext()
-				call := func(ctx context.Context, how string) (string, error) {
-					return obedient.Call(ctx, how, g.options(ofGrace(time.Hour))...)
-				}
+				call := called(obedient, g.options(ofGrace(time.Hour))...)
 				var w *reexec.Worker[string, string]
 				if byWorker {
 					w = start(obedient, g.options(ofGrace(time.Hour))...)
@@ -154,8 +149,7 @@ var _ = Describe("contexts of functions", func() {
 		Entry("cancelled with a cause", cancelledBecause, reason, `Err: context canceled, true, false\. Cause: enough is enough\.`),
 		Entry("past its deadline", endedWith(context.DeadlineExceeded), context.DeadlineExceeded,
 			`Err: context canceled, true, false\. Cause: context deadline exceeded\.`),
-		Entry("ended in its own way", endedWith(reason), reason, `Err: context canceled, true, false\. Cause: enough is enough\.`),
-	)
+		Entry("ended in its own way", endedWith(reason), reason, `Err: context canceled, true, false\. Cause: enough is enough\.`))
 
 	It("end at the deadline", func() {
 		for limit := 20 * time.Millisecond; ; limit *= 2 {
@@ -173,38 +167,32 @@ var _ = Describe("contexts of functions", func() {
 		}
 	})
 
-	DescribeTable("have the parent's deadline, and end by themselves then",
-		func(when time.Time, ends error) {
-			w := start(deadline)
-			for _, call := range []func(context.Context, struct{}) (*time.Time, error){
-				w.Call,
-				func(ctx context.Context, param struct{}) (*time.Time, error) { return deadline.Call(ctx, param) },
-			} {
-				Expect(call(background, struct{}{})).To(BeNil())
-				got, err := call(deadContext{background, when}, struct{}{})
-				if ends != nil {
-					Expect(err).To(MatchError(ends))
-					continue
-				}
-				Expect(err).NotTo(HaveOccurred())
-				Expect(*got).To(BeTemporally("==", when))
+	DescribeTable("have the parent's deadline, and end by themselves then", func(when time.Time, ends error) {
+		w := start(deadline)
+		for _, call := range []func(context.Context, struct{}) (*time.Time, error){
+			w.Call,
+			func(ctx context.Context, param struct{}) (*time.Time, error) { return deadline.Call(ctx, param) },
+		} {
+			Expect(call(background, struct{}{})).To(BeNil())
+			got, err := call(deadContext{background, when}, struct{}{})
+			if ends != nil {
+				Expect(err).To(MatchError(ends))
+				continue
 			}
-		},
-		Entry("future", time.Now().Add(time.Hour), nil),
-		Entry("past", time.Now().Add(-time.Hour), context.DeadlineExceeded),
-	)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(*got).To(BeTemporally("==", when))
+		}
+	},
+		Entry("future", time.Now().Add(time.Hour), nil), Entry("past", time.Now().Add(-time.Hour), context.DeadlineExceeded))
 
 	It("have a deadline in a far future, too", func() {
-		got, err := deadline.Call(deadContext{background, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, struct{}{})
-		Expect(err).NotTo(HaveOccurred())
+		got := must(deadline.Call(deadContext{background, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, struct{}{}))
 		Expect(*got).To(BeTemporally(">", time.Now().AddDate(100, 0, 0)))
 	})
 
 	Context("of a worker's call", func() {
-
 		It("end it at once, and the worker lives on if the function returns in time", func() {
-			g := newGate()
-			w := start(obedient, g.options(ofGrace(time.Hour))...)
+			g, w := gated(obedient, ofGrace(time.Hour))
 			child := w.PID()
 			for range 3 {
 				ctx, cancel := context.WithCancelCause(background)
@@ -224,36 +212,30 @@ var _ = Describe("contexts of functions", func() {
 		})
 
 		It("have the child killed if the function does not return in time", func() {
-			g := newGate()
-			w := start(obedient, g.options(ofGrace(50*time.Millisecond))...)
+			g, w := gated(obedient, ofGrace(50*time.Millisecond))
 			ctx, cancel := context.WithCancelCause(background)
 			done := goCall(w.Call, ctx, "stay")
 			g.says("began")
 			begin := time.Now()
 			cancel(reason)
-			_, err := end(done)
-			Expect(err).To(MatchError(reason))
+			Expect(end(done)).Error().To(MatchError(reason))
 			g.says("stays")
 			Eventually(w.Done()).Should(BeClosed())
 			Expect(time.Since(begin)).To(BeNumerically(">=", 50*time.Millisecond))
 			Expect(w.Err()).To(MatchError(reason))
-			_, err = w.Call(background, "answer")
-			Expect(err).To(MatchError(reason))
-			Expect(err).To(MatchError(ContainSubstring("child was killed")))
+			Expect(w.Call(background, "answer")).Error().To(And(MatchError(reason), MatchError(ContainSubstring("child was killed"))))
 			Expect(w.Close()).To(Succeed(), "a call has told")
 		})
 
 		It("do not end other calls", func() {
-			g := newGate()
-			w := start(obedient, g.options(ofGrace(time.Hour), reexec.Concurrency(2))...)
+			g, w := gated(obedient, ofGrace(time.Hour), reexec.Concurrency(2))
 			other := goCall(w.Call, background, "hold")
 			g.says("began")
 			ctx, cancel := context.WithCancelCause(background)
 			done := goCall(w.Call, ctx, "return")
 			g.says("began")
 			cancel(reason)
-			_, err := end(done)
-			Expect(err).To(MatchError(reason))
+			Expect(end(done)).Error().To(MatchError(reason))
 			g.says("Cause: enough is enough")
 			g.pass(1)
 			Expect(end(other)).To(Equal("<nil>"))
@@ -261,8 +243,7 @@ var _ = Describe("contexts of functions", func() {
 		})
 
 		It("kill the child, and whatever it is serving, if the function knows no context", func() {
-			g := newGate()
-			w := start(hang, g.options(ofGrace(time.Hour), reexec.Concurrency(2))...)
+			g, w := gated(hang, ofGrace(time.Hour), reexec.Concurrency(2))
 			other := goCall(w.Call, background, "hang")
 			g.says("hanging")
 			ctx, cancel := context.WithCancelCause(background)
@@ -277,24 +258,19 @@ var _ = Describe("contexts of functions", func() {
 			Expect(isOver(w.Done())).To(BeTrue())
 			Expect(w.Close()).To(Succeed())
 		})
-
 	})
 
 	Context("of a one-shot call", func() {
-
 		It("give its function the grace period, and its error is wrapped", func() {
 			g := newGate()
 			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(func(ctx context.Context, how string) (string, error) {
-				return obedient.Call(ctx, how, g.options(ofGrace(time.Hour))...)
-			}, ctx, "fail")
+			done := goCall(called(obedient, g.options(ofGrace(time.Hour))...), ctx, "fail")
 			g.says("began")
 			cancel(reason)
 			result, err := end(done)
 			Expect(result).To(BeEmpty())
 			Expect(err).To(MatchError(reason))
-			var failed *reexec.FuncError
-			Expect(errors.As(asActionError(err), &failed)).To(BeTrue())
+			failed := as[*reexec.FuncError](asActionError(err))
 			Expect(failed).To(MatchError("my own: context canceled"))
 			Expect(children()).To(BeEmpty(), "Call has waited for the end")
 		})
@@ -302,9 +278,7 @@ var _ = Describe("contexts of functions", func() {
 		It("drop a late result", func() {
 			g := newGate()
 			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(func(ctx context.Context, how string) (string, error) {
-				return obedient.Call(ctx, how, g.options(ofGrace(time.Hour))...)
-			}, ctx, "stay")
+			done := goCall(called(obedient, g.options(ofGrace(time.Hour))...), ctx, "stay")
 			g.says("began")
 			cancel(reason)
 			g.says("stays")
@@ -319,9 +293,7 @@ var _ = Describe("contexts of functions", func() {
 		It("tell also of the end of a child that did not return", func() {
 			g := newGate()
 			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(func(ctx context.Context, how string) (string, error) {
-				return obedient.Call(ctx, how, g.options(ofGrace(time.Hour))...)
-			}, ctx, "exit")
+			done := goCall(called(obedient, g.options(ofGrace(time.Hour))...), ctx, "exit")
 			g.says("began")
 			cancel(reason)
 			_, err := end(done)
@@ -332,9 +304,7 @@ var _ = Describe("contexts of functions", func() {
 		It("kill it after the grace period", func() {
 			g := newGate()
 			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(func(ctx context.Context, how string) (string, error) {
-				return obedient.Call(ctx, how, g.options(ofGrace(50*time.Millisecond))...)
-			}, ctx, "stay")
+			done := goCall(called(obedient, g.options(ofGrace(50*time.Millisecond))...), ctx, "stay")
 			g.says("began")
 			begin := time.Now()
 			cancel(reason)
@@ -342,45 +312,36 @@ var _ = Describe("contexts of functions", func() {
 			Expect(time.Since(begin)).To(BeNumerically(">=", 50*time.Millisecond))
 			Expect(err).To(MatchError(reason))
 			Expect(err).To(MatchError(ContainSubstring("child was killed")))
-			var exit *exec.ExitError
-			Expect(errors.As(err, &exit)).To(BeTrue())
+			as[*exec.ExitError](err)
 			Expect(children()).To(BeEmpty())
 		})
 
 		It("kill it at once if it knows no context", func() {
 			g := newGate()
 			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(func(ctx context.Context, how string) (string, error) {
-				return hang.Call(ctx, how, g.options(ofGrace(time.Hour))...)
-			}, ctx, "hang")
+			done := goCall(called(hang, g.options(ofGrace(time.Hour))...), ctx, "hang")
 			g.says("hanging")
 			cancel(reason)
-			_, err := end(done)
-			Expect(err).To(MatchError(reason))
+			Expect(end(done)).Error().To(MatchError(reason))
 		})
-
 	})
 
 	It("do not outlive that of Start, whose end kills the child", func() {
 		g := newGate()
 		ctx, cancel := context.WithCancelCause(background)
-		w, err := obedient.Start(ctx, g.options(ofGrace(time.Hour))...)
-		Expect(err).NotTo(HaveOccurred())
+		w := must(obedient.Start(ctx, g.options(ofGrace(time.Hour))...))
 		done := goCall(w.Call, background, "stay")
 		g.says("began")
 		cancel(reason)
-		_, err = end(done)
-		Expect(err).To(MatchError(reason))
+		Expect(end(done)).Error().To(MatchError(reason))
 		Expect(w.Err()).To(MatchError(reason))
 		Expect(g.said("Err:")).To(BeZero(), "it was killed, not cancelled")
 		Expect(w.Close()).To(Succeed())
 	})
 
 	Context("of calls that Close meets", func() {
-
 		It("are not cancelled, and the calls end in time", func() {
-			g := newGate()
-			w := start(obedient, g.options(ofGrace(time.Hour))...)
+			g, w := gated(obedient, ofGrace(time.Hour))
 			done := goCall(w.Call, background, "hold")
 			g.says("began")
 			closed := make(chan error, 1)
@@ -397,26 +358,21 @@ var _ = Describe("contexts of functions", func() {
 		})
 
 		It("do not keep it for longer than the grace period", func() {
-			g := newGate()
-			w := start(obedient, g.options(ofGrace(50*time.Millisecond))...)
+			g, w := gated(obedient, ofGrace(50*time.Millisecond))
 			done := goCall(w.Call, background, "hold")
 			g.says("began")
 			begin := time.Now()
 			Expect(w.Close()).To(Succeed())
 			Expect(time.Since(begin)).To(BeNumerically(">=", 50*time.Millisecond))
-			_, err := end(done)
-			Expect(err).To(MatchError(os.ErrClosed))
+			Expect(end(done)).Error().To(MatchError(os.ErrClosed))
 			Expect(g.said("Err:")).To(BeZero())
 		})
-
 	})
 
 	It("are cancelled when the parent is killed, and the child ends after the grace period", func() {
 		for _, how := range []string{"return", "stay", "yield"} {
-			r, w, err := os.Pipe()
-			Expect(err).NotTo(HaveOccurred())
-			forever, forWriting, err := os.Pipe()
-			Expect(err).NotTo(HaveOccurred())
+			r, w := pipe()
+			forever, forWriting := pipe()
 			parent := specs.Child("parent to be killed", how)
 			parent.ExtraFiles = []*os.File{w, forever}
 			Expect(parent.Start()).To(Succeed())
@@ -449,22 +405,17 @@ var _ = Describe("contexts of functions", func() {
 		func(kind string, is ...error) {
 			for _, by := range ways[string, int]() {
 				_, err := by(failKind, kind)
-				var failed *reexec.FuncError
-				Expect(errors.As(err, &failed)).To(BeTrue())
+				failed := as[*reexec.FuncError](err)
 				Expect(failed.Message).To(Equal("kind: " + failKinds[kind].Error()))
 				for _, target := range []error{context.Canceled, context.DeadlineExceeded, os.ErrClosed, syscall.EBUSY, fs.ErrNotExist} {
 					Expect(errors.Is(err, target)).To(Equal(contains(is, target)), "%v", target)
 				}
 			}
 		},
-		Entry(nil, "canceled", context.Canceled),
-		Entry(nil, "deadline", context.DeadlineExceeded),
+		Entry(nil, "canceled", context.Canceled), Entry(nil, "deadline", context.DeadlineExceeded),
 		Entry(nil, "closed", os.ErrClosed),
 		Entry(nil, "several", context.Canceled, context.DeadlineExceeded, os.ErrClosed, syscall.EBUSY),
-		Entry(nil, "two", syscall.EBUSY, fs.ErrNotExist),
-		Entry(nil, "not there", fs.ErrNotExist),
-		Entry(nil, "none"),
-	)
+		Entry(nil, "two", syscall.EBUSY, fs.ErrNotExist), Entry(nil, "not there", fs.ErrNotExist), Entry(nil, "none"))
 
 	It("may be told of by the function sooner than by the parent", func() {
 		_, err := failKind.Call(deadContext{background, time.Now().Add(-time.Second)}, "deadline")
@@ -489,7 +440,6 @@ var _ = Describe("contexts of functions", func() {
 			Expect(string(heard.Contents())).To(HaveSuffix(fmt.Sprintf("said %d\n", i)))
 		}
 	})
-
 })
 
 var babbling = reexec.RegisterFunc("babbling", func(i int) (int, error) {
@@ -535,7 +485,7 @@ func beKilledParent(how string) {
 	if how == "stay" {
 		grace = killedParentGrace
 	}
-	options := []reexec.ReexecActionOption{
+	options := []option{
 		reexec.GracePeriod(grace),
 		reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{forever, says} }),
 		reexec.Environment([]string{stderrTo4Var + "=yes"}),

@@ -106,9 +106,6 @@ var noting = reexec.RegisterFunc("noting", func(n int) (struct{}, error) {
 })
 
 var _ = Describe("concurrency of workers", func() {
-
-	reason := errors.New("enough is enough")
-
 	// hold has calls be held by the gate.
 	hold := func(w *reexec.Worker[job, workReport], g *gate, numbers ...int) (calls []<-chan outcome[workReport]) {
 		GinkgoHelper()
@@ -119,41 +116,32 @@ var _ = Describe("concurrency of workers", func() {
 		return calls
 	}
 
-	DescribeTable("is how many calls are served at a time, by one process",
-		func(n int, options ...reexec.ReexecActionOption) {
-			g := newGate()
-			w := start(working, g.options(options...)...)
-			var calls []<-chan outcome[workReport]
-			for i := range 3 * n {
-				calls = append(calls, goCall(w.Call, background, job{Number: i, Do: "hold"}))
-			}
-			Eventually(func() int { return g.said("began") }).Should(Equal(n))
-			Consistently(func() int { return g.said("began") }, "50ms").Should(Equal(n))
-			g.pass(3 * n)
-			for i, call := range calls {
-				result, err := end(call)
-				Expect(err).NotTo(HaveOccurred())
-				Expect(result.Number).To(Equal(i))
-				Expect(result.PID).To(Equal(w.PID()))
-			}
-			report, err := w.Call(background, job{Do: "ran"})
-			Expect(err).NotTo(HaveOccurred())
-			Expect(report.Most).To(Equal(n))
-			Expect(report.Ran).To(HaveLen(3 * n))
-			Expect(w.Close()).To(Succeed())
-		},
-		Entry("one without the option", 1),
-		Entry("one", 1, reexec.Concurrency(1)),
-		Entry("many", 5, reexec.Concurrency(5)),
-	)
+	DescribeTable("is how many calls are served at a time, by one process", func(n int, options ...option) {
+		g, w := gated(working, options...)
+		var calls []<-chan outcome[workReport]
+		for i := range 3 * n {
+			calls = append(calls, goCall(w.Call, background, job{Number: i, Do: "hold"}))
+		}
+		Eventually(func() int { return g.said("began") }).Should(Equal(n))
+		Consistently(func() int { return g.said("began") }, "50ms").Should(Equal(n))
+		g.pass(3 * n)
+		for i, call := range calls {
+			result := must(end(call))
+			Expect(result.Number).To(Equal(i))
+			Expect(result.PID).To(Equal(w.PID()))
+		}
+		report := must(w.Call(background, job{Do: "ran"}))
+		Expect(report.Most).To(Equal(n))
+		Expect(report.Ran).To(HaveLen(3 * n))
+		Expect(w.Close()).To(Succeed())
+	},
+		Entry("one without the option", 1), Entry("one", 1, reexec.Concurrency(1)), Entry("many", 5, reexec.Concurrency(5)))
 
 	It("has later calls answered before earlier ones", func() {
-		g := newGate()
-		w := start(working, g.options(reexec.Concurrency(2))...)
+		g, w := gated(working, reexec.Concurrency(2))
 		first := hold(w, g, 1)[0]
 		for i := range 100 {
-			result, err := w.Call(background, job{Number: i, Text: "x"})
-			Expect(err).NotTo(HaveOccurred())
+			result := must(w.Call(background, job{Number: i, Text: "x"}))
 			Expect(result.Number).To(Equal(i))
 		}
 		Expect(first).NotTo(Receive())
@@ -162,8 +150,7 @@ var _ = Describe("concurrency of workers", func() {
 	})
 
 	It("lets calls begin in the order in which they come", func() {
-		g := newGate()
-		w := start(working, g.options()...)
+		g, w := gated(working)
 		calls := hold(w, g, 0)
 		for i := range 20 {
 			calls = append(calls, goCall(w.Call, background, job{Number: i + 1}))
@@ -172,11 +159,9 @@ var _ = Describe("concurrency of workers", func() {
 		}
 		g.pass(1)
 		for _, call := range calls {
-			_, err := end(call)
-			Expect(err).NotTo(HaveOccurred())
+			must(end(call))
 		}
-		report, err := w.Call(background, job{Do: "ran"})
-		Expect(err).NotTo(HaveOccurred())
+		report := must(w.Call(background, job{Do: "ran"}))
 		Expect(slices.IsSorted(report.Ran)).To(BeTrue(), "%v", report.Ran)
 	})
 
@@ -193,35 +178,30 @@ var _ = Describe("concurrency of workers", func() {
 		}
 	})
 
-	DescribeTable("does not mix up calls",
-		func(concurrency, callers, calls, size int) {
-			w := start(working, reexec.Concurrency(concurrency))
-			var all sync.WaitGroup
-			failures := make(chan error, callers*calls)
-			for caller := range callers {
-				all.Go(func() {
-					for i := range calls {
-						j := job{Number: caller*calls + i, Text: strings.Repeat(string(rune('a'+caller)), rand.N(size))}
-						if result, err := w.Call(background, j); err != nil || result.Number != j.Number || result.Text != j.Text {
-							failures <- fmt.Errorf("wrong result of %d: %d, %w", j.Number, result.Number, err)
-						}
+	DescribeTable("does not mix up calls", func(concurrency, callers, calls, size int) {
+		w := start(working, reexec.Concurrency(concurrency))
+		var all sync.WaitGroup
+		failures := make(chan error, callers*calls)
+		for caller := range callers {
+			all.Go(func() {
+				for i := range calls {
+					j := job{Number: caller*calls + i, Text: strings.Repeat(string(rune('a'+caller)), rand.N(size))}
+					if result, err := w.Call(background, j); err != nil || result.Number != j.Number || result.Text != j.Text {
+						failures <- fmt.Errorf("wrong result of %d: %d, %w", j.Number, result.Number, err)
 					}
-				})
-			}
-			all.Wait()
-			Expect(failures).NotTo(Receive())
-			Expect(w.Close()).To(Succeed())
-		},
-		Entry("small ones", 1, 16, 200, 10),
-		Entry("small ones, concurrent", 8, 16, 200, 10),
-		Entry("that fill the pipe", 4, 8, 50, 60<<10),
-		Entry("huge ones, both ways", 4, 8, 2, 2<<20),
-		Entry("huge ones, one at a time", 1, 4, 2, 2<<20),
-	)
+				}
+			})
+		}
+		all.Wait()
+		Expect(failures).NotTo(Receive())
+		Expect(w.Close()).To(Succeed())
+	},
+		Entry("small ones", 1, 16, 200, 10), Entry("small ones, concurrent", 8, 16, 200, 10),
+		Entry("that fill the pipe", 4, 8, 50, 60<<10), Entry("huge ones, both ways", 4, 8, 2, 2<<20),
+		Entry("huge ones, one at a time", 1, 4, 2, 2<<20))
 
 	It("ends with a panic, and the other calls get an error that wraps it", func() {
-		g := newGate()
-		w := start(working, g.options(reexec.Concurrency(3))...)
+		g, w := gated(working, reexec.Concurrency(3))
 		others := hold(w, g, 1, 2)
 		done := goCall(w.Call, background, job{Number: 3, Do: "panic"})
 		g.says("began 3")
@@ -229,27 +209,24 @@ var _ = Describe("concurrency of workers", func() {
 		// The others, who are at the gate first, are served first.
 		g.pass(2)
 		for _, other := range others {
-			_, err := end(other)
-			Expect(err).NotTo(HaveOccurred())
+			must(end(other))
 		}
 		_, _ = end(queued)
 		others = hold(w, g, 5)
 		g.pass(1)
 		panicked, err := end(done)
 		Expect(panicked).To(BeZero())
-		var own *reexec.PanicError
-		Expect(errors.As(err, &own)).To(BeTrue())
+		own := as[*reexec.PanicError](err)
 		Expect(err).To(BeIdenticalTo(own), "the call itself gets the PanicError")
 		Expect(own.Value).To(Equal("at the disco"))
-		Expect(string(own.Stack)).To(ContainSubstring("concurrency_linux_test.go"))
+		Expect(string(own.Stack)).To(ContainSubstring("workers_linux_test.go"))
 		for _, call := range []func() error{
 			func() error { _, err := end(others[0]); return err },
 			func() error { _, err := w.Call(background, job{}); return err },
 			w.Err,
 		} {
 			err := call()
-			var theirs *reexec.PanicError
-			Expect(errors.As(asActionError(err), &theirs)).To(BeTrue())
+			theirs := as[*reexec.PanicError](asActionError(err))
 			Expect(theirs.Value).To(Equal("at the disco"))
 			Expect(err).To(MatchError(ContainSubstring("worker is gone")))
 		}
@@ -259,8 +236,7 @@ var _ = Describe("concurrency of workers", func() {
 
 	It("ends once if all calls panic at a time", func() {
 		for range 5 {
-			g := newGate()
-			w := start(working, g.options(reexec.Concurrency(8))...)
+			g, w := gated(working, reexec.Concurrency(8))
 			var calls []<-chan outcome[workReport]
 			for i := range 8 {
 				calls = append(calls, goCall(w.Call, background, job{Number: i, Do: "panic"}))
@@ -276,11 +252,9 @@ var _ = Describe("concurrency of workers", func() {
 	})
 
 	Context("calls that wait for their turn", func() {
-
 		DescribeTable("never run if they are cancelled sooner, and leave the worker alone",
 			func(f reexec.Func[job, workReport], size int) {
-				g := newGate()
-				w := start(f, g.options(ofGrace(time.Hour))...)
+				g, w := gated(f, ofGrace(time.Hour))
 				first := hold(w, g, -1)[0]
 				var calls []<-chan outcome[workReport]
 				ctx, cancel := context.WithCancelCause(background)
@@ -304,27 +278,22 @@ var _ = Describe("concurrency of workers", func() {
 				Expect(end(first)).To(HaveField("Number", -1))
 				for i, call := range calls {
 					if i%2 != 0 {
-						_, err := end(call)
-						Expect(err).NotTo(HaveOccurred())
+						must(end(call))
 					}
 				}
-				report, err := w.Call(background, job{Do: "ran"})
-				Expect(err).NotTo(HaveOccurred())
+				report := must(w.Call(background, job{Do: "ran"}))
 				Expect(report.Ran).To(HaveLen(501))
 				for _, n := range report.Ran {
 					Expect(n % 2).NotTo(BeZero())
 				}
 				Expect(w.Close()).To(Succeed())
 			},
-			Entry("small ones", working, 0),
-			Entry("small ones in context", workingInContext, 0),
-			Entry("that are too large for the pipe", working, 20<<10),
-		)
+			Entry("small ones", working, 0), Entry("small ones in context", workingInContext, 0),
+			Entry("that are too large for the pipe", working, 20<<10))
 
 		DescribeTable("never run even if the child does not listen, and neither do those that have begun keep their callers",
 			func(concurrency int) {
-				g := newGate()
-				w := start(obedient, g.options(ofGrace(time.Hour), reexec.Concurrency(concurrency))...)
+				g, w := gated(obedient, ofGrace(time.Hour), reexec.Concurrency(concurrency))
 				first := goCall(w.Call, background, "hold")
 				g.says("began")
 				goOn := stop(w.PID())
@@ -336,8 +305,7 @@ var _ = Describe("concurrency of workers", func() {
 				Consistently(calls[0], "20ms").ShouldNot(Receive())
 				cancel(reason)
 				for _, call := range calls {
-					_, err := end(call)
-					Expect(err).To(MatchError(reason))
+					Expect(end(call)).Error().To(MatchError(reason))
 				}
 				goOn()
 				g.pass(1)
@@ -345,55 +313,47 @@ var _ = Describe("concurrency of workers", func() {
 				Expect(w.Call(background, "answer")).To(Equal("<nil> <nil>"))
 				Expect(w.Close()).To(Succeed())
 			},
-			Entry("behind one call", 1),
-			Entry("some of them", 100),
-			Entry("all of them have begun", 1001),
-		)
+			Entry("behind one call", 1), Entry("some of them", 100), Entry("all of them have begun", 1001))
 
-		DescribeTable("run only if they were cancelled too late, whenever that is",
-			func(concurrency int) {
-				w := start(workingInContext, reexec.Concurrency(concurrency), ofGrace(time.Hour))
-				const callers, calls = 16, 150
-				var all sync.WaitGroup
-				var mu sync.Mutex
-				never := map[int]bool{}
-				failures := make(chan error, callers*calls)
-				for caller := range callers {
-					all.Go(func() {
-						for i := range calls {
-							n := caller*calls + i
-							ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(300))*time.Microsecond, reason)
-							_, err := w.Call(ctx, job{Number: n, Text: strings.Repeat("x", rand.N(500))})
-							cancel()
-							switch {
-							case err == nil:
-							case !errors.Is(err, reason):
-								failures <- err
-							case strings.Contains(err.Error(), "not started"):
-								mu.Lock()
-								never[n] = true
-								mu.Unlock()
-							}
+		DescribeTable("run only if they were cancelled too late, whenever that is", func(concurrency int) {
+			w := start(workingInContext, reexec.Concurrency(concurrency), ofGrace(time.Hour))
+			const callers, calls = 16, 150
+			var all sync.WaitGroup
+			var mu sync.Mutex
+			never := map[int]bool{}
+			failures := make(chan error, callers*calls)
+			for caller := range callers {
+				all.Go(func() {
+					for i := range calls {
+						n := caller*calls + i
+						ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(300))*time.Microsecond, reason)
+						_, err := w.Call(ctx, job{Number: n, Text: strings.Repeat("x", rand.N(500))})
+						cancel()
+						switch {
+						case err == nil:
+						case !errors.Is(err, reason):
+							failures <- err
+						case strings.Contains(err.Error(), "not started"):
+							mu.Lock()
+							never[n] = true
+							mu.Unlock()
 						}
-					})
-				}
-				all.Wait()
-				Expect(failures).NotTo(Receive())
-				report, err := w.Call(background, job{Do: "ran"})
-				Expect(err).NotTo(HaveOccurred())
-				Expect(never).NotTo(BeEmpty())
-				for _, n := range report.Ran {
-					Expect(never).NotTo(HaveKey(n), "a call that was not started has run")
-				}
-				Expect(w.Close()).To(Succeed())
-			},
-			Entry("one at a time", 1),
-			Entry("four at a time", 4),
-		)
+					}
+				})
+			}
+			all.Wait()
+			Expect(failures).NotTo(Receive())
+			report := must(w.Call(background, job{Do: "ran"}))
+			Expect(never).NotTo(BeEmpty())
+			for _, n := range report.Ran {
+				Expect(never).NotTo(HaveKey(n), "a call that was not started has run")
+			}
+			Expect(w.Close()).To(Succeed())
+		},
+			Entry("one at a time", 1), Entry("four at a time", 4))
 
 		It("return os.ErrClosed, and never run, if Close comes first", func() {
-			g := newGate()
-			w := start(working, g.options(ofGrace(time.Hour))...)
+			g, w := gated(working, ofGrace(time.Hour))
 			first := hold(w, g, -1)[0]
 			var calls []<-chan outcome[workReport]
 			for i := range 600 {
@@ -402,8 +362,7 @@ var _ = Describe("concurrency of workers", func() {
 			closed := make(chan error, 1)
 			go func() { closed <- w.Close() }()
 			for _, call := range calls {
-				_, err := end(call)
-				Expect(err).To(MatchError(os.ErrClosed))
+				Expect(end(call)).Error().To(MatchError(os.ErrClosed))
 			}
 			Expect(first).NotTo(Receive())
 			g.pass(1)
@@ -411,51 +370,45 @@ var _ = Describe("concurrency of workers", func() {
 			Eventually(closed).Should(Receive(BeNil()))
 			Expect(g.said("began")).To(Equal(1))
 		})
-
 	})
 
-	DescribeTable("calls that return os.ErrClosed have never run, whenever Close comes",
-		func(concurrency int) {
-			refused := 0
-			for range 60 {
-				var ran bytes.Buffer
-				w := start(noting, reexec.Stderr(&ran), reexec.Concurrency(concurrency))
-				const callers = 16
-				var all sync.WaitGroup
-				never := make(chan int, callers)
-				for caller := range callers {
-					all.Go(func() {
-						defer GinkgoRecover()
-						for n := caller; ; n += callers {
-							if _, err := w.Call(background, n); err != nil {
-								Expect(err).To(MatchError(os.ErrClosed))
-								never <- n
-								return
-							}
+	DescribeTable("calls that return os.ErrClosed have never run, whenever Close comes", func(concurrency int) {
+		refused := 0
+		for range often(60) {
+			var ran bytes.Buffer
+			w := start(noting, reexec.Stderr(&ran), reexec.Concurrency(concurrency))
+			const callers = 16
+			var all sync.WaitGroup
+			never := make(chan int, callers)
+			for caller := range callers {
+				all.Go(func() {
+					defer GinkgoRecover()
+					for n := caller; ; n += callers {
+						if _, err := w.Call(background, n); err != nil {
+							Expect(err).To(MatchError(os.ErrClosed))
+							never <- n
+							return
 						}
-					})
-				}
-				time.Sleep(time.Duration(rand.N(1000)) * time.Microsecond) // some moment
-				Expect(w.Close()).To(Succeed())
-				all.Wait()
-				lines := strings.Fields(ran.String())
-				for range callers {
-					Expect(lines).NotTo(ContainElement(itoa(<-never)))
-					refused++
-				}
+					}
+				})
 			}
-			Expect(refused).To(BeNumerically(">", 0))
-		},
-		Entry("one at a time", 1),
-		Entry("four at a time", 4),
-	)
+			time.Sleep(time.Duration(rand.N(1000)) * time.Microsecond) // some moment
+			Expect(w.Close()).To(Succeed())
+			all.Wait()
+			lines := strings.Fields(ran.String())
+			for range callers {
+				Expect(lines).NotTo(ContainElement(itoa(<-never)))
+				refused++
+			}
+		}
+		Expect(refused).To(BeNumerically(">", 0))
+	},
+		Entry("one at a time", 1), Entry("four at a time", 4))
 
 	Context("calls whose parameter is being sent", func() {
-
 		DescribeTable("return at once when they are cancelled",
 			func(f reexec.Func[job, workReport], concurrency, calls, size int, survives bool) {
-				g := newGate()
-				w := start(f, g.options(ofGrace(time.Hour), reexec.Concurrency(concurrency))...)
+				_, w := gated(f, ofGrace(time.Hour), reexec.Concurrency(concurrency))
 				Expect(w.Call(background, job{Number: 1})).To(HaveField("Number", 1))
 				goOn := stop(w.PID()) // it cannot read them
 				ctx, cancel := context.WithCancelCause(background)
@@ -467,8 +420,7 @@ var _ = Describe("concurrency of workers", func() {
 				Consistently(done[0], "20ms").ShouldNot(Receive())
 				cancel(reason)
 				for _, call := range done {
-					_, err := end(call)
-					Expect(err).To(MatchError(reason))
+					Expect(end(call)).Error().To(MatchError(reason))
 				}
 				if !survives {
 					Eventually(w.Done()).Should(BeClosed())
@@ -483,8 +435,7 @@ var _ = Describe("concurrency of workers", func() {
 			Entry("huge, and many wait", workingInContext, 1, 20, 64<<10, true),
 			Entry("huge, without context", working, 1, 1, 16<<20, false),
 			Entry("many that together do not fit into the pipe", workingInContext, 8, 8, 30<<10, true),
-			Entry("many that together do not fit into the pipe, without context", working, 8, 8, 30<<10, false),
-		)
+			Entry("many that together do not fit into the pipe, without context", working, 8, 8, 30<<10, false))
 
 		It("do not hold up Close", func() {
 			w := start(working, ofGrace(50*time.Millisecond), reexec.Concurrency(2))
@@ -494,8 +445,7 @@ var _ = Describe("concurrency of workers", func() {
 			Eventually(func() int { return waitingIn(w.PID()) }).Should(BeNumerically(">", 0))
 			Expect(w.Close()).To(Succeed())
 			for _, call := range calls {
-				_, err := end(call)
-				Expect(err).To(MatchError(os.ErrClosed))
+				Expect(end(call)).Error().To(MatchError(os.ErrClosed))
 			}
 		})
 
@@ -506,18 +456,15 @@ var _ = Describe("concurrency of workers", func() {
 				return workingInContext.Call(ctx, job{Text: text, Do: "hold"}, g.options(ofGrace(20*time.Millisecond))...)
 			}, ctx, strings.Repeat("x", 64<<20))
 			cancel(reason)
-			_, err := end(done)
-			Expect(err).To(MatchError(reason))
+			Expect(end(done)).Error().To(MatchError(reason))
 		})
-
 	})
 
 	DescribeTable("releases all callers, whenever the worker ends",
 		func(f reexec.Func[job, workReport], concurrency int, end func(w *reexec.Worker[job, workReport], cancel func()), is func(error) bool) {
-			for i := range 15 {
+			for i := range often(16) {
 				ctx, cancel := context.WithCancelCause(background)
-				w, err := f.Start(ctx, reexec.Concurrency(concurrency), silently)
-				Expect(err).NotTo(HaveOccurred())
+				w := must(f.Start(ctx, reexec.Concurrency(concurrency), silently))
 				var all sync.WaitGroup
 				var served atomic.Int32
 				failures := make(chan error, 16)
@@ -536,7 +483,7 @@ var _ = Describe("concurrency of workers", func() {
 						}
 					})
 				}
-				for served.Load() < int32(20*i) {
+				for served.Load() < int32(80*i) {
 					time.Sleep(10 * time.Microsecond)
 				}
 				end(w, func() { cancel(reason) })
@@ -556,15 +503,12 @@ var _ = Describe("concurrency of workers", func() {
 		Entry("by its death, with others at a time", workingInContext, 4, killIt, wasKilled),
 		Entry("by the end of Start's context", working, 1, cancelIt, func(err error) bool { return errors.Is(err, reason) }),
 		Entry("by a call that is cancelled", working, 4, cancelCall, func(err error) bool { return errors.Is(err, context.Canceled) }),
-		Entry("by a panic", working, 4, panicIt, func(err error) bool { return errors.As(err, new(*reexec.PanicError)) }),
-	)
+		Entry("by a panic", working, 4, panicIt, func(err error) bool { return errors.As(err, new(*reexec.PanicError)) }))
 
 	Context("news of workers", func() {
-
 		It("tell of their life", func() {
 			w := start(working)
-			report, err := w.Call(background, job{})
-			Expect(err).NotTo(HaveOccurred())
+			report := must(w.Call(background, job{}))
 			Expect(w.PID()).To(Equal(report.PID))
 			Expect(isOver(w.Done())).To(BeFalse())
 			Expect(w.Err()).To(Succeed())
@@ -595,13 +539,11 @@ var _ = Describe("concurrency of workers", func() {
 
 		It("tell of the PID that the parent sees", func() {
 			n := newNeighbour("user", "pid")
-			there := reexec.Namespaces(n.namespaces("!user", "!pid"))
+			there := n.in("!user", "!pid")
 			needsToSee(there)
 			w := start(pid, there)
-			inside, err := w.Call(background, struct{}{})
-			Expect(err).NotTo(HaveOccurred())
-			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.PID()))
-			Expect(err).NotTo(HaveOccurred())
+			inside := must(w.Call(background, struct{}{}))
+			status := must(os.ReadFile(fmt.Sprintf("/proc/%d/status", w.PID())))
 			Expect(string(status)).To(MatchRegexp(`NSpid:\s%d\s%d\n`, w.PID(), inside))
 		})
 
@@ -626,9 +568,7 @@ var _ = Describe("concurrency of workers", func() {
 			Expect(func() { _ = zero.Err() }).To(PanicWith(ContainSubstring("zero Worker")))
 			Expect(func() { zero.PID() }).To(PanicWith(ContainSubstring("zero Worker")))
 		})
-
 	})
-
 })
 
 // Ways to end a worker.

@@ -4,11 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
+	"strings"
+	"sync"
+	"testing"
 	"time"
 
 	"example.com/gons/reexec"
@@ -18,11 +25,228 @@ import (
 	"github.com/onsi/gomega/gbytes"
 )
 
+// moment is how long a spec waits for what takes no time: much too long for anything to take,
+// but not for ever. Emulated machines need more.
+var moment = 20 * time.Second
+
+func init() {
+	flag.DurationVar(&moment, "moment", moment, "how long specs wait for what takes no time")
+}
+
+// fate runs f in a goroutine of its own and tells how it ends: "returns", "goexit", or
+// with a panic. What hangs fails the spec, and its children are killed afterwards.
+func fate(f func()) (fate string) {
+	GinkgoHelper()
+	DeferCleanup(killChildren)
+	ended := make(chan string, 1)
+	go func() {
+		fate := "goexit"
+		defer func() {
+			if value := recover(); value != nil {
+				fate = fmt.Sprint("panic: ", value)
+			}
+			ended <- fate
+		}()
+		f()
+		fate = "returns"
+	}()
+	Eventually(ended).WithTimeout(moment).Should(Receive(&fate), "it hangs")
+	return fate
+}
+
+// inTime runs f, which must return in time, and returns its error.
+func inTime(f func() error) (err error) {
+	GinkgoHelper()
+	Expect(fate(func() { err = f() })).To(Equal("returns"))
+	return err
+}
+
+// withoutGC has files that are forgotten stay open until the end of the spec.
+func withoutGC() {
+	percent := debug.SetGCPercent(-1)
+	DeferCleanup(debug.SetGCPercent, percent)
+}
+
+// A safeBuffer is for several goroutines.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func (b *safeBuffer) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Len()
+}
+
+// An explosive result panics, or ends its goroutine, when it is decoded, if it says so.
+type explosive string
+
+func (e explosive) MarshalJSON() ([]byte, error) { return []byte(`"` + e + `"`), nil }
+
+func (e *explosive) UnmarshalJSON(b []byte) error {
+	switch string(b) {
+	case `"panic"`:
+		panic("at the decoder")
+	case `"goexit"`:
+		runtime.Goexit()
+	}
+	*e = explosive(b)
+	return nil
+}
+
+var explode = reexec.RegisterFunc("explode", func(s string) (explosive, error) { return explosive(s), nil })
+
+var _ = Describe("a result that cannot be decoded to its end", func() {
+	BeforeEach(withoutGC)
+
+	for _, end := range []string{"panic: at the decoder", "goexit"} { // of the goroutine that decodes it
+
+		result, _, _ := strings.Cut(end, ":")
+
+		It("leaves nothing of an action: "+result, func() {
+			files := openFiles()
+			for range 3 {
+				Expect(fate(func() {
+					_ = reexec.RunReexecAction("echo, linger", reexec.Param(result),
+						reexec.Result(new(explosive)), reexec.GracePeriod(50*time.Millisecond))
+				})).To(Equal(end))
+				Eventually(children).WithTimeout(moment).Should(BeEmpty())
+			}
+			Eventually(openFiles).WithTimeout(moment).Should(Equal(files))
+		})
+
+		It("leaves nothing of a call: "+result, func() {
+			files := openFiles()
+			for range 3 {
+				Expect(fate(func() { _, _ = explode.Call(background, result) })).To(Equal(end))
+				Eventually(children).WithTimeout(moment).Should(BeEmpty())
+			}
+			Eventually(openFiles).WithTimeout(moment).Should(Equal(files))
+		})
+
+		It("leaves nothing of a worker: "+result, func() {
+			files := openFiles()
+			w := must(explode.Start(background, reexec.GracePeriod(50*time.Millisecond)))
+			DeferCleanup(func() { _ = w.Close() })
+			Expect(fate(func() { _, _ = w.Call(background, result) })).To(Equal(end))
+			Eventually(children).WithTimeout(moment).Should(BeEmpty())
+			Expect(inTime(func() error {
+				_, err := w.Call(background, "fine")
+				return err
+			})).To(HaveOccurred(), "it is gone")
+			_ = inTime(w.Close)
+			Eventually(openFiles).WithTimeout(moment).Should(Equal(files))
+		})
+	}
+})
+
+func init() {
+	reexec.Register("echo, linger", func() { answer(param()); time.Sleep(time.Hour) })
+	reexec.Register("print", func() { fmt.Print(param()) })
+	reexec.Register("print, linger", func() { fmt.Print(param()); time.Sleep(time.Hour) })
+	reexec.Register("print slowly", func() {
+		for _, r := range param().(string) {
+			fmt.Print(string(r))
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	reexec.Register("print, leave descendant", func() {
+		fmt.Fprint(os.Stderr, leaveDescendant())
+		fmt.Print(param())
+	})
+}
+
+var _ = Describe("an answer without a newline", func() {
+	// run has an action print a text. A descendant that it leaves is killed.
+	run := func(action, text string, grace time.Duration) (result any, err error) {
+		GinkgoHelper()
+		result = "nothing"
+		var heard safeBuffer
+		err = inTime(func() error {
+			return reexec.RunReexecAction(action, reexec.Param(text), reexec.Result(&result),
+				reexec.GracePeriod(grace), reexec.Stderr(&heard))
+		})
+		if pid := heard.String(); pid != "" {
+			Expect(kill(atoi(pid))).To(Succeed(), "it is still there")
+		}
+		return result, err
+	}
+
+	DescribeTable("is complete with its last byte", func(text string, value any) {
+		for _, action := range []string{"print", "print, leave descendant", "print, linger"} {
+			result, err := run(action, text, 100*time.Millisecond)
+			Expect(err).NotTo(HaveOccurred(), action)
+			if value == nil {
+				Expect(result).To(BeNil(), action)
+			} else {
+				Expect(result).To(Equal(value), action)
+			}
+		}
+	},
+		Entry("a number", `42`, 42.0), Entry("a number with all that numbers have", `-1.5e+1`, -15.0),
+		Entry("a text", `"done"`, "done"), Entry("true", `true`, true), Entry("null", `null`, nil),
+		Entry("an array", `[1]`, []any{1.0}))
+
+	DescribeTable("is none if something is missing", func(text string) {
+		for _, action := range []string{"print", "print, leave descendant"} {
+			_, err := run(action, text, 100*time.Millisecond)
+			Expect(err).To(MatchError(ContainSubstring("cannot decode child result")), action)
+		}
+	},
+		Entry("of a number", `-`), Entry("of a text", `"don`), Entry("of a word", `tru`), Entry("of an array", `[1`),
+		Entry("everything", ``))
+
+	It("is not over before the child says so", func() { Expect(run("print slowly", "42", time.Minute)).To(Equal(42.0)) })
+})
+
+var _ = DescribeTable("a result that nothing can be decoded into is a mistake, and nothing is started",
+	func(result any) {
+		never := GinkgoT().TempDir() + "/never"
+		Expect(func() {
+			_ = reexec.RunReexecAction("touch", reexec.Param(never), reexec.Result(result))
+		}).To(PanicWith(ContainSubstring("Result")))
+		Expect(func() {
+			_ = (&reexec.ReexecAction{ActionName: "touch", Param: never, Result: result}).Run()
+		}).To(PanicWith(ContainSubstring("Result")))
+		Expect(never).NotTo(BeAnExistingFile())
+	},
+	Entry("no pointer", 42),
+	Entry("a nil pointer", (*int)(nil)),
+	Entry("a map", map[string]int{}),
+	Entry("a struct", struct{}{}),
+)
+
+func init() { reexec.Register("sound like the runtime", func() { fmt.Fprint(os.Stderr, param()) }) }
+
+var _ = DescribeTable("stderr that sounds like a warning of the runtime is a failure where nothing is covered",
+	func(text string) {
+		if testing.CoverMode() != "" {
+			Skip("it is covered")
+		}
+		err := reexec.RunReexecAction("sound like the runtime", reexec.Param(text))
+		Expect(err).To(MatchError(fmt.Sprintf("gons/reexec: ReexecAction.Run: child failed with stderr message %q", text)))
+	},
+	Entry(nil, "program not built with -cover\n"),
+	Entry(nil, "warning: GOCOVERDIR not set, no coverage data emitted\n"),
+)
+
 // asActionError returns the ActionError that an error is.
 func asActionError(err error) *reexec.ActionError {
 	GinkgoHelper()
-	var failed *reexec.ActionError
-	Expect(errors.As(err, &failed)).To(BeTrue())
+	failed := as[*reexec.ActionError](err)
 	Expect(err.Error()).NotTo(ContainSubstring("\n"))
 	Expect(failed.Err.Error()).NotTo(ContainSubstring("\n"))
 	return failed
@@ -30,13 +254,10 @@ func asActionError(err error) *reexec.ActionError {
 
 // cancelWhenHanging returns a context that is cancelled, and an option that does
 // it, as soon as the action "hang" has begun.
-func cancelWhenHanging(cause error) (context.Context, reexec.ReexecActionOption) {
+func cancelWhenHanging(cause error) (context.Context, option) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	DeferCleanup(func() { cancel(nil) })
-	return ctx, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-		cancel(cause)
-		return len(b), nil
-	}))
+	return ctx, onStderr(func(string) { cancel(cause) })
 }
 
 // noContext is nil.
@@ -55,9 +276,6 @@ func textOfKilled() string {
 }
 
 var _ = Describe("time limits", func() {
-
-	reason := errors.New("enough is enough")
-
 	It("runs within a context", func() {
 		var answer string
 		Expect(reexec.RunReexecActionContext(context.Background(), "answer", reexec.Result(&answer))).To(Succeed())
@@ -83,8 +301,7 @@ var _ = Describe("time limits", func() {
 		failed := asActionError(err)
 		Expect(failed.Action).To(Equal("hang"))
 		Expect(failed.Stderr).To(Equal("hanging"))
-		var exit *exec.ExitError
-		Expect(errors.As(err, &exit)).To(BeTrue())
+		exit := as[*exec.ExitError](err)
 		Expect(exit).To(MatchError(textOfKilled()))
 	})
 
@@ -114,16 +331,10 @@ var _ = Describe("time limits", func() {
 		Expect(func() { _ = reexec.RunReexecActionContext(noContext, "answer") }).To(PanicWith("nil Context"))
 	})
 
-	DescribeTable("lets a child linger for the grace period",
-		func(grace time.Duration) {
-			var answer string
-			Expect(reexec.RunReexecAction("linger", reexec.Result(&answer), reexec.GracePeriod(grace))).To(Succeed())
-			Expect(answer).To(Equal("done"))
-		},
-		Entry("short", time.Millisecond),
-		Entry("none", time.Duration(0)),
-		Entry("negative: none either", -time.Second),
-	)
+	DescribeTable("lets a child linger for the grace period", func(grace time.Duration) {
+		Expect(run[string]("linger", reexec.GracePeriod(grace))).To(Equal("done"))
+	},
+		Entry("short", time.Millisecond), Entry("none", time.Duration(0)), Entry("negative: none either", -time.Second))
 
 	It("does so for no longer", func() {
 		// The default of 1 s would add up to what no machine is slow enough for.
@@ -143,9 +354,9 @@ var _ = Describe("time limits", func() {
 
 	It("forgives a child only its own work", func() {
 		// The child ends by itself about when the grace period does.
-		for i := range 100 {
+		for range often(100) {
 			err := reexec.RunReexecAction("answer, then fail",
-				reexec.Result(new(string)), reexec.GracePeriod(10*time.Millisecond+time.Duration(i*20)*time.Microsecond))
+				reexec.Result(new(string)), reexec.GracePeriod(10*time.Millisecond+rand.N(2*time.Millisecond)))
 			if err != nil {
 				Expect(exitCode(err)).To(Equal(3))
 			}
@@ -159,18 +370,14 @@ var _ = Describe("time limits", func() {
 		pids := make(chan string, 1)
 		go func() {
 			done <- reexec.RunReexecActionContext(ctx, "leave descendant, end", reexec.Result(new(int)),
-				reexec.GracePeriod(time.Hour), reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-					pids <- string(b)
-					return len(b), nil
-				})))
+				reexec.GracePeriod(time.Hour), onStderr(func(said string) { pids <- said }))
 		}()
 		defer func() { _ = kill(atoi(<-pids)) }()
 		Eventually(pids).Should(HaveLen(1))
 		Eventually(children).Should(BeEmpty())
 		Expect(done).NotTo(Receive())
 		cancel(reason)
-		var err error
-		Eventually(done).Should(Receive(&err))
+		err := received(done)
 		Expect(err).To(MatchError(reason))
 		Expect(err).To(MatchError(ContainSubstring("child was killed, reason: enough is enough")))
 	})
@@ -182,18 +389,14 @@ var _ = Describe("time limits", func() {
 	})
 
 	It("does not cut a grace period short", func() {
-		var answer string
-		err := reexec.RunReexecAction("answer, then fail", reexec.Result(&answer), reexec.GracePeriod(time.Hour))
+		_, err := run[string]("answer, then fail", reexec.GracePeriod(time.Hour))
 		Expect(exitCode(err)).To(Equal(3))
 	})
-
 })
 
 var _ = Describe("errors", func() {
-
 	It("has all causes in its chain", func() {
-		var answer int
-		err := reexec.RunReexecAction("status and stderr", reexec.Result(&answer))
+		_, err := run[int]("status and stderr")
 		failed := asActionError(err)
 		Expect(failed.Action).To(Equal("status and stderr"))
 		Expect(failed.Stderr).To(Equal("failed"))
@@ -212,11 +415,9 @@ var _ = Describe("errors", func() {
 		err := &reexec.ActionError{Action: "mine", Err: errors.New("mishap")}
 		Expect(err).To(MatchError(`gons/reexec: action "mine" failed: mishap`))
 	})
-
 })
 
 var _ = Describe("stderr of one's own", func() {
-
 	It("passes stderr on, and it is no failure", func() {
 		var answer string
 		var stderr bytes.Buffer
@@ -228,7 +429,7 @@ var _ = Describe("stderr of one's own", func() {
 	It("passes all of it on", func() {
 		var stderr bytes.Buffer
 		Expect(reexec.RunReexecAction("huge failure", reexec.Stderr(&stderr))).To(Succeed())
-		Expect(stderr.Len()).To(Equal(64<<20 + len("BEGINEND")))
+		Expect(stderr.Len()).To(Equal(16<<20 + len("BEGINEND")))
 	})
 
 	It("passes it on as it comes", func() {
@@ -259,17 +460,13 @@ var _ = Describe("stderr of one's own", func() {
 	It("is a failure again without a writer", func() {
 		Expect(reexec.RunReexecAction("fail", reexec.Stderr(&bytes.Buffer{}), reexec.Stderr(nil))).NotTo(Succeed())
 	})
-
 })
 
 var _ = Describe("a tuned command", func() {
-
 	It("sets the working directory", func() {
 		dir := GinkgoT().TempDir()
-		var cwd string
-		Expect(reexec.RunReexecAction("cwd", reexec.Result(&cwd),
-			reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = dir }))).To(Succeed())
-		Expect(cwd).To(Equal(dir))
+		Expect(run[string]("cwd",
+			reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = dir }))).To(Equal(dir))
 	})
 
 	It("runs the action, whatever becomes of its environment and arguments", func() {
@@ -280,11 +477,8 @@ var _ = Describe("a tuned command", func() {
 			func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "more") },
 			func(cmd *exec.Cmd) { cmd.Args[0] = "other" },
 		} {
-			var answer string
-			Expect(reexec.RunReexecAction("answer", reexec.Result(&answer), reexec.Cmd(tune))).To(Succeed())
-			Expect(answer).To(Equal("done"))
+			Expect(run[string]("answer", reexec.Cmd(tune))).To(Equal("done"))
 		}
 		Expect(os.Args).To(Equal(args))
 	})
-
 })

@@ -1,0 +1,341 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"golang.org/x/sys/unix"
+)
+
+// A gate holds functions in a child until the spec lets them pass. A function says on stderr
+// that it is there.
+type gate struct {
+	stderr *gbytes.Buffer
+	w      *os.File
+	r      *os.File
+}
+
+// newGate makes a gate, whose options are for the child.
+func newGate() *gate {
+	GinkgoHelper()
+	r, w := pipe()
+	DeferCleanup(func() { _ = r.Close(); _ = w.Close() })
+	return &gate{stderr: gbytes.NewBuffer(), r: r, w: w}
+}
+
+// options add the gate to others.
+func (g *gate) options(more ...option) []option {
+	return append([]option{
+		reexec.Stderr(g.stderr),
+		reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{g.r} }),
+	}, more...)
+}
+
+// pass lets so many functions pass.
+func (g *gate) pass(n int) {
+	GinkgoHelper()
+	must(g.w.Write(make([]byte, n)))
+}
+
+// says waits until a function has said something.
+func (g *gate) says(text string) {
+	GinkgoHelper()
+	Eventually(g.stderr).Should(gbytes.Say(text))
+}
+
+// said counts what functions have said.
+func (g *gate) said(text string) int { return strings.Count(string(g.stderr.Contents()), text) }
+
+// ask asks a function's gate, in the child.
+var ask = sync.OnceValue(func() *os.File { return os.NewFile(3, "gate") })
+
+// enter says something, and waits for the gate to let it pass.
+func enter(text string) {
+	fmt.Fprintln(os.Stderr, text)
+	_, _ = ask().Read(make([]byte, 1))
+}
+
+// start starts a worker that is closed at the end of the spec.
+func start[P, R any](f reexec.Func[P, R], options ...option) *reexec.Worker[P, R] {
+	GinkgoHelper()
+	w := must(f.Start(background, options...))
+	DeferCleanup(func() { _ = w.Close() })
+	return w
+}
+
+// An outcome is what a call has returned.
+type outcome[R any] struct {
+	result R
+	err    error
+}
+
+// goCall calls in a goroutine of its own.
+func goCall[P, R any](call func(context.Context, P) (R, error), ctx context.Context, param P) <-chan outcome[R] {
+	done := make(chan outcome[R], 1)
+	go func() { result, err := call(ctx, param); done <- outcome[R]{result, err} }()
+	return done
+}
+
+// end waits for what a call returns.
+func end[R any](done <-chan outcome[R]) (R, error) {
+	GinkgoHelper()
+	var o outcome[R]
+	Eventually(done).Should(Receive(&o))
+	return o.result, o.err
+}
+
+// stop stops a child, until it is told to go on.
+func stop(pid int) (goOn func()) {
+	GinkgoHelper()
+	Expect(syscall.Kill(pid, syscall.SIGSTOP)).To(Succeed())
+	Expect(unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)).To(Succeed()) // all its threads have
+	goOn = sync.OnceFunc(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	DeferCleanup(goOn)
+	return goOn
+}
+
+// isOver tells whether a channel is closed.
+func isOver(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// ofGrace is the option GracePeriod.
+func ofGrace(d time.Duration) option { return reexec.GracePeriod(d) }
+
+// silently drops stderr.
+var silently = reexec.Stderr(io.Discard)
+
+// gated starts a worker whose functions a gate may hold.
+func gated[P, R any](f reexec.Func[P, R], options ...option) (*gate, *reexec.Worker[P, R]) {
+	GinkgoHelper()
+	g := newGate()
+	return g, start(f, g.options(options...)...)
+}
+
+// A neighbour is a process in namespaces of its own, to be visited by specs.
+type neighbour struct{ *specs.Neighbour }
+
+func newNeighbour(kinds ...string) *neighbour {
+	GinkgoHelper()
+	return &neighbour{specs.NewNeighbour(kinds...)}
+}
+
+// neighbourOf is the neighbour of this PID, which somebody else ends.
+func neighbourOf(pid int) *neighbour { return &neighbour{&specs.Neighbour{PID: pid}} }
+
+// namespace refers to the neighbour's namespace of a type, with or without bang.
+func (n *neighbour) namespace(typ string) reexec.Namespace {
+	return reexec.Namespace{
+		Type: typ,
+		Path: n.Path(strings.TrimPrefix(typ, "!")),
+	}
+}
+
+// namespaces refers to several of them.
+func (n *neighbour) namespaces(types ...string) (namespaces []reexec.Namespace) {
+	for _, typ := range types {
+		namespaces = append(namespaces, n.namespace(typ))
+	}
+	return namespaces
+}
+
+// in is the option to join several of them.
+func (n *neighbour) in(types ...string) option { return reexec.Namespaces(n.namespaces(types...)) }
+
+// A role is what the test binary is a parent for instead of testing. It gets what the spec
+// tells it, and what it returns is told to the spec.
+var roles = map[string]func(args []string) any{}
+
+func init() {
+	specs.Roles["role"] = asParent(func(args []string) {
+		RegisterFailHandler(func(message string, _ ...int) { panic(message) })
+		answer(roles[args[0]](args[1:]))
+	})
+}
+
+// withRole returns a process with a role.
+func withRole(name string, args ...string) *exec.Cmd {
+	cmd := specs.Child("role", append([]string{name}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	return cmd
+}
+
+// tellOf has a process play its role, and returns what it tells.
+func tellOf[T any](cmd *exec.Cmd) (told T) {
+	GinkgoHelper()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	Expect(err).NotTo(HaveOccurred(), "%s%s", out, &stderr)
+	Expect(json.Unmarshal(out, &told)).To(Succeed(), "%s%s", out, &stderr)
+	return told
+}
+
+// children returns the status lines of the children of this process, zombies
+// included.
+func children() []string {
+	if unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD {
+		return nil // as usual, and found out much faster
+	}
+	return childrenOf(os.Getpid())
+}
+
+// kill kills a process, and never the group of this one, as would be that of PID 0.
+func kill(pid int) error {
+	if pid <= 0 {
+		return unix.ESRCH
+	}
+	return unix.Kill(pid, unix.SIGKILL)
+}
+
+// killChildren kills those children that are left.
+func killChildren() {
+	for _, child := range children() {
+		_ = kill(firstWord(child))
+	}
+}
+
+// openFiles returns how many files are open.
+func openFiles() int {
+	entries := must(os.ReadDir("/proc/self/fd"))
+	return len(entries)
+}
+
+// firstWord returns the number that a line starts with.
+func firstWord(line string) int {
+	word, _, _ := strings.Cut(line, " ")
+	return atoi(word)
+}
+
+// childrenOf returns the status lines of the children of a process.
+func childrenOf(parent int) (found []string) {
+	stats := must(filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent)))
+	if len(stats) > 0 { // else this kernel does not list them
+		var pids []string
+		for _, list := range stats {
+			b, _ := os.ReadFile(list) // the thread may have just ended
+			pids = append(pids, strings.Fields(string(b))...)
+		}
+		stats = nil
+		for _, pid := range pids {
+			stats = append(stats, "/proc/"+pid+"/stat")
+		}
+	} else {
+		stats = must(filepath.Glob("/proc/[0-9]*/stat"))
+	}
+	for _, stat := range stats {
+		line, err := os.ReadFile(stat)
+		if err != nil {
+			continue // has just gone
+		}
+		// The name, in parentheses, may contain anything; see proc(5).
+		_, rest, _ := strings.Cut(string(line), ") ")
+		var state string
+		var ppid int
+		if _, err := fmt.Sscan(rest, &state, &ppid); err == nil && ppid == parent {
+			found = append(found, string(line))
+		}
+	}
+	return found
+}
+
+// strayThreads returns the namespaces of threads that differ from those which the
+// process was started in.
+func strayThreads() (found []string) {
+	links := must(filepath.Glob("/proc/self/task/*/ns/*"))
+	for _, link := range links {
+		home, err := os.Readlink(filepath.Join("/proc/self/ns", filepath.Base(link)))
+		if err != nil {
+			continue
+		}
+		if here, err := os.Readlink(link); err == nil && here != home {
+			found = append(found, link+" "+here)
+		}
+	}
+	return found
+}
+
+// inheritable returns the descriptors that any child of this process inherits.
+func inheritable() (found []string) {
+	entries := must(os.ReadDir("/proc/self/fd"))
+	for _, entry := range entries {
+		flags, err := unix.FcntlInt(uintptr(atoi(entry.Name())), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
+			continue
+		}
+		target, _ := os.Readlink("/proc/self/fd/" + entry.Name())
+		found = append(found, entry.Name()+" "+target)
+	}
+	return found
+}
+
+// onOwnThread runs f on a thread of its own, which is thrown away.
+func onOwnThread(f func()) {
+	GinkgoHelper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer GinkgoRecover()
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() { // the main thread cannot be thrown away
+			defer runtime.UnlockOSThread()
+			onOwnThread(f)
+			return
+		}
+		f()
+	}()
+	<-done
+}
+
+// inNewNamespaces runs f on a thread in new namespaces, which is thrown away.
+func inNewNamespaces(flags int, f func()) {
+	GinkgoHelper()
+	onOwnThread(func() {
+		Expect(unix.Unshare(flags)).To(Succeed())
+		f()
+	})
+	Eventually(strayThreads).Should(BeEmpty())
+}
+
+// dropPrivileges makes an ordinary user of the calling thread, and of no other, as package
+// syscall would.
+func dropPrivileges() {
+	GinkgoHelper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534)
+	Expect(errno).To(BeZero())
+	_, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
+	Expect(errno).To(BeZero())
+}
+
+// alive returns an error if there is no such process, or just a zombie that
+// awaits somebody else.
+func alive(pid int) error {
+	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(stat), ") Z ") {
+		return syscall.ESRCH
+	}
+	return syscall.Kill(pid, 0)
+}

@@ -1,0 +1,743 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/gons/reexec"
+	"example.com/gons/reexec/internal/specs"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// types returns the types of namespaces.
+func types(namespaces []reexec.Namespace) (types []string) {
+	for _, ns := range namespaces {
+		types = append(types, ns.Type)
+	}
+	return types
+}
+
+var _ = Describe("namespaces of a process", func() {
+	DescribeTable("finds those that are not shared, and a child can join them", func(kinds ...string) {
+		n := newNeighbour(kinds...)
+		namespaces := must(reexec.NamespacesOf(n.PID))
+		Expect(strings.Join(types(namespaces), " ")).To(Equal("!" + strings.Join(kinds, " !")))
+		expectVisit(n, namespaces...)
+	},
+		Entry(nil, "user"), Entry(nil, "user", "net"), Entry(nil, "user", "pid"), Entry(nil, "user", "mnt", "pid", "uts"),
+		Entry(nil, "user", "cgroup", "ipc"), Entry(nil, "user", "time"),
+		Entry(nil, "user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"))
+
+	DescribeTable("does so for root without a user namespace", func(kinds ...string) {
+		specs.NeedsRoot()
+		n := newNeighbour(kinds...)
+		namespaces := must(reexec.NamespacesOf(n.PID))
+		Expect(strings.Join(types(namespaces), " ")).To(Equal("!" + strings.Join(kinds, " !")))
+		expectVisit(n, namespaces...)
+	},
+		Entry(nil, "net"), Entry(nil, "pid"), Entry(nil, "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"))
+
+	It("keeps to the types and their order", func() {
+		n := newNeighbour("user", "net", "uts", "ipc", "time")
+		namespaces := must(reexec.NamespacesOf(n.PID, "time", "uts", "mnt", "user", "net"))
+		Expect(namespaces).To(Equal(n.namespaces("!time", "!uts", "!user", "!net")))
+	})
+
+	It("finds none of one's own", func() { Expect(reexec.NamespacesOf(os.Getpid())).To(BeEmpty()) })
+
+	It("compares with the calling thread", func() {
+		specs.NeedsRoot()
+		inNewNamespaces(unix.CLONE_NEWNET, func() {
+			namespaces := must(reexec.NamespacesOf(os.Getpid()))
+			Expect(types(namespaces)).To(Equal([]string{"!net"}))
+		})
+	})
+
+	It("joins namespaces of other owners before the user namespace", func() {
+		specs.NeedsRoot()
+		specs.NeedsNamespaces("user", "net")
+		cmd := exec.Command("unshare", "--net", "unshare", "--user", "--map-root-user", "cat")
+		stdin := must(cmd.StdinPipe())
+		Expect(cmd.Start()).To(Succeed())
+		defer func() { _ = stdin.Close(); _ = cmd.Wait() }()
+		n := neighbourOf(cmd.Process.Pid)
+		Eventually(func() ([]byte, error) { return os.ReadFile(fmt.Sprintf("/proc/%d/comm", n.PID)) }).Should(BeEquivalentTo("cat\n"))
+		namespaces := must(reexec.NamespacesOf(n.PID, "net", "user"))
+		expectVisit(n, namespaces...)
+	})
+
+	It("is an error to ask for an unknown type", func() {
+		for _, typ := range []string{"foo", "", "!", "!foo"} {
+			_, err := reexec.NamespacesOf(os.Getpid(), "net", typ)
+			Expect(err).To(MatchError(fmt.Sprintf("gons/reexec: NamespacesOf: unknown namespace type %q", typ)))
+		}
+	})
+
+	It("is an error to ask for a type with bang", func() {
+		specs.NeedsCgo()
+		const advice = `unknown namespace type "!net": types are given without bang`
+		Expect(reexec.NamespacesOf(os.Getpid(), "!net")).Error().To(MatchError("gons/reexec: NamespacesOf: " + advice))
+		for _, option := range []option{
+			reexec.Target(os.Getpid(), "!net"),
+			reexec.Unshare("user", "!net"),
+		} {
+			Expect(reexec.RunReexecAction("answer", option)).To(MatchError(HaveSuffix(advice)))
+		}
+	})
+
+	It("is an error to ask for a vanished process", func() {
+		n := newNeighbour("user", "net")
+		n.End()
+		for _, pid := range []int{n.PID, 0, -1} {
+			_, err := reexec.NamespacesOf(pid, "net")
+			Expect(err).To(MatchError(fs.ErrNotExist))
+			Expect(err).To(MatchError(ContainSubstring("cannot find net namespace of process %d", pid)))
+		}
+	})
+
+	It("is an error to ask for a foreign process", func() {
+		if _, err := os.Readlink("/proc/1/ns/net"); err == nil {
+			Skip("needs a process that one may not look at")
+		}
+		_, err := reexec.NamespacesOf(1, "net")
+		Expect(err).To(Or(MatchError(fs.ErrPermission), MatchError(fs.ErrNotExist)), "the latter with hidepid (proc(5))")
+		Expect(err).To(MatchError(ContainSubstring("cannot find net namespace of process 1")))
+	})
+})
+
+// visit runs an action in these namespaces, which tells in which ones it was.
+func visit(namespaces []reexec.Namespace, options ...option) (ids map[string]string) {
+	GinkgoHelper()
+	Expect(reexec.RunReexecAction("namespaces",
+		append(options, reexec.Namespaces(namespaces), reexec.Result(&ids))...)).To(Succeed())
+	return ids
+}
+
+// expectVisit expects an action to be in exactly these namespaces of a neighbour.
+func expectVisit(n *neighbour, namespaces ...reexec.Namespace) {
+	GinkgoHelper()
+	there := map[string]bool{}
+	for _, ns := range namespaces {
+		there[kind(ns.Type)] = true
+	}
+	for kind, id := range visit(namespaces) {
+		if there[kind] {
+			Expect(id).To(Equal(n.ID(kind)), "%s namespace, joined", kind)
+		} else {
+			Expect(id).To(Equal(specs.NamespaceID("self", kind)), "%s namespace, not joined", kind)
+		}
+	}
+}
+
+// kind returns a type without its bang.
+func kind(typ string) string {
+	if typ[0] == '!' {
+		return typ[1:]
+	}
+	return typ
+}
+
+var _ = Describe("joining namespaces", func() {
+	all := []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
+
+	Context("as root", func() {
+		BeforeEach(specs.NeedsRoot)
+
+		for _, typ := range all[1:] {
+			It("joins "+typ, func() {
+				n := newNeighbour(all[1:]...)
+				expectVisit(n, n.namespace(typ))
+			})
+			It("joins !"+typ, func() {
+				n := newNeighbour(all[1:]...)
+				expectVisit(n, n.namespace("!"+typ))
+			})
+			It("joins !"+typ+" after !user", func() {
+				n := newNeighbour(all...)
+				expectVisit(n, n.namespaces("!user", "!"+typ)...)
+			})
+		}
+
+		It("joins all but user", func() {
+			n := newNeighbour(all[1:]...)
+			expectVisit(n, n.namespaces("!cgroup", "!ipc", "!net", "!pid", "!uts", "!time", "mnt")...)
+		})
+	})
+
+	// These are for root too.
+	Context("as an ordinary user", func() {
+		for _, typ := range all[1:] {
+			for _, bang := range []string{"", "!"} {
+				It("joins "+bang+typ+" after user", func() {
+					n := newNeighbour(all...)
+					expectVisit(n, n.namespaces("!user", bang+typ)...)
+					expectVisit(n, n.namespaces("user", bang+typ)...)
+				})
+			}
+		}
+
+		It("joins user", func() {
+			n := newNeighbour("user")
+			expectVisit(n, n.namespace("user"))
+			expectVisit(n, n.namespace("!user"))
+		})
+
+		It("joins all, with and without bangs, and in any order after user", func() {
+			n := newNeighbour(all...)
+			expectVisit(n, n.namespaces("!user", "!mnt", "!cgroup", "!ipc", "!net", "!pid", "!uts", "!time")...)
+			expectVisit(n, n.namespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time")...)
+			expectVisit(n, n.namespaces("time", "user", "!pid", "uts", "!net", "mnt", "ipc")...)
+		})
+	})
+
+	DescribeTable("looks references up where the bang wants it", func(typ string) {
+		n := newNeighbour(all...)
+		inside := reexec.Namespace{Type: typ, Path: filepath.Join(n.Hall, typ)}
+		expectVisit(n, n.namespace("!user"), n.namespace("mnt"), inside)
+		expectVisit(n, n.namespace("!user"), n.namespace("!mnt"), inside)
+		inside.Type = "!" + typ
+		err := reexec.RunReexecAction("silent",
+			reexec.Namespaces([]reexec.Namespace{n.namespace("!user"), n.namespace("mnt"), inside}))
+		Expect(err).To(MatchError(And(
+			ContainSubstring("package gons: invalid gons_"+typ+" reference"),
+			ContainSubstring(inside.Path))))
+
+		if specs.IsRoot() { // there is a way without the user namespace too
+			n = newNeighbour(all[1:]...)
+			inside = reexec.Namespace{Type: typ, Path: filepath.Join(n.Hall, typ)}
+			expectVisit(n, n.namespace("mnt"), inside)
+		}
+	},
+		Entry(nil, "net"), Entry(nil, "uts"), Entry(nil, "pid"), Entry(nil, "time"))
+
+	It("looks bang references up in the mount namespace of the parent", func() {
+		n := newNeighbour(all...)
+		// This link leads nowhere in the neighbour's mount namespace.
+		for _, typ := range []string{"net", "pid", "time"} {
+			link := filepath.Join(n.Hall, "outside-"+typ)
+			Expect(os.Symlink(n.namespace(typ).Path, link)).To(Succeed())
+			outside := reexec.Namespace{Type: "!" + typ, Path: link}
+			expectVisit(n, n.namespace("!user"), n.namespace("mnt"), outside)
+			outside.Type = typ
+			Expect(reexec.RunReexecAction("silent",
+				reexec.Namespaces([]reexec.Namespace{n.namespace("!user"), n.namespace("mnt"), outside}),
+			)).To(MatchError(ContainSubstring("package gons: invalid gons_" + typ + " reference")))
+		}
+	})
+
+	It("gives the action the capabilities of the user namespace", func() {
+		n := newNeighbour("user", "pid", "uts")
+		for _, types := range [][]string{{"!user", "!uts"}, {"!user", "!pid", "!uts"}} {
+			Expect(reexec.RunReexecAction("set hostname", n.in(types...))).To(Succeed())
+		}
+	})
+
+	Context("wrong references", func() {
+		DescribeTable("are errors", func(ns reexec.Namespace, message string) {
+			specs.NeedsNamespaces("user") // where the kernel forbids to join any, it says so instead
+			err := reexec.RunReexecAction("silent", reexec.Namespaces([]reexec.Namespace{ns}))
+			Expect(err).To(MatchError(ContainSubstring(message)))
+		},
+			Entry("unknown type", reexec.Namespace{Type: "foo", Path: "/proc/self/ns/net"}, "unknown namespace type"),
+			Entry("no type", reexec.Namespace{Type: "!", Path: "/proc/self/ns/net"}, `unknown namespace type ""`),
+			Entry("unknown type with bang", reexec.Namespace{Type: "!reexec_socket", Path: "7"}, `unknown namespace type "reexec_socket"`),
+			Entry("two types", reexec.Namespace{Type: "net,uts", Path: "/proc/self/ns/net"}, `unknown namespace type "net,uts"`),
+			Entry("no path", reexec.Namespace{Type: "net"}, "both need to be given"),
+			Entry("no pid", reexec.Namespace{Type: "pid", Path: "/nowhere"}, `package gons: invalid gons_pid reference \"/nowhere\": No such file or directory"`),
+			Entry("no PID namespace", reexec.Namespace{Type: "!pid", Path: "/proc/self/ns/net"}, `package gons: cannot join gons_pid using reference \"/proc/self/ns/net\": Invalid argument (is it a PID`),
+			Entry("own user namespace", reexec.Namespace{Type: "user", Path: "/proc/self/ns/user"}, `package gons: cannot join gons_user`))
+
+		It("of the same type may not come twice", func() {
+			n := newNeighbour(all...)
+			for _, kind := range []string{"net", "pid", "time"} {
+				Expect(reexec.RunReexecAction("silent", reexec.Namespaces(n.namespaces("!user", "!"+kind, "!"+kind)))).To(
+					MatchError(ContainSubstring("duplicate namespace order type " + kind)))
+			}
+		})
+
+		DescribeTable("that block do so no longer than the context lasts", func(typ string) {
+			specs.NeedsCgo()
+			fifo := filepath.Join(GinkgoT().TempDir(), "fifo")
+			Expect(unix.Mkfifo(fifo, 0o600)).To(Succeed())
+			ctx, cancel := context.WithTimeoutCause(context.Background(), 50*time.Millisecond, reason)
+			defer cancel()
+			err := reexec.RunReexecActionContext(ctx, "silent",
+				reexec.Namespaces([]reexec.Namespace{{Type: typ, Path: fifo}}))
+			Expect(err).To(MatchError(reason))
+			Expect(err).To(MatchError(ContainSubstring("child was killed, reason: enough is enough")))
+		},
+			Entry(nil, "net"), Entry(nil, "!net"), Entry(nil, "pid"))
+
+		It("tell that the first process of a PID namespace has ended", func() {
+			n := newNeighbour(all...)
+			pid := must(os.Open(n.namespace("pid").Path))
+			defer pid.Close()
+			user := must(os.Open(n.namespace("user").Path))
+			defer user.Close()
+			self := "/proc/" + itoa(os.Getpid()) + "/fd/"
+			n.End()
+			err := reexec.RunReexecAction("silent", reexec.Namespaces([]reexec.Namespace{
+				{Type: "!user", Path: self + itoa(int(user.Fd()))},
+				{Type: "!pid", Path: self + itoa(int(pid.Fd()))},
+			}))
+			Expect(err).To(MatchError(And(
+				ContainSubstring("package gons: cannot join gons_pid using reference"),
+				ContainSubstring("first process has ended"))))
+			Expect(err).To(MatchError(syscall.ENOMEM))
+		})
+	})
+
+	Context("from a locked thread in namespaces of its own", func() {
+		BeforeEach(specs.NeedsRoot)
+
+		It("inherits them", func() {
+			inNewNamespaces(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
+				ids := visit(nil)
+				Expect(ids).To(HaveKeyWithValue("net", specs.NamespaceID("thread-self", "net")))
+				Expect(ids).To(HaveKeyWithValue("uts", specs.NamespaceID("thread-self", "uts")))
+			})
+		})
+
+		It("inherits them together with a PID namespace, and leaves the thread where it was", func() {
+			n := newNeighbour("pid")
+			inNewNamespaces(unix.CLONE_NEWNET|unix.CLONE_NEWUTS, func() {
+				before := specs.NamespaceID("thread-self", "pid_for_children")
+				for range often(20) {
+					ids := visit(n.namespaces("pid"))
+					Expect(ids).To(HaveKeyWithValue("pid", n.ID("pid")))
+					Expect(ids).To(HaveKeyWithValue("net", specs.NamespaceID("thread-self", "net")))
+					Expect(specs.NamespaceID("thread-self", "pid_for_children")).To(Equal(before))
+				}
+			})
+		})
+
+		It("inherits fewer privileges, too", func() {
+			specs.NeedsNobody()
+			n := newNeighbour("pid")
+			inNewNamespaces(unix.CLONE_NEWUTS, func() {
+				dropPrivileges()
+				for _, signal := range []syscall.Signal{0, syscall.SIGKILL} {
+					Expect(run[int]("uid", reexec.Cmd(func(cmd *exec.Cmd) {
+						cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: signal}
+					}))).To(Equal(65534))
+				}
+				Expect(reexec.RunReexecAction("uid", n.in("pid"))).To(MatchError(fs.ErrPermission))
+			})
+		})
+
+		It("inherits them with a Pdeathsig", func() {
+			inNewNamespaces(unix.CLONE_NEWNET, func() {
+				ids := visit(nil, reexec.Cmd(func(cmd *exec.Cmd) {
+					cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+				}))
+				Expect(ids).To(HaveKeyWithValue("net", specs.NamespaceID("thread-self", "net")))
+			})
+		})
+	})
+
+	It("leaves no thread in a PID namespace", func() {
+		n := newNeighbour(all...)
+		errs := make(chan error)
+		runs := often(50)
+		for range runs {
+			go func() { errs <- reexec.RunReexecAction("silent", n.in("!user", "!pid")) }()
+		}
+		for range runs {
+			Expect(<-errs).To(Succeed())
+		}
+		Eventually(strayThreads).Should(BeEmpty())
+	})
+})
+
+// byFile refers to a neighbour's namespaces by files, which are closed at once.
+func (n *neighbour) byFile(kinds ...string) (refs []reexec.Namespace) {
+	GinkgoHelper()
+	for _, kind := range kinds {
+		f := must(os.Open(n.namespace(kind).Path))
+		ref := must(reexec.NamespaceFile(f))
+		Expect(f.Close()).To(Succeed())
+		refs = append(refs, ref)
+	}
+	return refs
+}
+
+// collectGarbage has all go that is garbage, and has other files take over the numbers of
+// those that are closed by it, until the end of the spec.
+func collectGarbage() {
+	GinkgoHelper()
+	for range 3 {
+		runtime.GC()
+	}
+	for range 20 {
+		f := must(os.Open("/proc/self/ns/uts"))
+		DeferCleanup(f.Close)
+	}
+}
+
+// holds counts the descriptors of this process that refer to a namespace.
+func holds(id string) (count int) {
+	GinkgoHelper()
+	links := must(filepath.Glob("/proc/self/fd/*"))
+	for _, link := range links {
+		if target, _ := os.Readlink(link); target == id {
+			count++
+		}
+	}
+	return count
+}
+
+// afterGC has garbage collected before f looks.
+func afterGC(f func() int) func() int {
+	return func() int {
+		runtime.GC()
+		return f()
+	}
+}
+
+var _ = Describe("a namespace that is held by a file", func() {
+	AfterEach(func() { runtime.GC() }) // closes what references have held
+
+	It("stays the same after its file was closed", func() {
+		n := newNeighbour("user", "net", "pid", "time")
+		refs := n.byFile("user", "net", "pid", "time")
+		collectGarbage()
+		expectVisit(n, refs...)
+		id := n.ID("net")
+		n.End()
+		collectGarbage()
+		Expect(visit(refs[:2])).To(HaveKeyWithValue("net", id))
+	})
+
+	It("stays the same when its file is garbage", func() {
+		n := newNeighbour("user", "net")
+		var refs []reexec.Namespace
+		func() {
+			for _, kind := range []string{"user", "net"} {
+				f := must(os.Open(n.namespace(kind).Path))
+				refs = append(refs, must(reexec.NamespaceFile(f)))
+			}
+		}()
+		collectGarbage()
+		expectVisit(n, refs...)
+	})
+
+	It("is held by each copy of the reference, and by what options make of it", func() {
+		n := newNeighbour("user", "net")
+		refs := n.byFile("user", "net")
+		copies := []reexec.Namespace{{Type: refs[0].Type, Path: refs[0].Path}, {Type: "!net", Path: refs[1].Path}}
+		action := reexec.NewReexecAction("namespaces", reexec.Namespaces(copies))
+		refs, copies = nil, nil
+		collectGarbage()
+		var ids map[string]string
+		action.Result = &ids
+		Expect(action.Run()).To(Succeed())
+		Expect(ids).To(And(HaveKeyWithValue("user", n.ID("user")), HaveKeyWithValue("net", n.ID("net"))))
+	})
+
+	It("is held in a map, and on a channel", func() {
+		n := newNeighbour("user", "net")
+		byKind, queue := map[string]reexec.Namespace{}, make(chan reexec.Namespace, 1)
+		func() {
+			refs := n.byFile("user", "net")
+			byKind["user"] = refs[0]
+			queue <- refs[1]
+		}()
+		collectGarbage()
+		expectVisit(n, byKind["user"], <-queue)
+	})
+
+	It("is let go with the last reference", func() {
+		n := newNeighbour("user", "net")
+		id := n.ID("net")
+		Expect(holds(id)).To(BeZero())
+		refs := n.byFile("net", "net")
+		Expect(holds(id)).To(Equal(2))
+		copied := refs[0].Path
+		refs[1] = refs[0]
+		Eventually(afterGC(func() int { return holds(id) })).Should(Equal(1))
+		refs = nil
+		Consistently(afterGC(func() int { return holds(id) }), "20ms").Should(Equal(1))
+		runtime.KeepAlive(copied)
+		copied = ""
+		Eventually(afterGC(func() int { return holds(id) })).Should(BeZero())
+	})
+
+	It("is not held by a path that was put together anew", func() {
+		n := newNeighbour("user", "net")
+		id := n.ID("net")
+		path := strings.Clone(n.byFile("net")[0].Path)
+		Eventually(afterGC(func() int { return holds(id) })).Should(BeZero())
+		Expect(path).To(HavePrefix("/proc/"))
+	})
+})
+
+var _ = Describe("namespaces by file", func() {
+	AfterEach(func() { runtime.GC() }) // closes what references have held
+	It("knows the type of each", func() {
+		for _, ns := range specs.NamespaceFlags {
+			f := must(os.Open("/proc/self/ns/" + ns.Kind))
+			defer f.Close()
+			ref := must(reexec.NamespaceFile(f))
+			Expect(ref.Type).To(Equal("!" + ns.Kind))
+			same := must(os.Stat(ref.Path))
+			info := must(f.Stat())
+			Expect(os.SameFile(same, info)).To(BeTrue())
+		}
+	})
+
+	It("joins them all", func() {
+		n := newNeighbour("user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time")
+		var namespaces []reexec.Namespace
+		for _, ns := range specs.NamespaceFlags {
+			f := must(os.Open(n.namespace(ns.Kind).Path))
+			defer f.Close()
+			ref := must(reexec.NamespaceFile(f))
+			namespaces = append(namespaces, ref)
+		}
+		expectVisit(n, namespaces...)
+	})
+
+	It("outlasts the process", func() {
+		n := newNeighbour("user", "net")
+		var namespaces []reexec.Namespace
+		for _, kind := range []string{"user", "net"} {
+			f := must(os.Open(n.namespace(kind).Path))
+			defer f.Close()
+			ref := must(reexec.NamespaceFile(f))
+			namespaces = append(namespaces, ref)
+		}
+		id := n.ID("net")
+		n.End()
+		Expect(visit(namespaces)).To(HaveKeyWithValue("net", id))
+	})
+
+	It("is joined from a process that is not dumpable", func() {
+		n := newNeighbour("user", "net")
+		namespaces := n.byFile("user", "net")
+		Expect(unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)).To(Succeed())
+		defer func() { Expect(unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)).To(Succeed()) }()
+		Expect(visit(namespaces)).To(HaveKeyWithValue("net", n.ID("net")))
+	})
+
+	It("does not keep a run waiting if somebody has made up its path, and that is a FIFO's", func() {
+		specs.NeedsCgo()
+		fifo := filepath.Join(GinkgoT().TempDir(), "fifo")
+		Expect(unix.Mkfifo(fifo, 0o600)).To(Succeed())
+		fd := must(unix.Open(fifo, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0))
+		defer unix.Close(fd)
+		ref := reexec.Namespace{Type: "!net", Path: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)}
+		ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
+		defer cancel()
+		Expect(inTime(func() error {
+			return reexec.RunReexecActionContext(ctx, "silent", reexec.Namespaces([]reexec.Namespace{ref}))
+		})).To(MatchError(context.DeadlineExceeded))
+	})
+
+	It("is an error without an open file", func() {
+		Expect(reexec.NamespaceFile(nil)).Error().To(MatchError(os.ErrInvalid))
+		f := must(os.Open("/proc/self/ns/net"))
+		Expect(f.Close()).To(Succeed())
+		Expect(reexec.NamespaceFile(f)).Error().To(And(MatchError(os.ErrClosed), MatchError(HavePrefix("gons/reexec: NamespaceFile: "))))
+	})
+
+	It("is an error if the file is no namespace that can be joined", func() {
+		for _, path := range []string{"/dev/null", "/proc/self/status", "/"} {
+			f := must(os.Open(path))
+			defer f.Close()
+			_, err := reexec.NamespaceFile(f)
+			Expect(err).To(MatchError(ContainSubstring(path + " is not a namespace")))
+			Expect(err).To(MatchError(syscall.ENOTTY))
+		}
+	})
+})
+
+var _ = DescribeTable("a reference is a path as any other, so it may be",
+	func(path func(n *neighbour, dir, kind string) string) {
+		kinds := []string{"net", "pid", "time"}
+		n := newNeighbour("user", "net", "pid", "time")
+		dir := GinkgoT().TempDir()
+		for _, kind := range kinds {
+			path := path(n, dir, kind)
+			for _, typ := range []string{kind, "!" + kind} {
+				ids := visit([]reexec.Namespace{n.namespace("!user"), {Type: typ, Path: path}},
+					reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = dir }))
+				Expect(ids).To(HaveKeyWithValue(kind, n.ID(kind)), typ)
+			}
+		}
+	},
+	Entry("relative to the working directory of the child", func(n *neighbour, dir, kind string) string {
+		link(n.namespace(kind).Path, filepath.Join(dir, kind))
+		return kind
+	}),
+	Entry("relative, and upwards", func(n *neighbour, dir, kind string) string {
+		path := must(filepath.Rel(dir, n.namespace(kind).Path))
+		return path
+	}),
+	Entry("through a link and back up, which leads elsewhere than the text of the path", func(n *neighbour, dir, kind string) string {
+		link(n.namespace(kind).Path, filepath.Join(dir, kind))
+		deep := filepath.Join(dir, "deep-"+kind)
+		Expect(os.MkdirAll(filepath.Join(deep, "inside"), 0o700)).To(Succeed())
+		link(n.namespace(kind).Path, filepath.Join(deep, "it"))
+		link("/proc/self/ns/uts", filepath.Join(dir, "it-"+kind)) // what must not be found
+		link(filepath.Join(deep, "inside"), filepath.Join(dir, "door-"+kind))
+		return dir + "/door-" + kind + "/../it"
+	}),
+	Entry("of bytes that are no UTF-8", func(n *neighbour, dir, kind string) string {
+		path := filepath.Join(dir, "\xff\xfe\x80 \"'\\"+kind)
+		link(n.namespace(kind).Path, path)
+		return path
+	}),
+	Entry("with an equals sign, a comma and a bang", func(n *neighbour, dir, kind string) string {
+		path := filepath.Join(dir, "!a=b,c "+kind)
+		link(n.namespace(kind).Path, path)
+		return path
+	}),
+	Entry("with the word for a variable of gons", func(n *neighbour, dir, kind string) string {
+		path := filepath.Join(dir, " gons_user "+kind)
+		link(n.namespace(kind).Path, path)
+		return path
+	}),
+)
+
+func link(target, path string) {
+	GinkgoHelper()
+	Expect(os.Symlink(target, path)).To(Succeed())
+}
+
+var _ = Describe("a reference that leads nowhere", func() {
+	DescribeTable("is told as it is", func(path, shown string) {
+		for _, typ := range []string{"net", "!pid", "time"} {
+			expectJoinError(reexec.Namespace{Type: typ, Path: path}, syscall.ENOENT,
+				"invalid gons_"+kind(typ)+" reference \""+shown+"\": No such file or directory",
+				reexec.Namespaces([]reexec.Namespace{{Type: typ, Path: path}}))
+		}
+	},
+		Entry("with the word for a variable of gons", "/nowhere gons_user x", "/nowhere gons_user x"),
+		Entry("that is no UTF-8", "/nowhere\xff", `/nowhere\xff`), Entry("relative", "no/where", "no/where"))
+
+	It("is an error of exec if it cannot be a path at all", func() {
+		for _, typ := range []string{"net", "time"} {
+			err := reexec.RunReexecAction("silent", reexec.Namespaces([]reexec.Namespace{{Type: typ, Path: "/a\x00b"}}))
+			Expect(err).To(HaveOccurred())
+			asActionError(err)
+		}
+	})
+})
+
+var _ = DescribeTable("types that there are not start nothing",
+	func(typ, message string) {
+		specs.NeedsCgo()
+		for _, way := range waysIn {
+			Expect(way.run(reexec.Namespaces([]reexec.Namespace{{Type: typ, Path: "/proc/self/ns/net"}}),
+				reexec.Cmd(func(cmd *exec.Cmd) { Fail("a child is about to be started") }))).To(
+				MatchError(HaveSuffix("cannot start child, reason: " + message)))
+		}
+	},
+	Entry(nil, "foo", `unknown namespace type "foo"`),
+	Entry(nil, "!foo", `unknown namespace type "foo"`),
+	Entry(nil, "", `unknown namespace type ""`),
+	Entry(nil, "!!net", `unknown namespace type "!net"`),
+	Entry(nil, "NET", `unknown namespace type "NET"`),
+	Entry(nil, "pid_for_children", `unknown namespace type "pid_for_children"`),
+	Entry(nil, "reexec_socket", `unknown namespace type "reexec_socket"`),
+	Entry(nil, "order", `unknown namespace type "order"`),
+)
+
+// Other specs join time namespaces together with the rest; these are about
+// what is special about them.
+var _ = Describe("a time namespace", func() {
+	It("is where functions run, too", func() {
+		n := newNeighbour("user", "time")
+		for _, typ := range []string{"time", "!time"} {
+			Expect(whereami.Call(background, struct{}{}, reexec.Namespaces(n.namespaces(typ, "!user")))).To(And(
+				HaveKeyWithValue("time", n.ID("time")), HaveKeyWithValue("user", n.ID("user"))))
+		}
+	})
+
+	It("is joined after all others, which so decide about its privileges", func() {
+		n := newNeighbour("user", "time")
+		expectVisit(n, n.namespaces("time", "user")...)
+		expectVisit(n, n.namespaces("!time", "!user")...)
+	})
+
+	It("that is new for a child is where it runs", func() {
+		specs.NeedsNamespaces("user", "time")
+		for _, more := range [][]string{nil, {"mnt", "pid", "net"}} {
+			Expect(whereami.Call(background, struct{}{}, reexec.Unshare("user", "time"), reexec.Unshare(more...))).To(
+				HaveKeyWithValue("time", Not(Equal(specs.NamespaceID("self", "time")))))
+		}
+	})
+
+	Context("that a locked thread has made for its children", func() {
+		BeforeEach(specs.NeedsRoot)
+
+		inNewTime := func(f func(id string)) {
+			GinkgoHelper()
+			inNewNamespaces(unix.CLONE_NEWTIME, func() {
+				id := specs.NamespaceID("thread-self", "time_for_children")
+				Expect(id).NotTo(Equal(specs.NamespaceID("thread-self", "time")))
+				if err := exec.Command("/bin/true").Run(); errors.Is(err, syscall.EINVAL) { // Linux before 6.3
+					Skip("this kernel lets Go start no program from such a thread")
+				}
+				f(id)
+			})
+		}
+
+		It("is theirs", func() {
+			n := newNeighbour("net", "pid")
+			inNewTime(func(id string) {
+				for _, types := range [][]string{{"net"}, {"!pid"}, {"pid", "net"}} {
+					Expect(visit(n.namespaces(types...))).To(HaveKeyWithValue("time", id))
+				}
+			})
+		})
+
+		It("is theirs without further namespaces, if that is what executing a program does", func() {
+			inNewTime(func(id string) {
+				out, err := exec.Command("readlink", "/proc/self/ns/time").Output()
+				if err != nil || string(out) != id+"\n" {
+					Skip("executing a program does not enter the time namespace on this kernel")
+				}
+				Expect(visit(nil)).To(HaveKeyWithValue("time", id))
+			})
+		})
+
+		It("gives way to the one that they are to join", func() {
+			n := newNeighbour("time")
+			inNewTime(func(string) {
+				for _, typ := range []string{"time", "!time"} {
+					Expect(visit(n.namespaces(typ))).To(HaveKeyWithValue("time", n.ID("time")))
+				}
+			})
+		})
+
+		It("is the thread's own to NamespacesOf", func() {
+			inNewTime(func(string) {
+				worker := must(whereami.Start(background))
+				defer worker.Close()
+				Expect(reexec.NamespacesOf(onlyChild())).To(BeEmpty())
+				Expect(types(must(reexec.NamespacesOf(unix.Getpid())))).To(Equal([]string{"!time"}))
+			})
+		})
+	})
+})
+
+// onlyChild returns the PID of the only child of this process.
+func onlyChild() int {
+	GinkgoHelper()
+	all := children()
+	Expect(all).To(HaveLen(1))
+	return firstWord(all[0])
+}
