@@ -76,8 +76,7 @@ func init() {
 
 func init() { specs.Roles["descendant"] = func([]string) { time.Sleep(time.Hour) } }
 
-// leaveDescendant starts a process that keeps stdout and stderr, and does nothing, and
-// returns its PID.
+// leaveDescendant starts a process that keeps stdout and stderr, and does nothing, and returns its PID.
 func leaveDescendant() int {
 	descendant := specs.Child("descendant")
 	descendant.Stdout, descendant.Stderr = os.Stdout, os.Stderr
@@ -91,14 +90,12 @@ func leaveDescendant() int {
 // bigFailure is a message of 3,000 bytes.
 var bigFailure = strings.Repeat("failed\n", 3000/7) + "end\n"
 
-// answer answers a value.
 func answer(value any) {
 	if err := json.NewEncoder(os.Stdout).Encode(value); err != nil {
 		fmt.Fprint(os.Stderr, err)
 	}
 }
 
-// param returns the parameter.
 func param() (value any) {
 	if err := json.NewDecoder(os.Stdin).Decode(&value); err != nil {
 		fmt.Fprint(os.Stderr, err)
@@ -107,19 +104,15 @@ func param() (value any) {
 }
 
 var _ = Describe("re-execution", func() {
-	It("runs an action and decodes its answer", func() {
-		Expect(run[string]("answer")).To(Equal("done"))
-	})
+	It("runs an action and decodes its answer", func() { Expect(run[string]("answer")).To(Equal("done")) })
 
 	It("passes a parameter", func() {
-		Expect(run[[]any]("echo",
-			reexec.Param([]any{"a", 1.5, nil}))).To(Equal([]any{"a", 1.5, nil}))
+		Expect(run[[]any]("echo", reexec.Param([]any{"a", 1.5, nil}))).To(Equal([]any{"a", 1.5, nil}))
 	})
 
 	It("passes environment variables, and they win over inherited ones", func() {
 		GinkgoT().Setenv("reexec_test", "inherited")
-		env := must(run[[]string]("environment",
-			reexec.Environment([]string{"reexec_test=given"})))
+		env := must(run[[]string]("environment", reexec.Environment([]string{"reexec_test=given"})))
 		Expect(env).To(ContainElement("reexec_test=given"))
 		Expect(env).NotTo(ContainElement("reexec_test=inherited"))
 	})
@@ -234,8 +227,7 @@ func init() {
 
 var _ = Describe("environment of a child", func() {
 	It("takes namespaces only from the action", func() {
-		Expect(reexec.RunReexecAction("silent",
-			reexec.Environment([]string{"gons_net=/nowhere", "gons_order=net"}))).To(Succeed())
+		Expect(reexec.RunReexecAction("silent", reexec.Environment([]string{"gons_net=/nowhere", "gons_order=net"}))).To(Succeed())
 	})
 
 	It("shows none of gons' variables to the action", func() {

@@ -63,10 +63,8 @@ var whoami = reexec.RegisterFunc("whoami", func(struct{}) (id identity, err erro
 var pry = reexec.RegisterFunc("pry", func(pid int) (map[string]string, error) {
 	secrets := map[string]string{}
 	for _, name := range []string{"mem", "environ", "exe", "cwd", "fd/0"} {
-		f, err := os.OpenFile(fmt.Sprintf("/proc/%d/%s", pid, name), os.O_RDONLY, 0)
-		if err == nil {
-			_ = f.Close()
-		}
+		f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name))
+		_ = f.Close()
 		if errors.As(err, new(syscall.Errno)) {
 			err = errors.Unwrap(err)
 		}
@@ -89,20 +87,18 @@ func init() {
 	// Has a child that waits before its Go runtime starts, and is to end with this process.
 	roles["parent of one that waits"] = func(args []string) any {
 		n := neighbourOf(atoi(args[0]))
-		_, err := double.Call(background, 1, n.in("!user", "!mnt"), reexec.Cmd(func(cmd *exec.Cmd) {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		}))
+		_, err := double.Call(background, 1, n.in("!user", "!mnt"), mortal)
 		return fmt.Sprint(err)
 	}
 
 	// Runs into a dead PID namespace before anything else.
 	roles["misfortune"] = func(args []string) any {
 		refs := []reexec.Namespace{{Type: "!user", Path: args[0]}, {Type: "!pid", Path: args[1]}}
-		handDown := reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{os.NewFile(3, "user"), os.NewFile(4, "pid")} })
+		handDown := withFiles(os.NewFile(3, "user"), os.NewFile(4, "pid"))
 		var told []string
 		tell := func(err error) { told = append(told, fmt.Sprint(err)) }
 		err := reexec.RunReexecAction("silent", reexec.Namespaces(refs), handDown)
-		tell(errors.Unwrap(firstJoinError(err)))
+		tell(errors.Unwrap(as[*reexec.JoinError](err)))
 
 		var result string
 		tell(reexec.RunReexecAction("answer", reexec.Result(&result)))
@@ -140,28 +136,14 @@ func init() {
 	}
 }
 
-// firstJoinError returns the JoinError in the chain of an error.
-func firstJoinError(err error) error {
-	var join *reexec.JoinError
-	if errors.As(err, &join) {
-		return join
-	}
-	return errors.New("no JoinError")
-}
-
-// youngest returns the child of this process with the highest PID, and so quickly that
-// it finds those who do not live long.
+// youngest returns the child of this process with the highest PID, and so quickly that it finds those who do not live long.
 func youngest() (pid int) {
 	GinkgoHelper()
-	lists := must(filepath.Glob("/proc/self/task/*/children"))
-	if len(lists) == 0 {
+	if _, err := os.Stat("/proc/thread-self/children"); err != nil {
 		Skip("this kernel does not list children")
 	}
-	for _, list := range lists {
-		pids, _ := os.ReadFile(list) // the thread may have just ended
-		for _, child := range strings.Fields(string(pids)) {
-			pid = max(pid, atoi(child))
-		}
+	for _, child := range childPIDs(os.Getpid()) {
+		pid = max(pid, atoi(child))
 	}
 	return pid
 }
@@ -193,10 +175,7 @@ var _ = Describe("a child born in namespaces", func() {
 		n := newNeighbour("user", "net", "pid")
 		there := n.in(types...)
 		needsToSee(there)
-		secrets := func(pid int) map[string]string {
-			GinkgoHelper()
-			return must(pry.Call(background, pid, there))
-		}
+		secrets := func(pid int) map[string]string { GinkgoHelper(); return must(pry.Call(background, pid, there)) }
 		open := map[string]string{"mem": "<nil>", "environ": "<nil>", "exe": "<nil>", "cwd": "<nil>", "fd/0": "<nil>"}
 		shut := map[string]string{}
 		for name := range open {
@@ -229,17 +208,11 @@ var _ = Describe("a child born in namespaces", func() {
 	DescribeTable("ends with a context where a hostile mount namespace makes it wait", func(files ...string) {
 		n := newNeighbour(append([]string{"user", "mnt", "no /proc", "no /sys"}, files...)...)
 		there := n.in("!user", "!mnt")
-		reason := errors.New("enough")
-		for _, run := range []func(ctx context.Context) error{
-			func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, "answer", there) },
-			func(ctx context.Context) error { _, err := double.Call(ctx, 1, there); return err },
-			func(ctx context.Context) error { _, err := double.Start(ctx, there); return err },
-		} {
-			ctx, cancel := context.WithTimeoutCause(background, 100*time.Millisecond, reason)
-			err := run(ctx)
+		for _, way := range waysIn {
+			ctx, cancel := context.WithTimeoutCause(background, 100*time.Millisecond, errEnough)
+			err := way.in(ctx, there)
 			cancel()
-			Expect(err).To(MatchError(reason))
-			asActionError(err)
+			Expect(asActionError(err)).To(MatchError(errEnough))
 			Expect(others(n.PID)).To(BeEmpty())
 		}
 	},
@@ -288,7 +261,7 @@ var _ = Describe("a child born in namespaces", func() {
 				n.End()
 			}()
 			way := waysIn[i%len(waysIn)]
-			err := way.run(reexec.Namespaces(refs), reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = files }))
+			err := way.run(reexec.Namespaces(refs), withFiles(files...))
 			<-ended
 			closeAll(files)
 			if err != nil {
@@ -309,7 +282,7 @@ var _ = Describe("a child born in namespaces", func() {
 			go func() { done <- way.run(n.in("!user", "!pid")) }()
 			time.Sleep(rand.N(6 * time.Millisecond))
 			if victim := youngest(); victim != n.PID {
-				_ = syscall.Kill(victim, syscall.SIGKILL) // the clone, if there are both
+				_ = kill(victim) // the clone, if there are both
 			}
 			if err := <-done; err != nil {
 				asActionError(err)
@@ -327,11 +300,8 @@ var _ = Describe("a child born in namespaces", func() {
 		n.End()
 		role := withRole("misfortune", refs[0].Path, refs[1].Path)
 		role.ExtraFiles = files
-		told := tellOf[[]string](role)
-		Expect(told).To(Equal([]string{
-			"cannot allocate memory", "<nil>", "done",
-			"gons/reexec: ReexecAction.Run: child was killed, reason: enough",
-		}))
+		Expect(tellOf[[]string](role)).To(Equal([]string{"cannot allocate memory", "<nil>", "done",
+			"gons/reexec: ReexecAction.Run: child was killed, reason: enough"}))
 	})
 
 	It("may be reaped by somebody else", func() {
@@ -348,8 +318,7 @@ var faults = map[string]func() error{
 	"no processes": func() error { return syscall.Setrlimit(unix.RLIMIT_NPROC, &syscall.Rlimit{Cur: 0, Max: 0}) },
 }
 
-// A parent with a fault meets it, then runs an action, and prints its answer and its
-// error.
+// A parent with a fault meets it, then runs an action, and prints its answer and its error.
 func init() {
 	specs.Roles["parent with a fault"] = asParent(func(args []string) {
 		if err := faults[args[0]](); err != nil {
@@ -401,11 +370,6 @@ var _ = Describe("faults", func() {
 			"cannot start child, reason: fork/exec /proc/self/exe: no such file or directory (/proc is not mounted, or"))
 	})
 
-	It("does not blame /proc for another file that is missing", func() {
-		err := reexec.RunReexecAction("silent", reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = "/does/not/exist" }))
-		Expect(err).To(MatchError(HaveSuffix("no such file or directory")))
-	})
-
 	It("says that there can be no more processes", func() {
 		attr := &syscall.SysProcAttr{}
 		if os.Geteuid() == 0 { // whom the limit does not concern
@@ -423,39 +387,31 @@ var _ = Describe("faults", func() {
 		needsToSee(namespaces)
 		param := strings.Repeat("x", 1<<20) // takes its time to be sent and answered
 		for range often(25) {
-			done := make(chan error, 1)
-			go func() {
-				answer, err := reflect.Call(background, param, namespaces)
-				if err == nil && answer != param {
-					err = errors.New("wrong answer")
-				}
-				done <- err
-			}()
+			done := goCall(called(reflect, namespaces), background, param)
 			var victims []int
-			Eventually(func() []int {
+			Eventually(func() bool {
 				victims = others(n.PID)
-				return victims
-			}).WithPolling(100 * time.Microsecond).Should(Or(HaveLen(1), WithTransform(
-				func([]int) int { return len(done) }, BeNumerically(">", 0))))
+				return len(victims) == 1 || len(done) > 0
+			}).WithPolling(100 * time.Microsecond).Should(BeTrue())
 			time.Sleep(time.Duration(rand.N(8000)) * time.Microsecond)
 			for _, victim := range victims {
-				_ = syscall.Kill(victim, syscall.SIGKILL)
+				_ = kill(victim)
 			}
-			err := <-done
-			if err != nil {
+			if answer, err := end(done); err != nil {
 				Expect(wasKilled(err)).To(BeTrue(), err.Error())
 				asActionError(err)
+			} else {
+				Expect(answer == param).To(BeTrue())
 			}
 			Expect(others(n.PID)).To(BeEmpty())
 		}
 
 		// Those were random; this one is served for sure.
-		_, err := hang.Call(background, "hang", namespaces, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+		_, err := hang.Call(background, "hang", namespaces, onStderr(func(string) {
 			for _, victim := range others(n.PID) {
-				_ = syscall.Kill(victim, syscall.SIGKILL)
+				_ = kill(victim)
 			}
-			return len(b), nil
-		})))
+		}))
 		Expect(wasKilled(err)).To(BeTrue(), err.Error())
 		asActionError(err)
 	},
@@ -473,7 +429,6 @@ func needsToSee(namespaces option) {
 	}
 }
 
-// others returns the PIDs of the children but for one.
 func others(pid int) (pids []int) {
 	for _, child := range children() {
 		if other := firstWord(child); other != pid {
@@ -515,10 +470,7 @@ var _ = Describe("a child that the kernel cannot end", func() {
 		"an action": func(ctx context.Context, path string) error {
 			return reexec.RunReexecActionContext(ctx, "look action", reexec.Param(path), short)
 		},
-		"a call": func(ctx context.Context, path string) error {
-			_, err := look.Call(ctx, path, short)
-			return err
-		},
+		"a call": func(ctx context.Context, path string) error { _, err := look.Call(ctx, path, short); return err },
 		"a call that should obey its context": func(ctx context.Context, path string) error {
 			_, err := lookInContext.Call(ctx, path, short)
 			return err
@@ -541,7 +493,7 @@ var _ = Describe("a child that the kernel cannot end", func() {
 			for range lookOn.Call(background, path, short) {
 				break
 			}
-			return fmt.Errorf("%w: there is no error, but it does not end either", reason)
+			return fmt.Errorf("%w: there is no error, but it does not end either", errEnough)
 		},
 		"a worker that is closed": func(_ context.Context, path string) error {
 			w, err := look.Start(background, short)
@@ -555,7 +507,7 @@ var _ = Describe("a child that the kernel cannot end", func() {
 			if isOver(w.Done()) || w.Err() != nil {
 				return errors.New("the worker is done although its child has not ended")
 			}
-			return fmt.Errorf("%w: %w", reason, o.err)
+			return fmt.Errorf("%w: %w", errEnough, o.err)
 		},
 	}
 
@@ -572,11 +524,9 @@ var _ = Describe("a child that the kernel cannot end", func() {
 			go func() { done <- run(ctx, filepath.Join(fs.Path, "file")) }()
 			fs.Asked()
 		}
-		cancel(reason)
+		cancel(errEnough)
 		for name, done := range ended {
-			err := received(done, "%s: its caller is held up", name)
-			Expect(err).To(MatchError(reason), name)
-			Expect(err).To(MatchError(ContainSubstring("does not end")), name)
+			Expect(received(done, "%s: its caller is held up", name)).To(And(MatchError(errEnough), MatchError(ContainSubstring("does not end"))), name)
 		}
 		for _, fs := range dead {
 			fs.End()
@@ -586,33 +536,21 @@ var _ = Describe("a child that the kernel cannot end", func() {
 })
 
 var _ = Describe("a child that is not born while its stderr blocks", func() {
-	nowhere := reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}})
+	nowhere := joining(reexec.Namespace{Type: "!net", Path: "/nowhere"})
 	noisy := reexec.Environment([]string{"LD_PRELOAD=/nowhere.so"}) // the loader says so
 
 	It("does not keep the end of the context from releasing its caller", func() {
 		specs.NeedsCgo()
-		for _, by := range []func(context.Context, option) error{
-			func(ctx context.Context, stderr option) error {
-				return reexec.RunReexecActionContext(ctx, "silent", nowhere, noisy, stderr)
-			},
-			func(ctx context.Context, stderr option) error {
-				_, err := double.Call(ctx, 1, nowhere, noisy, stderr)
-				return err
-			},
-			func(ctx context.Context, stderr option) error {
-				_, err := double.Start(ctx, nowhere, noisy, stderr)
-				return err
-			},
-		} {
+		for _, way := range waysIn {
 			var said bytes.Buffer
-			_ = by(background, reexec.Stderr(&said))
+			_ = way.run(nowhere, noisy, reexec.Stderr(&said))
 			if said.Len() == 0 {
 				Skip("the loader says nothing")
 			}
 			blocking := newBlockingWriter()
 			ctx, cancel := context.WithCancelCause(background)
-			go func() { <-blocking.Blocks; cancel(reason) }()
-			Expect(inTime(func() error { return by(ctx, reexec.Stderr(blocking)) })).To(HaveOccurred())
+			go func() { <-blocking.Blocks; cancel(errEnough) }()
+			Expect(inTime(func() error { return way.in(ctx, nowhere, noisy, reexec.Stderr(blocking)) })).To(HaveOccurred())
 			cancel(nil)
 		}
 	})
@@ -620,7 +558,7 @@ var _ = Describe("a child that is not born while its stderr blocks", func() {
 	It("does not do so either if it is the parent's own stderr", func() {
 		specs.NeedsCgo()
 		blockStderr()
-		ctx, cancel := context.WithTimeoutCause(background, 300*time.Millisecond, reason)
+		ctx, cancel := context.WithTimeoutCause(background, 300*time.Millisecond, errEnough)
 		defer cancel()
 		Expect(double.Start(ctx, nowhere, noisy)).Error().To(HaveOccurred())
 	})

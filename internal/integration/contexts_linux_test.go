@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 
@@ -16,11 +17,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/onsi/gomega/gbytes"
 )
 
-// obedient says what it is told and waits for the end of its context. Then it tells of it, and
-// of contexts derived from it.
+// obedient says what it is told and waits for the end of its context. Then it tells of it, and of contexts derived from it.
 var obedient = reexec.RegisterFuncContext("obedient", obey)
 
 func obey(ctx context.Context, how string) (string, error) {
@@ -68,7 +67,6 @@ var obedientStream = reexec.RegisterStream("obedient stream", func(ctx context.C
 
 type contextKey struct{}
 
-// deadline tells of its context's deadline.
 var deadline = reexec.RegisterFuncContext("deadline", func(ctx context.Context, _ struct{}) (when *time.Time, err error) {
 	if d, ok := ctx.Deadline(); ok {
 		when = &d
@@ -76,7 +74,6 @@ var deadline = reexec.RegisterFuncContext("deadline", func(ctx context.Context, 
 	return when, ctx.Err()
 })
 
-// A deadContext has a deadline, but does not end.
 type deadContext struct {
 	context.Context
 	deadline time.Time
@@ -103,14 +100,11 @@ func (c *endedContext) Err() error {
 func (c *endedContext) Value(any) any { return nil }
 
 var _ = Describe("contexts of functions", func() {
-	// contexts returns a context, and what ends it.
-	cancelled := func() (context.Context, func()) {
-		ctx, cancel := context.WithCancel(background)
-		return ctx, cancel
-	}
+	// Each returns a context, and what ends it.
+	justCancelled := func() (context.Context, func()) { ctx, cancel := context.WithCancel(background); return ctx, cancel }
 	cancelledBecause := func() (context.Context, func()) {
 		ctx, cancel := context.WithCancelCause(background)
-		return ctx, func() { cancel(reason) }
+		return ctx, func() { cancel(errEnough) }
 	}
 	endedWith := func(err error) func() (context.Context, func()) {
 		return func() (context.Context, func()) {
@@ -119,47 +113,34 @@ var _ = Describe("contexts of functions", func() {
 		}
 	}
 
-	DescribeTable("end, with error and cause, as those of the parent do",
-		func(newContext func() (context.Context, func()), cause error, says string) {
-			for _, byWorker := range []bool{false, true} {
-				g := newGate()
-				ctx, cancel := newContext()
-				call := called(obedient, g.options(ofGrace(time.Hour))...)
-				var w *reexec.Worker[string, string]
-				if byWorker {
-					w = start(obedient, g.options(ofGrace(time.Hour))...)
-					call = w.Call
-				}
-				done := goCall(call, ctx, "return")
-				g.says("began")
-				cancel()
-				_, err := end(done)
-				Expect(err).To(MatchError(cause))
-				asActionError(err)
-				for range 4 {
-					g.says(says)
-				}
-				if w != nil {
-					Expect(w.Call(background, "answer")).To(Equal("<nil> <nil>"), "the worker lives on")
-					Expect(w.Close()).To(Succeed())
-				}
+	DescribeTable("end, with error and cause, as those of the parent do", func(newContext func() (context.Context, func()), cause error, says string) {
+		g := newGate()
+		for _, call := range bothCalls(obedient, g.options(ofGrace(time.Hour))...) {
+			ctx, cancel := newContext()
+			done := goCall(call, ctx, "return")
+			g.says("began")
+			cancel()
+			_, err := end(done)
+			Expect(asActionError(err)).To(MatchError(cause))
+			for range 4 {
+				g.says(says)
 			}
-		},
-		Entry("cancelled", cancelled, context.Canceled, `Err: context canceled, true, false\. Cause: context canceled\.`),
-		Entry("cancelled with a cause", cancelledBecause, reason, `Err: context canceled, true, false\. Cause: enough is enough\.`),
+			Expect(call(background, "answer")).To(Equal("<nil> <nil>"), "the worker lives on")
+		}
+	},
+		Entry("cancelled", justCancelled, context.Canceled, `Err: context canceled, true, false\. Cause: context canceled\.`),
+		Entry("cancelled with a cause", cancelledBecause, errEnough, `Err: context canceled, true, false\. Cause: enough is enough\.`),
 		Entry("past its deadline", endedWith(context.DeadlineExceeded), context.DeadlineExceeded,
 			`Err: context canceled, true, false\. Cause: context deadline exceeded\.`),
-		Entry("ended in its own way", endedWith(reason), reason, `Err: context canceled, true, false\. Cause: enough is enough\.`))
+		Entry("ended in its own way", endedWith(errEnough), errEnough, `Err: context canceled, true, false\. Cause: enough is enough\.`))
 
 	It("end at the deadline", func() {
 		for limit := 20 * time.Millisecond; ; limit *= 2 {
 			g := newGate()
-			ctx, cancel := context.WithTimeoutCause(background, limit, reason)
+			ctx, cancel := context.WithTimeoutCause(background, limit, errEnough)
 			_, err := obedient.Call(ctx, "return", g.options(ofGrace(time.Hour))...)
 			cancel()
-			if err != nil { // an answer that is there counts
-				Expect(err).To(MatchError(reason))
-			}
+			Expect(err).To(Or(BeNil(), MatchError(errEnough)), "an answer that is there counts")
 			if g.said("began") > 0 {
 				g.says(`Err: context deadline exceeded, false, true\. Cause: context deadline exceeded\.`)
 				break
@@ -167,27 +148,15 @@ var _ = Describe("contexts of functions", func() {
 		}
 	})
 
-	DescribeTable("have the parent's deadline, and end by themselves then", func(when time.Time, ends error) {
-		w := start(deadline)
-		for _, call := range []func(context.Context, struct{}) (*time.Time, error){
-			w.Call,
-			func(ctx context.Context, param struct{}) (*time.Time, error) { return deadline.Call(ctx, param) },
-		} {
+	It("have the parent's deadline, and end by themselves then", func() {
+		future := time.Now().Add(time.Hour)
+		for _, call := range bothCalls(deadline) {
 			Expect(call(background, struct{}{})).To(BeNil())
-			got, err := call(deadContext{background, when}, struct{}{})
-			if ends != nil {
-				Expect(err).To(MatchError(ends))
-				continue
-			}
-			Expect(err).NotTo(HaveOccurred())
-			Expect(*got).To(BeTemporally("==", when))
+			Expect(call(deadContext{background, future}, struct{}{})).To(HaveValue(BeTemporally("==", future)))
+			Expect(call(deadContext{background, time.Now().Add(-time.Hour)}, struct{}{})).Error().To(MatchError(context.DeadlineExceeded))
+			Expect(call(deadContext{background, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, struct{}{})).To(
+				HaveValue(BeTemporally(">", time.Now().AddDate(100, 0, 0))))
 		}
-	},
-		Entry("future", time.Now().Add(time.Hour), nil), Entry("past", time.Now().Add(-time.Hour), context.DeadlineExceeded))
-
-	It("have a deadline in a far future, too", func() {
-		got := must(deadline.Call(deadContext{background, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, struct{}{}))
-		Expect(*got).To(BeTemporally(">", time.Now().AddDate(100, 0, 0)))
 	})
 
 	Context("of a worker's call", func() {
@@ -195,13 +164,7 @@ var _ = Describe("contexts of functions", func() {
 			g, w := gated(obedient, ofGrace(time.Hour))
 			child := w.PID()
 			for range 3 {
-				ctx, cancel := context.WithCancelCause(background)
-				done := goCall(w.Call, ctx, "stay")
-				g.says("began")
-				cancel(reason)
-				_, err := end(done)
-				Expect(err).To(MatchError(reason))
-				Expect(err).To(MatchError(`gons/reexec: function "obedient": call was cancelled, reason: enough is enough`))
+				Expect(cancelled(g, w.Call, "stay")).To(MatchError(`gons/reexec: function "obedient": call was cancelled, reason: enough is enough`))
 				g.says("stays")
 				g.pass(1)
 				Expect(w.Call(background, "answer")).To(Equal("<nil> <nil>"))
@@ -213,17 +176,13 @@ var _ = Describe("contexts of functions", func() {
 
 		It("have the child killed if the function does not return in time", func() {
 			g, w := gated(obedient, ofGrace(50*time.Millisecond))
-			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(w.Call, ctx, "stay")
-			g.says("began")
 			begin := time.Now()
-			cancel(reason)
-			Expect(end(done)).Error().To(MatchError(reason))
+			_ = cancelled(g, w.Call, "stay")
 			g.says("stays")
 			Eventually(w.Done()).Should(BeClosed())
 			Expect(time.Since(begin)).To(BeNumerically(">=", 50*time.Millisecond))
-			Expect(w.Err()).To(MatchError(reason))
-			Expect(w.Call(background, "answer")).Error().To(And(MatchError(reason), MatchError(ContainSubstring("child was killed"))))
+			Expect(w.Err()).To(MatchError(errEnough))
+			Expect(w.Call(background, "answer")).Error().To(And(MatchError(errEnough), MatchError(ContainSubstring("child was killed"))))
 			Expect(w.Close()).To(Succeed(), "a call has told")
 		})
 
@@ -231,11 +190,7 @@ var _ = Describe("contexts of functions", func() {
 			g, w := gated(obedient, ofGrace(time.Hour), reexec.Concurrency(2))
 			other := goCall(w.Call, background, "hold")
 			g.says("began")
-			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(w.Call, ctx, "return")
-			g.says("began")
-			cancel(reason)
-			Expect(end(done)).Error().To(MatchError(reason))
+			_ = cancelled(g, w.Call, "return")
 			g.says("Cause: enough is enough")
 			g.pass(1)
 			Expect(end(other)).To(Equal("<nil>"))
@@ -246,15 +201,9 @@ var _ = Describe("contexts of functions", func() {
 			g, w := gated(hang, ofGrace(time.Hour), reexec.Concurrency(2))
 			other := goCall(w.Call, background, "hang")
 			g.says("hanging")
-			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(w.Call, ctx, "hang")
-			g.says("hanging")
-			cancel(reason)
-			for _, call := range []<-chan outcome[string]{done, other} {
-				_, err := end(call)
-				Expect(err).To(MatchError(reason))
-				asActionError(err)
-			}
+			asActionError(cancelled(g, w.Call, "hang"))
+			_, err := end(other)
+			Expect(asActionError(err)).To(MatchError(errEnough))
 			Expect(isOver(w.Done())).To(BeTrue())
 			Expect(w.Close()).To(Succeed())
 		})
@@ -263,15 +212,8 @@ var _ = Describe("contexts of functions", func() {
 	Context("of a one-shot call", func() {
 		It("give its function the grace period, and its error is wrapped", func() {
 			g := newGate()
-			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(called(obedient, g.options(ofGrace(time.Hour))...), ctx, "fail")
-			g.says("began")
-			cancel(reason)
-			result, err := end(done)
-			Expect(result).To(BeEmpty())
-			Expect(err).To(MatchError(reason))
-			failed := as[*reexec.FuncError](asActionError(err))
-			Expect(failed).To(MatchError("my own: context canceled"))
+			err := cancelled(g, called(obedient, g.options(ofGrace(time.Hour))...), "fail")
+			Expect(as[*reexec.FuncError](asActionError(err))).To(MatchError("my own: context canceled"))
 			Expect(children()).To(BeEmpty(), "Call has waited for the end")
 		})
 
@@ -280,37 +222,26 @@ var _ = Describe("contexts of functions", func() {
 			ctx, cancel := context.WithCancelCause(background)
 			done := goCall(called(obedient, g.options(ofGrace(time.Hour))...), ctx, "stay")
 			g.says("began")
-			cancel(reason)
+			cancel(errEnough)
 			g.says("stays")
 			Consistently(done, "50ms").ShouldNot(Receive(), "Call waits for the end of its child")
 			g.pass(1)
 			result, err := end(done)
 			Expect(result).To(BeEmpty())
-			Expect(err).To(MatchError(reason))
+			Expect(err).To(MatchError(errEnough))
 			Expect(errors.As(err, new(*reexec.FuncError))).To(BeFalse())
 		})
 
 		It("tell also of the end of a child that did not return", func() {
 			g := newGate()
-			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(called(obedient, g.options(ofGrace(time.Hour))...), ctx, "exit")
-			g.says("began")
-			cancel(reason)
-			_, err := end(done)
-			Expect(err).To(MatchError(reason))
-			Expect(exitCode(err)).To(Equal(3))
+			Expect(exitCode(cancelled(g, called(obedient, g.options(ofGrace(time.Hour))...), "exit"))).To(Equal(3))
 		})
 
 		It("kill it after the grace period", func() {
 			g := newGate()
-			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(called(obedient, g.options(ofGrace(50*time.Millisecond))...), ctx, "stay")
-			g.says("began")
 			begin := time.Now()
-			cancel(reason)
-			_, err := end(done)
+			err := cancelled(g, called(obedient, g.options(ofGrace(50*time.Millisecond))...), "stay")
 			Expect(time.Since(begin)).To(BeNumerically(">=", 50*time.Millisecond))
-			Expect(err).To(MatchError(reason))
 			Expect(err).To(MatchError(ContainSubstring("child was killed")))
 			as[*exec.ExitError](err)
 			Expect(children()).To(BeEmpty())
@@ -318,11 +249,7 @@ var _ = Describe("contexts of functions", func() {
 
 		It("kill it at once if it knows no context", func() {
 			g := newGate()
-			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(called(hang, g.options(ofGrace(time.Hour))...), ctx, "hang")
-			g.says("hanging")
-			cancel(reason)
-			Expect(end(done)).Error().To(MatchError(reason))
+			_ = cancelled(g, called(hang, g.options(ofGrace(time.Hour))...), "hang")
 		})
 	})
 
@@ -332,9 +259,9 @@ var _ = Describe("contexts of functions", func() {
 		w := must(obedient.Start(ctx, g.options(ofGrace(time.Hour))...))
 		done := goCall(w.Call, background, "stay")
 		g.says("began")
-		cancel(reason)
-		Expect(end(done)).Error().To(MatchError(reason))
-		Expect(w.Err()).To(MatchError(reason))
+		cancel(errEnough)
+		Expect(end(done)).Error().To(MatchError(errEnough))
+		Expect(w.Err()).To(MatchError(errEnough))
 		Expect(g.said("Err:")).To(BeZero(), "it was killed, not cancelled")
 		Expect(w.Close()).To(Succeed())
 	})
@@ -346,10 +273,8 @@ var _ = Describe("contexts of functions", func() {
 			g.says("began")
 			closed := make(chan error, 1)
 			go func() { closed <- w.Close() }()
-			Eventually(func() error {
-				_, err := w.Call(background, "answer")
-				return err
-			}).Should(MatchError(os.ErrClosed), "Close has begun, and is asked for no more")
+			Eventually(func() error { _, err := w.Call(background, "answer"); return err }).Should(
+				MatchError(os.ErrClosed), "Close has begun, and is asked for no more")
 			Expect(closed).NotTo(Receive())
 			g.pass(1)
 			Expect(end(done)).To(Equal("<nil>"), "its context")
@@ -372,12 +297,11 @@ var _ = Describe("contexts of functions", func() {
 	It("are cancelled when the parent is killed, and the child ends after the grace period", func() {
 		for _, how := range []string{"return", "stay", "yield"} {
 			r, w := pipe()
-			forever, forWriting := pipe()
+			forever, _ := pipe()
 			parent := specs.Child("parent to be killed", how)
 			parent.ExtraFiles = []*os.File{w, forever}
 			Expect(parent.Start()).To(Succeed())
 			Expect(w.Close()).To(Succeed())
-			Expect(forever.Close()).To(Succeed())
 			says := bufio.NewScanner(r)
 			for range 2 {
 				Expect(says.Scan()).To(BeTrue())
@@ -396,8 +320,6 @@ var _ = Describe("contexts of functions", func() {
 			if how == "stay" {
 				Expect(time.Since(begin)).To(BeNumerically(">=", killedParentGrace))
 			}
-			Expect(r.Close()).To(Succeed())
-			Expect(forWriting.Close()).To(Succeed())
 		}
 	})
 
@@ -405,10 +327,9 @@ var _ = Describe("contexts of functions", func() {
 		func(kind string, is ...error) {
 			for _, by := range ways[string, int]() {
 				_, err := by(failKind, kind)
-				failed := as[*reexec.FuncError](err)
-				Expect(failed.Message).To(Equal("kind: " + failKinds[kind].Error()))
+				Expect(as[*reexec.FuncError](err).Message).To(Equal("kind: " + failKinds[kind].Error()))
 				for _, target := range []error{context.Canceled, context.DeadlineExceeded, os.ErrClosed, syscall.EBUSY, fs.ErrNotExist} {
-					Expect(errors.Is(err, target)).To(Equal(contains(is, target)), "%v", target)
+					Expect(errors.Is(err, target)).To(Equal(slices.Contains(is, target)), "%v", target)
 				}
 			}
 		},
@@ -423,28 +344,9 @@ var _ = Describe("contexts of functions", func() {
 		Expect(errors.As(err, new(*reexec.FuncError))).To(BeTrue())
 	})
 
-	It("must not be nil", func() {
-		w := start(obedient)
-		Expect(func() { _, _ = obedient.Call(noContext, "") }).To(PanicWith("nil Context"))
-		Expect(func() { _, _ = obedient.Start(noContext) }).To(PanicWith("nil Context"))
-		Expect(func() { _, _ = w.Call(noContext, "") }).To(PanicWith("nil Context"))
+	It("are those of functions that there are", func() {
 		Expect(func() { reexec.RegisterFuncContext[int, int]("no function with context", nil) }).To(Panic())
 	})
-
-	It("are not needed by what a function says before it answers", func() {
-		// All of stderr is there when Call returns, also that of a worker.
-		heard := gbytes.NewBuffer()
-		w := start(babbling, reexec.Stderr(heard), reexec.Concurrency(4))
-		for i := range 200 {
-			Expect(w.Call(background, i)).To(Equal(i))
-			Expect(string(heard.Contents())).To(HaveSuffix(fmt.Sprintf("said %d\n", i)))
-		}
-	})
-})
-
-var babbling = reexec.RegisterFunc("babbling", func(i int) (int, error) {
-	fmt.Fprintf(os.Stderr, "said %d\n", i)
-	return i, nil
 })
 
 // failKinds are errors that are to be recognised in the parent.
@@ -462,15 +364,6 @@ var failKind = reexec.RegisterFunc("fail in a kind of way", func(kind string) (i
 	return 0, fmt.Errorf("kind: %w", failKinds[kind])
 })
 
-func contains(errs []error, target error) bool {
-	for _, err := range errs {
-		if err == target {
-			return true
-		}
-	}
-	return false
-}
-
 const killedParentGrace = 300 * time.Millisecond
 
 func init() {
@@ -487,7 +380,7 @@ func beKilledParent(how string) {
 	}
 	options := []option{
 		reexec.GracePeriod(grace),
-		reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{forever, says} }),
+		withFiles(forever, says),
 		reexec.Environment([]string{stderrTo4Var + "=yes"}),
 	}
 	if how == "yield" {
@@ -499,10 +392,7 @@ func beKilledParent(how string) {
 		}
 		select {}
 	}
-	w, err := obedient.Start(background, append(options, reexec.Concurrency(2))...)
-	if err != nil {
-		panic(err)
-	}
+	w := must(obedient.Start(background, append(options, reexec.Concurrency(2))...))
 	_ = says.Close()
 	for range 2 {
 		go func() { _, _ = w.Call(background, how) }()

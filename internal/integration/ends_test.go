@@ -113,42 +113,36 @@ var _ = Describe("a result that cannot be decoded to its end", func() {
 	BeforeEach(withoutGC)
 
 	for _, end := range []string{"panic: at the decoder", "goexit"} { // of the goroutine that decodes it
-
 		result, _, _ := strings.Cut(end, ":")
+		short := reexec.GracePeriod(50 * time.Millisecond)
+
+		// leavesNothing runs something that ends its goroutine.
+		leavesNothing := func(run func()) {
+			GinkgoHelper()
+			files := openFiles()
+			for range 3 {
+				Expect(fate(run)).To(Equal(end))
+				Eventually(children).WithTimeout(moment).Should(BeEmpty())
+			}
+			Eventually(openFiles).WithTimeout(moment).Should(Equal(files))
+		}
 
 		It("leaves nothing of an action: "+result, func() {
-			files := openFiles()
-			for range 3 {
-				Expect(fate(func() {
-					_ = reexec.RunReexecAction("echo, linger", reexec.Param(result),
-						reexec.Result(new(explosive)), reexec.GracePeriod(50*time.Millisecond))
-				})).To(Equal(end))
-				Eventually(children).WithTimeout(moment).Should(BeEmpty())
-			}
-			Eventually(openFiles).WithTimeout(moment).Should(Equal(files))
+			leavesNothing(func() { _, _ = run[explosive]("echo, linger", reexec.Param(result), short) })
 		})
 
-		It("leaves nothing of a call: "+result, func() {
-			files := openFiles()
-			for range 3 {
-				Expect(fate(func() { _, _ = explode.Call(background, result) })).To(Equal(end))
-				Eventually(children).WithTimeout(moment).Should(BeEmpty())
-			}
-			Eventually(openFiles).WithTimeout(moment).Should(Equal(files))
-		})
+		It("leaves nothing of a call: "+result, func() { leavesNothing(func() { _, _ = explode.Call(background, result) }) })
 
 		It("leaves nothing of a worker: "+result, func() {
-			files := openFiles()
-			w := must(explode.Start(background, reexec.GracePeriod(50*time.Millisecond)))
-			DeferCleanup(func() { _ = w.Close() })
-			Expect(fate(func() { _, _ = w.Call(background, result) })).To(Equal(end))
-			Eventually(children).WithTimeout(moment).Should(BeEmpty())
-			Expect(inTime(func() error {
-				_, err := w.Call(background, "fine")
-				return err
-			})).To(HaveOccurred(), "it is gone")
-			_ = inTime(w.Close)
-			Eventually(openFiles).WithTimeout(moment).Should(Equal(files))
+			leavesNothing(func() {
+				w := must(explode.Start(background, short))
+				defer func() {
+					defer GinkgoRecover()
+					Expect(inTime(func() error { _, err := w.Call(background, "fine"); return err })).To(HaveOccurred(), "it is gone")
+					_ = inTime(w.Close)
+				}()
+				_, _ = w.Call(background, result)
+			})
 		})
 	}
 })
@@ -202,7 +196,7 @@ var _ = Describe("an answer without a newline", func() {
 
 	DescribeTable("is none if something is missing", func(text string) {
 		for _, action := range []string{"print", "print, leave descendant"} {
-			_, err := run(action, text, 100*time.Millisecond)
+			_, err := run(action, text, 100*time.Millisecond) // and a result, which is left as it was
 			Expect(err).To(MatchError(ContainSubstring("cannot decode child result")), action)
 		}
 	},
@@ -215,19 +209,11 @@ var _ = Describe("an answer without a newline", func() {
 var _ = DescribeTable("a result that nothing can be decoded into is a mistake, and nothing is started",
 	func(result any) {
 		never := GinkgoT().TempDir() + "/never"
-		Expect(func() {
-			_ = reexec.RunReexecAction("touch", reexec.Param(never), reexec.Result(result))
-		}).To(PanicWith(ContainSubstring("Result")))
-		Expect(func() {
-			_ = (&reexec.ReexecAction{ActionName: "touch", Param: never, Result: result}).Run()
-		}).To(PanicWith(ContainSubstring("Result")))
+		Expect(func() { _ = reexec.RunReexecAction("touch", reexec.Param(never), reexec.Result(result)) }).To(PanicWith(ContainSubstring("Result")))
+		Expect(func() { _ = (&reexec.ReexecAction{ActionName: "touch", Param: never, Result: result}).Run() }).To(PanicWith(ContainSubstring("Result")))
 		Expect(never).NotTo(BeAnExistingFile())
 	},
-	Entry("no pointer", 42),
-	Entry("a nil pointer", (*int)(nil)),
-	Entry("a map", map[string]int{}),
-	Entry("a struct", struct{}{}),
-)
+	Entry("no pointer", 42), Entry("a nil pointer", (*int)(nil)), Entry("a map", map[string]int{}), Entry("a struct", struct{}{}))
 
 func init() { reexec.Register("sound like the runtime", func() { fmt.Fprint(os.Stderr, param()) }) }
 
@@ -243,7 +229,6 @@ var _ = DescribeTable("stderr that sounds like a warning of the runtime is a fai
 	Entry(nil, "warning: GOCOVERDIR not set, no coverage data emitted\n"),
 )
 
-// asActionError returns the ActionError that an error is.
 func asActionError(err error) *reexec.ActionError {
 	GinkgoHelper()
 	failed := as[*reexec.ActionError](err)
@@ -252,15 +237,13 @@ func asActionError(err error) *reexec.ActionError {
 	return failed
 }
 
-// cancelWhenHanging returns a context that is cancelled, and an option that does
-// it, as soon as the action "hang" has begun.
+// cancelWhenHanging returns a context that is cancelled, and an option that does it, as soon as the action "hang" has begun.
 func cancelWhenHanging(cause error) (context.Context, option) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	DeferCleanup(func() { cancel(nil) })
 	return ctx, onStderr(func(string) { cancel(cause) })
 }
 
-// noContext is nil.
 var noContext context.Context
 
 type writerFunc func([]byte) (int, error)
@@ -278,53 +261,47 @@ func textOfKilled() string {
 var _ = Describe("time limits", func() {
 	It("runs within a context", func() {
 		var answer string
-		Expect(reexec.RunReexecActionContext(context.Background(), "answer", reexec.Result(&answer))).To(Succeed())
+		Expect(reexec.RunReexecActionContext(background, "answer", reexec.Result(&answer))).To(Succeed())
 		Expect(answer).To(Equal("done"))
-		Expect(reexec.NewReexecAction("silent").RunContext(context.Background())).To(Succeed())
+		Expect(reexec.NewReexecAction("silent").RunContext(background)).To(Succeed())
 	})
 
 	It("starts nothing when the context is done already", func() {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		cancel(reason)
+		ctx, cancel := context.WithCancelCause(background)
+		cancel(errEnough)
 		never := filepath.Join(GinkgoT().TempDir(), "never")
 		err := reexec.RunReexecActionContext(ctx, "touch", reexec.Param(never))
 		Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: child was not started, reason: enough is enough"))
-		Expect(err).To(MatchError(reason))
+		Expect(err).To(MatchError(errEnough))
 		Expect(never).NotTo(BeAnExistingFile())
+		Expect(reexec.RunReexecActionContext(ctx, "answer", reexec.Param(make(chan int)))).To(MatchError(errEnough), "it looks at the parameter later")
 	})
 
 	It("kills the child when the context is done", func() {
-		ctx, whenHanging := cancelWhenHanging(reason)
+		ctx, whenHanging := cancelWhenHanging(errEnough)
 		err := reexec.RunReexecActionContext(ctx, "hang", whenHanging)
 		Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: child was killed, reason: enough is enough"))
-		Expect(err).To(MatchError(reason))
-		failed := asActionError(err)
-		Expect(failed.Action).To(Equal("hang"))
-		Expect(failed.Stderr).To(Equal("hanging"))
-		exit := as[*exec.ExitError](err)
-		Expect(exit).To(MatchError(textOfKilled()))
+		Expect(err).To(MatchError(errEnough))
+		Expect(asActionError(err)).To(And(HaveField("Action", "hang"), HaveField("Stderr", "hanging")))
+		Expect(as[*exec.ExitError](err)).To(MatchError(textOfKilled()))
 	})
 
 	It("knows deadlines", func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
 		defer cancel()
-		err := reexec.RunReexecActionContext(ctx, "hang", reexec.Stderr(&bytes.Buffer{}))
-		Expect(err).To(MatchError(context.DeadlineExceeded))
+		Expect(reexec.RunReexecActionContext(ctx, "hang", reexec.Stderr(&bytes.Buffer{}))).To(MatchError(context.DeadlineExceeded))
 	})
 
 	It("does not wait for descendants after that", func() {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		var heard bytes.Buffer
-		err := reexec.RunReexecActionContext(ctx, "leave descendant, hang",
-			reexec.GracePeriod(time.Hour), // would be much too long
-			reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-				cancel(reason)
-				return heard.Write(b)
-			})))
-		Expect(err).To(MatchError(reason))
-		descendant := atoi(heard.String())
-		Expect(alive(descendant)).To(Succeed())
-		Expect(kill(descendant)).To(Succeed())
+		ctx, cancel := context.WithCancelCause(background)
+		heard := ""
+		hour := reexec.GracePeriod(time.Hour) // would be much too long
+		Expect(reexec.RunReexecActionContext(ctx, "leave descendant, hang", hour, onStderr(func(said string) {
+			cancel(errEnough)
+			heard += said
+		}))).To(MatchError(errEnough))
+		Expect(alive(atoi(heard))).To(Succeed())
+		Expect(kill(atoi(heard))).To(Succeed())
 	})
 
 	It("panics without a context", func() {
@@ -341,22 +318,20 @@ var _ = Describe("time limits", func() {
 		const runs = 30
 		begin := time.Now()
 		for range runs {
-			Expect(reexec.RunReexecAction("linger", reexec.Result(new(string)), reexec.GracePeriod(time.Millisecond))).To(Succeed())
+			must(run[string]("linger", reexec.GracePeriod(time.Millisecond)))
 		}
 		Expect(time.Since(begin)).To(BeNumerically("<", runs*time.Second))
 	})
 
 	It("lets a child linger for a second otherwise", func() {
 		begin := time.Now()
-		Expect(reexec.RunReexecAction("linger", reexec.Result(new(string)))).To(Succeed())
+		must(run[string]("linger"))
 		Expect(time.Since(begin)).To(BeNumerically(">=", time.Second))
 	})
 
 	It("forgives a child only its own work", func() {
-		// The child ends by itself about when the grace period does.
-		for range often(100) {
-			err := reexec.RunReexecAction("answer, then fail",
-				reexec.Result(new(string)), reexec.GracePeriod(10*time.Millisecond+rand.N(2*time.Millisecond)))
+		for range often(100) { // the child ends by itself about when the grace period does
+			_, err := run[string]("answer, then fail", reexec.GracePeriod(10*time.Millisecond+rand.N(2*time.Millisecond)))
 			if err != nil {
 				Expect(exitCode(err)).To(Equal(3))
 			}
@@ -364,7 +339,7 @@ var _ = Describe("time limits", func() {
 	})
 
 	It("tells of the context also if the child has ended, but not its descendants", func() {
-		ctx, cancel := context.WithCancelCause(context.Background())
+		ctx, cancel := context.WithCancelCause(background)
 		defer cancel(nil)
 		done := make(chan error)
 		pids := make(chan string, 1)
@@ -376,16 +351,8 @@ var _ = Describe("time limits", func() {
 		Eventually(pids).Should(HaveLen(1))
 		Eventually(children).Should(BeEmpty())
 		Expect(done).NotTo(Receive())
-		cancel(reason)
-		err := received(done)
-		Expect(err).To(MatchError(reason))
-		Expect(err).To(MatchError(ContainSubstring("child was killed, reason: enough is enough")))
-	})
-
-	It("tells of a context that is done before it looks at the parameter", func() {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		cancel(reason)
-		Expect(reexec.RunReexecActionContext(ctx, "answer", reexec.Param(make(chan int)))).To(MatchError(reason))
+		cancel(errEnough)
+		Expect(received(done)).To(And(MatchError(errEnough), MatchError(ContainSubstring("child was killed, reason: enough is enough"))))
 	})
 
 	It("does not cut a grace period short", func() {
@@ -398,31 +365,27 @@ var _ = Describe("errors", func() {
 	It("has all causes in its chain", func() {
 		_, err := run[int]("status and stderr")
 		failed := asActionError(err)
-		Expect(failed.Action).To(Equal("status and stderr"))
-		Expect(failed.Stderr).To(Equal("failed"))
+		Expect(failed).To(And(HaveField("Action", "status and stderr"), HaveField("Stderr", "failed")))
 		Expect(failed.Err).To(HaveOccurred())
 		Expect(errors.Unwrap(err)).To(Equal(failed.Err))
 		Expect(exitCode(err)).To(Equal(3))
 	})
 
 	It("is one line even if its reasons are not", func() {
-		ctx, cancel := context.WithCancelCause(context.Background())
+		ctx, cancel := context.WithCancelCause(background)
 		cancel(errors.New("first line\nsecond line"))
 		asActionError(reexec.RunReexecActionContext(ctx, "answer"))
 	})
 
 	It("has something to say even if a client has made it", func() {
-		err := &reexec.ActionError{Action: "mine", Err: errors.New("mishap")}
-		Expect(err).To(MatchError(`gons/reexec: action "mine" failed: mishap`))
+		Expect(&reexec.ActionError{Action: "mine", Err: errors.New("mishap")}).To(MatchError(`gons/reexec: action "mine" failed: mishap`))
 	})
 })
 
 var _ = Describe("stderr of one's own", func() {
 	It("passes stderr on, and it is no failure", func() {
-		var answer string
 		var stderr bytes.Buffer
-		Expect(reexec.RunReexecAction("fail", reexec.Result(&answer), reexec.Stderr(&stderr))).To(Succeed())
-		Expect(answer).To(Equal("done"))
+		Expect(run[string]("fail", reexec.Stderr(&stderr))).To(Equal("done"))
 		Expect(stderr.String()).To(Equal("failed"))
 	})
 
@@ -433,14 +396,14 @@ var _ = Describe("stderr of one's own", func() {
 	})
 
 	It("passes it on as it comes", func() {
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(background)
 		stderr := gbytes.NewBuffer()
 		done := make(chan error)
 		go func() { done <- reexec.RunReexecActionContext(ctx, "hang", reexec.Stderr(stderr)) }()
 		Eventually(stderr).Should(gbytes.Say("hanging"))
 		Expect(done).NotTo(Receive())
 		cancel()
-		Eventually(done).Should(Receive(MatchError(context.Canceled)))
+		Expect(received(done)).To(MatchError(context.Canceled))
 	})
 
 	It("still tells what was written, if the child fails otherwise", func() {
@@ -451,10 +414,8 @@ var _ = Describe("stderr of one's own", func() {
 
 	It("is an error if it cannot be passed on", func() {
 		full := errors.New("full")
-		err := reexec.RunReexecAction("huge failure",
-			reexec.Stderr(writerFunc(func([]byte) (int, error) { return 0, full })))
-		Expect(err).To(MatchError(full))
-		Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: cannot pass on stderr of child, reason: full"))
+		err := reexec.RunReexecAction("huge failure", reexec.Stderr(writerFunc(func([]byte) (int, error) { return 0, full })))
+		Expect(err).To(And(MatchError(full), MatchError("gons/reexec: ReexecAction.Run: cannot pass on stderr of child, reason: full")))
 	})
 
 	It("is a failure again without a writer", func() {
@@ -465,8 +426,7 @@ var _ = Describe("stderr of one's own", func() {
 var _ = Describe("a tuned command", func() {
 	It("sets the working directory", func() {
 		dir := GinkgoT().TempDir()
-		Expect(run[string]("cwd",
-			reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = dir }))).To(Equal(dir))
+		Expect(run[string]("cwd", reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = dir }))).To(Equal(dir))
 	})
 
 	It("runs the action, whatever becomes of its environment and arguments", func() {

@@ -38,7 +38,6 @@ var travelling = []error{
 	errOwn, errOther,
 }
 
-// A slowness is an error with methods of its own.
 type slowness struct{ timeout, temporary bool }
 
 func (s slowness) Error() string   { return "slow" }
@@ -110,8 +109,7 @@ var _ = Describe("errors of functions", func() {
 	})
 })
 
-// hostile is what a child in a hostile container may say to a terminal, and to whoever reads
-// logs line by line.
+// hostile is what a child in a hostile container may say to a terminal, and to whoever reads logs line by line.
 const hostile = "\x1b]0;title\a\x1b[2J\rover\b\x00\x7f\v\f\n\u0085\u009b31m\u2028\u2029\u202egpj.exe"
 
 // expectTame expects the text of an error to be one line that does no harm.

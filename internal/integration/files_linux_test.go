@@ -3,7 +3,7 @@ package integration
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +14,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
-	"sync"
+
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,7 +54,6 @@ type row struct {
 	File *os.File
 }
 
-// A Part is embedded by pointer.
 type Part struct{ InPart *os.File }
 
 // A fileKey encodes itself as text.
@@ -72,56 +73,53 @@ type ownEncoding struct{ File *os.File }
 func (o ownEncoding) MarshalJSON() ([]byte, error) { return []byte("true"), nil }
 func (o *ownEncoding) UnmarshalJSON([]byte) error  { return nil }
 
-// A halfEncoding can be encoded, and not decoded.
-type halfEncoding struct{ n int }
-
-func (h halfEncoding) MarshalText() ([]byte, error) { return []byte{byte(h.n)}, nil }
+// each shows all files of a hoard.
+func (h *hoard) each(see func(where string, f *os.File)) {
+	for ; h != nil; h = h.Nested {
+		for where, f := range map[string]*os.File{"first": h.First, "tagged": h.Tagged, "embedded": h.File, "left": h.Left, "hidden": h.hidden, "own": h.Own.File} {
+			see(where, f)
+		}
+		for i, f := range append(slices.Clone(h.Slice), h.Array[:]...) {
+			see(fmt.Sprintf("%d of slice and array", i), f)
+		}
+		for i := range 12 {
+			see("map "+itoa(i), h.Map[itoa(i)])
+			see("numbers "+itoa(i), h.Numbers[i])
+			see("table "+itoa(i), h.Table[itoa(i)].File)
+			for _, f := range h.Keys[fileKey{i, i}] {
+				see("keys "+itoa(i), f)
+			}
+		}
+		for _, r := range h.Rows {
+			see("row "+r.Name, r.File)
+		}
+		if h.Pointer != nil {
+			see("pointer", *h.Pointer)
+		}
+		if h.Part != nil {
+			see("part", h.InPart)
+		}
+		see("nested", nil)
+	}
+}
 
 // texts are what is in the files of a hoard, each read from its beginning, with their names.
 func (h *hoard) texts() string {
-	if h == nil {
-		return "none"
-	}
-	text := func(f *os.File) string {
-		if f == nil {
-			return "nil"
+	var texts []string
+	h.each(func(where string, f *os.File) {
+		text := "nil"
+		if f != nil {
+			content := make([]byte, 100)
+			n, err := f.ReadAt(content, 0)
+			flags, _ := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0)
+			text = fmt.Sprintf("%s=%s, %v, %d", filepath.Base(f.Name()), content[:n], err, flags)
 		}
-		content := make([]byte, 100)
-		n, err := f.ReadAt(content, 0)
-		if err != io.EOF {
-			return err.Error()
-		}
-		flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0)
-		if err != nil || flags&unix.FD_CLOEXEC == 0 {
-			return "not close-on-exec"
-		}
-		return filepath.Base(f.Name()) + "=" + string(content[:n])
-	}
-	list := func(files []*os.File) (texts []string) {
-		for _, f := range files {
-			texts = append(texts, text(f))
-		}
-		return texts
-	}
-	var b strings.Builder
-	fmt.Fprintln(&b, "first", text(h.First), "slice", list(h.Slice), "array", list(h.Array[:]))
-	for i := range 12 {
-		fmt.Fprintln(&b, "map", text(h.Map[itoa(i)]), text(h.Numbers[i]), list(h.Keys[fileKey{i, i}]), text(h.Table[itoa(i)].File))
-	}
-	for _, r := range h.Rows {
-		fmt.Fprintln(&b, "row", r.Name, text(r.File))
-	}
-	if h.Pointer != nil {
-		fmt.Fprintln(&b, "pointer", text(*h.Pointer))
-	}
-	if h.Part != nil {
-		fmt.Fprintln(&b, "part", text(h.InPart))
-	}
-	fmt.Fprintln(&b, "others", text(h.Tagged), text(h.Left), text(h.File), text(h.hidden), text(h.Own.File), h.Any)
-	return b.String() + h.Nested.texts()
+		texts = append(texts, where+": "+text)
+	})
+	slices.Sort(texts)
+	return strings.Join(texts, "\n")
 }
 
-// file makes a file with its name as its content.
 func file(dir, name string) *os.File {
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -133,7 +131,6 @@ func file(dir, name string) *os.File {
 	return f
 }
 
-// newHoard fills a hoard; what does not travel is left out.
 func newHoard(dir string) *hoard {
 	n := 0
 	f := func() *os.File {
@@ -157,25 +154,8 @@ func newHoard(dir string) *hoard {
 	return h
 }
 
-// close closes all files of a hoard.
 func (h *hoard) close() {
-	if h == nil {
-		return
-	}
-	files := append(append([]*os.File{h.First, h.Tagged, h.File}, h.Slice...), h.Array[:]...)
-	for i := range 12 {
-		files = append(append(files, h.Map[itoa(i)], h.Numbers[i], h.Table[itoa(i)].File), h.Keys[fileKey{i, i}]...)
-	}
-	for _, r := range h.Rows {
-		files = append(files, r.File)
-	}
-	if h.Part != nil {
-		files = append(files, h.InPart, *h.Pointer)
-	}
-	for _, f := range files {
-		_ = f.Close() // also nil ones
-	}
-	h.Nested.close()
+	h.each(func(_ string, f *os.File) { _ = f.Close() }) // also nil ones
 }
 
 var (
@@ -200,7 +180,6 @@ var (
 	})
 )
 
-// A loot is what function plunder sends.
 type loot struct {
 	Do    wild
 	Files []*os.File
@@ -258,7 +237,7 @@ func plunder(ctx context.Context, e errand) (l loot, err error) {
 		}
 		return l, nil
 	}
-	return loot{Do: wild(e.Do), Files: e.Files}, nil
+	return loot{Do: wild(strings.TrimPrefix(e.Do, "decoder: ")), Files: e.Files}, nil
 }
 
 // descriptorsOpen are the numbers of all open files of this process, for which one more is needed.
@@ -319,7 +298,7 @@ var _ = Describe("open files", func() {
 		defer h.close()
 		h.Left, h.hidden = h.First, h.First
 		wanted := h.texts()
-		Expect(wanted).To(ContainSubstring("=file 40"))
+		Expect(wanted).To(ContainSubstring("=file 40, EOF, 1"))
 		h.Left, h.hidden = nil, nil
 		wanted = h.texts()
 		h.Left, h.hidden, h.Own.File = h.First, h.First, h.First // which do not travel
@@ -332,7 +311,11 @@ var _ = Describe("open files", func() {
 			back.close()
 		}
 		Expect(h.First.Stat()).NotTo(BeNil(), "who sends a parameter keeps it")
-		Expect(by(hoarding, GinkgoT().TempDir(), wanted)).To(Succeed())
+		for _, by := range ways[string, *hoard]() {
+			back := must(by(hoarding, GinkgoT().TempDir()))
+			Expect(back.texts()).To(Equal(wanted))
+			back.close()
+		}
 	})
 
 	It("travel in events", func() {
@@ -414,46 +397,30 @@ var _ = Describe("open files", func() {
 		t.isShut()
 	})
 
-	DescribeTable("that nobody receives are closed", func(do string, fails bool) {
+	DescribeTable("that nobody receives are closed", func(do string) {
 		for _, f := range []reexec.Func[errand, loot]{plundering, plunderingDeaf} {
 			for _, by := range ways[errand, loot]() {
 				t := newTap()
-				done := make(chan error, 1)
-				go func() {
-					err := errors.New("goroutine has ended")
-					defer func() {
-						if value := recover(); value != nil {
-							err = fmt.Errorf("%v", value)
-						}
-						done <- err
-					}()
-					_, err = by(f, errand{Do: do, Files: []*os.File{t.w, t.w}}, silently)
-				}()
-				err := received(done)
-				Expect(err).To(HaveOccurred())
+				ended := errors.New("goroutine has ended, or panicked")
+				fate(func() { _, ended = by(f, errand{Do: do, Files: []*os.File{t.w, t.w}}, silently) })
+				Expect(ended).To(HaveOccurred())
 				t.isShut()
 				Expect(children()).To(BeEmpty())
 			}
 		}
 	},
-		Entry("since the function fails", "fail", true), Entry("since it panics", "panic", true),
-		Entry("since the encoder fails", "fail in child", true), Entry("since the encoder panics", "panic in child", true),
-		Entry("since the encoder ends its goroutine", "end in child", true), Entry("since the decoder fails", "fail", true),
-		Entry("since the decoder panics", "panic", true), Entry("since the decoder ends its goroutine", "end", true),
-		Entry("since one of them is closed", "give closed", true))
+		Entry("since the function fails", "fail"), Entry("since it panics", "panic"),
+		Entry("since the decoder fails", "decoder: fail"), Entry("since the decoder panics", "decoder: panic"),
+		Entry("since the encoder fails", "fail in child"), Entry("since the encoder panics", "panic in child"),
+		Entry("since the encoder ends its goroutine", "end in child"), Entry("since the decoder ends its goroutine", "end"),
+		Entry("since one of them is closed", "give closed"))
 
 	DescribeTable("in events that nobody receives are closed", func(do string, leave func()) {
 		t := newTap()
-		var files []*os.File
-		for range 100 {
-			files = append(files, t.w)
-		}
-		done := make(chan any)
 		var heard bytes.Buffer
-		go func() {
-			defer close(done)
-			defer func() { done <- recover() }()
-			for l, err := range spoils.Call(background, errand{Do: do, Files: files, Count: 10000}, reexec.Stderr(&heard), ofGrace(time.Hour)) {
+		fate(func() {
+			e := errand{Do: do, Files: slices.Repeat([]*os.File{t.w}, 100), Count: 10000}
+			for l, err := range spoils.Call(background, e, reexec.Stderr(&heard), ofGrace(time.Hour)) {
 				if err != nil {
 					panic(err)
 				}
@@ -465,8 +432,7 @@ var _ = Describe("open files", func() {
 				}
 				leave()
 			}
-		}()
-		Eventually(done).Should(Receive())
+		})
 		Expect(heard.String()).To(BeEmpty())
 		t.isShut()
 	},
@@ -477,42 +443,27 @@ var _ = Describe("open files", func() {
 
 	Context("of calls that are cancelled", func() {
 		It("are closed when the result comes too late", func() {
-			for _, byWorker := range []bool{true, false} {
-				g, t := newGate(), newTap()
-				call := called(plundering, g.options(ofGrace(time.Hour))...)
-				if byWorker {
-					call = start(plundering, g.options(ofGrace(time.Hour))...).Call
-				}
-				ctx, cancel := context.WithCancelCause(background)
-				done := goCall(call, ctx, errand{Do: "late", Files: []*os.File{t.w}})
-				g.says("began")
-				cancel(reason)
-				l, err := end(done)
-				Expect(err).To(MatchError(reason))
-				Expect(l).To(BeZero())
+			g := newGate()
+			for _, call := range bothCalls(plundering, g.options(ofGrace(time.Hour))...) {
+				t := newTap()
+				_ = cancelled(g, call, errand{Do: "late", Files: []*os.File{t.w}})
 				g.says("late")
 				t.isShut()
 			}
 		})
 
 		It("do not pile up: only n calls are sent", func() {
-			g, t := newGate(), newTap()
-			w := start(plunderingDeaf, g.options(ofGrace(time.Hour), reexec.Concurrency(2))...)
-			var first []<-chan outcome[loot]
-			for range 2 {
-				first = append(first, goCall(w.Call, background, errand{Do: "hold"}))
-				g.says("began")
-			}
+			t := newTap()
+			g, w := gated(plunderingDeaf, ofGrace(time.Hour), reexec.Concurrency(2))
+			first := goCalls(2, w.Call, background, func(int) errand { return errand{Do: "hold"} })
+			Eventually(func() int { return g.said("began") }).Should(Equal(2))
 			goOn := stop(w.PID())
 			ctx, cancel := context.WithCancelCause(background)
-			var calls []<-chan outcome[loot]
-			for range 20 {
-				calls = append(calls, goCall(w.Call, ctx, errand{Files: []*os.File{t.w}}))
-			}
+			calls := goCalls(20, w.Call, ctx, func(int) errand { return errand{Files: []*os.File{t.w}} })
 			Consistently(calls[0], "20ms").ShouldNot(Receive())
-			cancel(reason)
+			cancel(errEnough)
 			for _, call := range calls {
-				Expect(end(call)).Error().To(MatchError(reason))
+				Expect(end(call)).Error().To(MatchError(errEnough))
 			}
 			t.isShut() // although the child has not taken anything
 			goOn()
@@ -532,42 +483,33 @@ var _ = Describe("open files", func() {
 				usual = time.Since(begin)
 			}
 			most := max(time.Millisecond, 10*usual)
-			var all sync.WaitGroup
-			failures := make(chan error, 8*100)
-			received := 0
-			var mu sync.Mutex
-			for range 8 {
-				all.Go(func() {
-					for range 100 {
-						ctx, cancel := context.WithTimeoutCause(background, rand.N(most), reason)
-						l, err := w.Call(ctx, errand{Files: []*os.File{t.w, t.w}})
-						cancel()
-						switch {
-						case errors.Is(err, reason):
-							continue
-						case err != nil || len(l.Files) != 2:
-							failures <- fmt.Errorf("%d files: %w", len(l.Files), err)
-							continue
-						}
-						mu.Lock()
-						received++
-						mu.Unlock()
-						for _, f := range l.Files {
-							_ = f.Close()
-						}
+			var received atomic.Int32
+			together(8, func(int) error {
+				for range often(100) {
+					ctx, cancel := context.WithTimeoutCause(background, rand.N(most), errEnough)
+					l, err := w.Call(ctx, errand{Files: []*os.File{t.w, t.w}})
+					cancel()
+					if errors.Is(err, errEnough) {
+						continue
 					}
-				})
-			}
-			all.Wait()
-			Expect(failures).NotTo(Receive())
-			Expect(received).To(BeNumerically(">", 0))
+					if err != nil || len(l.Files) != 2 {
+						return fmt.Errorf("%d files: %w", len(l.Files), err)
+					}
+					received.Add(1)
+					for _, f := range l.Files {
+						_ = f.Close()
+					}
+				}
+				return nil
+			})
+			Expect(received.Load()).To(BeNumerically(">", 0))
 			t.isShut()
 			Expect(w.Call(background, errand{})).To(BeZero())
 		})
 
 		It("are closed with the worker", func() {
-			g, t := newGate(), newTap()
-			w := start(plunderingDeaf, g.options(ofGrace(0))...)
+			t := newTap()
+			g, w := gated(plunderingDeaf, ofGrace(0))
 			done := goCall(w.Call, background, errand{Do: "hold", Files: []*os.File{t.w}})
 			g.says("began")
 			Expect(w.Close()).To(Succeed())
@@ -587,16 +529,14 @@ var _ = Describe("open files", func() {
 			t := newTap()
 			files := []*os.File{t.w, closed()}
 			_, err := plundering.Call(background, errand{Files: files})
-			Expect(err).To(MatchError(os.ErrClosed))
-			Expect(asActionError(err)).To(MatchError(MatchRegexp(`cannot send parameter to child, reason: cannot send file .*closed: `)))
+			Expect(asActionError(err)).To(And(MatchError(os.ErrClosed), MatchError(MatchRegexp(`cannot send parameter to child, reason: cannot send file .*closed: `))))
 			for _, err := range spoils.Call(background, errand{Files: files}) {
 				Expect(err).To(MatchError(os.ErrClosed))
 			}
 			g, w := gated(plundering)
 			for range 3 {
 				_, err = w.Call(background, errand{Do: "hold", Files: files})
-				Expect(err).To(MatchError(os.ErrClosed))
-				asActionError(err)
+				Expect(asActionError(err)).To(MatchError(os.ErrClosed))
 			}
 			Expect(w.Call(background, errand{})).To(BeZero(), "the worker lives on")
 			Expect(g.said("began")).To(BeZero())
@@ -618,15 +558,12 @@ var _ = Describe("open files", func() {
 
 		It("for a call that is cancelled meanwhile tell so", func() {
 			t := newTap()
-			var many []*os.File
-			for range 300 {
-				many = append(many, t.w)
-			}
-			for range 200 {
-				ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(5000))*time.Microsecond, reason)
+			many := slices.Repeat([]*os.File{t.w}, 300)
+			for range often(200) {
+				ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(5000))*time.Microsecond, errEnough)
 				// If it is not cancelled it fails, too, by telling how many files there are.
 				if _, err := plunderingDeaf.Call(ctx, errand{Do: "count", Files: many}); !errors.As(err, new(*reexec.FuncError)) {
-					Expect(err).To(MatchError(reason))
+					Expect(err).To(MatchError(errEnough))
 				}
 				cancel()
 			}
@@ -645,15 +582,13 @@ var _ = Describe("open files", func() {
 			for _, by := range ways[errand, loot]() {
 				t := newTap()
 				_, err := by(plundering, errand{Do: "give closed", Files: []*os.File{t.w}})
-				Expect(err).To(MatchError(os.ErrClosed))
-				Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send result in child, reason: cannot send file |1")))
+				Expect(asActionError(err)).To(And(MatchError(os.ErrClosed), MatchError(ContainSubstring("cannot send result in child, reason: cannot send file |1"))))
 				t.isShut()
 			}
 			t := newTap()
 			seen := 0
 			for _, err := range closedEvents.Call(background, t.w) {
-				Expect(err).To(MatchError(os.ErrClosed))
-				Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send event in child, reason: ")))
+				Expect(asActionError(err)).To(And(MatchError(os.ErrClosed), MatchError(ContainSubstring("cannot send event in child, reason: "))))
 				seen++
 			}
 			Expect(seen).To(Equal(1))
@@ -668,16 +603,9 @@ var _ = Describe("open files", func() {
 			for i := range 600 {
 				e.Files = append(e.Files, file(dir, itoa(i)))
 			}
-			defer func() {
-				for _, f := range e.Files {
-					_ = f.Close()
-				}
-			}()
-			w := start(plundering)
-			for _, call := range []func(context.Context, errand) (loot, error){
-				w.Call, w.Call,
-				func(ctx context.Context, e errand) (loot, error) { return plundering.Call(ctx, e) },
-			} {
+			defer closeAll(e.Files)
+			calls := bothCalls(plundering)
+			for _, call := range append(calls, calls[1]) {
 				l := must(call(background, e))
 				Expect(l.Files).To(HaveLen(600))
 				for i, f := range l.Files {
@@ -715,27 +643,20 @@ var _ = Describe("open files", func() {
 
 		It("are an error if the parent cannot send or receive them, and none is left open", func() {
 			t := newTap()
-			var many []*os.File
-			for range 300 {
-				many = append(many, t.w)
-			}
+			many := slices.Repeat([]*os.File{t.w}, 300)
 			w := start(plunderingDeaf)
 			limited(100, func() {
 				_, err := w.Call(background, errand{Files: many})
-				Expect(err).To(MatchError(syscall.EMFILE))
-				Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send parameter to child, reason: cannot send file |1: ")))
+				Expect(asActionError(err)).To(And(MatchError(syscall.EMFILE), MatchError(ContainSubstring("cannot send parameter to child, reason: cannot send file |1: "))))
 				_, err = w.Call(background, errand{Do: "many", Count: 300, Files: many[:1]})
-				Expect(err).To(MatchError(syscall.EMFILE))
-				Expect(asActionError(err)).To(MatchError(ContainSubstring("open files could not be received")))
+				Expect(asActionError(err)).To(And(MatchError(syscall.EMFILE), MatchError(ContainSubstring("open files could not be received"))))
 				l, err := w.Call(background, errand{Files: many[:1]})
 				Expect(err).NotTo(HaveOccurred(), "the next ones are received")
 				Expect(l.Files[0].Close()).To(Succeed())
 				_, err = plunderingDeaf.Call(background, errand{Files: many})
-				Expect(err).To(MatchError(syscall.EMFILE))
-				asActionError(err)
+				Expect(asActionError(err)).To(MatchError(syscall.EMFILE))
 				_, err = plunderingDeaf.Call(background, errand{Do: "many", Count: 300, Files: many[:1]})
-				Expect(err).To(MatchError(syscall.EMFILE))
-				asActionError(err)
+				Expect(asActionError(err)).To(MatchError(syscall.EMFILE))
 				Expect(w.Call(background, errand{})).To(BeZero(), "the worker lives on")
 			})
 			t.isShut()
@@ -743,21 +664,16 @@ var _ = Describe("open files", func() {
 
 		It("are an error if the child cannot receive or send them, and none is left open", func() {
 			t := newTap()
-			var many []*os.File
-			for range 400 {
-				many = append(many, t.w)
-			}
+			many := slices.Repeat([]*os.File{t.w}, 400)
 			w := start(plundering)
 			_, before := w.Call(background, errand{Do: "count"})
 			must(w.Call(background, errand{Do: "limit", Count: 200}))
 			for _, n := range []int{201, 253, 254, 400} {
 				_, err := w.Call(background, errand{Files: many[:n]})
-				Expect(err).To(MatchError(syscall.EMFILE))
-				Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot decode parameter in child, reason: open files could not be received")))
+				Expect(asActionError(err)).To(And(MatchError(syscall.EMFILE), MatchError(ContainSubstring("cannot decode parameter in child, reason: open files could not be received"))))
 			}
 			_, err := w.Call(background, errand{Do: "many", Count: 400, Files: many[:1]})
-			Expect(err).To(MatchError(syscall.EMFILE))
-			Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send result in child")))
+			Expect(asActionError(err)).To(And(MatchError(syscall.EMFILE), MatchError(ContainSubstring("cannot send result in child"))))
 			_, after := w.Call(background, errand{Do: "count"})
 			Expect(after).To(MatchError(before.Error()))
 			Expect(w.Close()).To(Succeed())
@@ -802,10 +718,10 @@ var _ = Describe("open files", func() {
 		_, err := looking.Call(background, h)
 		Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send parameter to child, reason: value contains itself")))
 		w := start(cyclic)
-		_, err = w.Call(background, 1)
-		Expect(asActionError(err)).To(MatchError(ContainSubstring("value contains itself")))
-		_, err = w.Call(background, 1)
-		Expect(asActionError(err)).To(MatchError(ContainSubstring("value contains itself")), "the worker lives on")
+		for range 2 { // the worker lives on
+			_, err = w.Call(background, 1)
+			Expect(asActionError(err)).To(MatchError(ContainSubstring("value contains itself")))
+		}
 	})
 
 	It("do not keep the child from collecting its garbage", func() {
@@ -816,81 +732,20 @@ var _ = Describe("open files", func() {
 		}
 	})
 
-	DescribeTable("and types that can never travel panic at registration, and the panic names the field",
-		func(register func(name string), says string) {
-			Expect(func() { register("never") }).To(PanicWith(And(
-				HavePrefix(`gons/reexec: function "never": `), ContainSubstring(says))))
-		},
+	DescribeTable("and types that can never travel panic at registration, and the panic names the field", func(register func(name string), says string) {
+		Expect(func() { register("never") }).To(PanicWith(And(HavePrefix(`gons/reexec: function "never": `), ContainSubstring(says))))
+	}, // package value has specs of all of them
 		Entry("channel", ofType[chan int], "parameter cannot travel: chan int is a channel"),
 		Entry("channel in a struct", ofType[struct{ A struct{ C chan int } }], `.A.C is of type chan int, which is a channel; json:"-" leaves the field behind`),
 		Entry("channel in a result", resultOfType[struct{ C <-chan int }], "result cannot travel: struct { C <-chan int }.C"),
 		Entry("channel in an event", eventOfType[[]struct{ C chan int }], "event cannot travel: []struct { C chan int }.C is of type chan int"),
-		Entry("function", ofType[map[string][]*struct{ F func() }], ".F is of type func()"),
-		Entry("interface with methods", ofType[struct{ R io.Reader }], ".R is of type io.Reader"),
-		Entry("error", resultOfType[struct{ Err error }], ".Err is of type error, which is an interface with methods"),
-		Entry("complex number", ofType[struct{ C complex64 }], ".C is of type complex64"),
-		Entry("larger complex number", ofType[struct{ C [2]complex128 }], ".C is of type complex128"),
-		Entry("map with wrong keys", ofType[struct{ M map[float64]int }], ".M is of type map[float64]int, which has keys"),
 		Entry("map with keys of a struct", ofType[struct{ M map[row]int }], ".M is of type map[integration.row]int"),
-		Entry("map with keys in an interface", ofType[struct{ M map[any]int }], ".M is of type map[interface {}]int"),
-		Entry("file by value", ofType[struct{ F os.File }], ".F is of type os.File, which is an open file by value"),
-		Entry("file by value, itself", resultOfType[os.File], "os.File is an open file by value"),
-		Entry("listener", resultOfType[*net.TCPListener], "*net.TCPListener is of type net.TCPListener, which has no exported fields, nor methods such as MarshalText and UnmarshalText; send its File()"),
 		Entry("connection", resultOfType[struct{ C net.Conn }], ".C is of type net.Conn, which is an interface with methods, so the type of what is in it is not known; send its File()"),
-		Entry("mutex", ofType[struct{ Mu sync.Mutex }], ".Mu is of type sync.Mutex"),
-		Entry("buffer", ofType[map[string]bytes.Buffer], "map[string]bytes.Buffer is of type bytes.Buffer"),
 		Entry("root directory", ofType[[]*os.Root], "is of type os.Root"),
 		Entry("only what is left out", ofType[struct {
 			A int `json:"-"`
-		}], "has no exported fields"),
-		Entry("half of an encoding", resultOfType[halfEncoding], "integration.halfEncoding has no exported fields"),
-		Entry("deep in a recursive type", ofType[badNode], "badNode.Bad is of type chan int"),
-		Entry("embedded struct", ofType[struct{ badNode }], ".badNode.Bad is of type chan int"))
-
-	It("travel beside much else", func() {
-		type innocent struct {
-			Own       ownEncoding
-			Time      time.Time
-			Marshaler json.Marshaler
-			Raw       json.RawMessage
-			Any       any
-			Keys      map[fileKey]int
-			Numbers   map[int8]int
-			Skipped   chan int `json:"-"`
-			hidden    chan int
-			Bytes     []byte
-			Node      *innocent
-		}
-		_ = innocent{}.hidden
-		Expect(func() {
-			reexec.RegisterFunc("innocent", func(innocent) (i innocent, err error) { return i, nil })
-		}).NotTo(Panic())
-	})
+		}], "has no exported fields"))
 })
-
-// by tells whether a function gives a hoard with these texts.
-func by(f reexec.Func[string, *hoard], dir, wanted string) error {
-	for i, by := range ways[string, *hoard]() {
-		sub := filepath.Join(dir, itoa(i))
-		if err := os.Mkdir(sub, 0o700); err != nil {
-			return err
-		}
-		h, err := by(f, sub)
-		if err != nil {
-			return err
-		}
-		if texts := h.texts(); texts != wanted {
-			return errors.New(texts)
-		}
-		h.close()
-	}
-	return nil
-}
-
-type badNode struct {
-	Next *badNode
-	Bad  chan int
-}
 
 func ofType[T any](name string) { reexec.RegisterFunc(name, func(T) (int, error) { return 0, nil }) }
 
@@ -913,7 +768,6 @@ var listening = reexec.RegisterFunc("listening", func(network string) (*os.File,
 	return l.(*net.TCPListener).File()
 })
 
-// loopback sets up the loopback interface.
 func loopback() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -937,7 +791,6 @@ var fetching = reexec.RegisterFunc("fetching", func(address string) (string, err
 	return string(b), err
 })
 
-// A reader is a file to be read from.
 type reader struct {
 	File *os.File
 	N    int
@@ -957,7 +810,6 @@ var closedEvents = reexec.RegisterStream("closed events", func(_ context.Context
 	return nil
 })
 
-// A cycle may contain itself.
 type cycle struct {
 	Next *cycle
 	Map  map[string]*cycle
@@ -995,43 +847,33 @@ func goRogue(r rogue) error {
 			answers = fd
 		}
 	}
-	send := func(text string) {
-		if err := unix.Sendmsg(control, []byte(text), unix.UnixRights(int(r.File.Fd())), nil, 0); err != nil {
+	const files, named, unnamed = "F\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01", `["a"]` + "\n" + `{"Files":[{}]}` + "\n", `{"Files":[{}]}` + "\n"
+	how := map[string]struct {
+		messages          []string // each with a file
+		kind, call, files byte     // of a frame
+		body              string
+	}{
+		"files only":                        {messages: []string{files}},
+		"more files":                        {[]string{files, files}, 'A', 1, 2, `["a","b"]` + "\n" + unnamed},
+		"frame without files":               {[]string{files}, 'A', 1, 1, `["a"]` + "\n" + `{"Files":[]}` + "\n"},
+		"frame of another call":             {[]string{files}, 'A', 7, 1, named},
+		"frame of unknown kind":             {[]string{files}, '?', 1, 1, named},
+		"message that makes no sense":       {[]string{"what?"}, 'A', 1, 1, named},
+		"no file where there should be one": {nil, 'A', 1, 1, named},
+		"no files at all":                   {nil, 'A', 1, 0, unnamed},
+	}[r.Do]
+	for _, message := range how.messages {
+		if err := unix.Sendmsg(control, []byte(message), unix.UnixRights(int(r.File.Fd())), nil, 0); err != nil {
 			panic(err)
 		}
 	}
-	frame := func(kind byte, call byte, files byte, body string) {
-		header := make([]byte, 30)
-		header[0], header[9], header[21], header[29] = kind, call, files, byte(len(body))
-		if _, err := unix.Write(answers, append(header, body...)); err != nil {
-			panic(err)
-		}
-	}
-	const oneFile = "F\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01"
-	switch r.Do {
-	case "files only":
-		send(oneFile)
+	if how.kind == 0 {
 		return nil
-	case "more files":
-		send(oneFile)
-		send(oneFile)
-		frame('A', 1, 2, `["a","b"]`+"\n"+`{"Files":[{}]}`+"\n")
-	case "frame without files":
-		send(oneFile)
-		frame('A', 1, 1, `["a"]`+"\n"+`{"Files":[]}`+"\n")
-	case "frame of another call":
-		send(oneFile)
-		frame('A', 7, 1, `["a"]`+"\n"+`{"Files":[{}]}`+"\n")
-	case "frame of unknown kind":
-		send(oneFile)
-		frame('?', 1, 1, `["a"]`+"\n"+`{"Files":[{}]}`+"\n")
-	case "message that makes no sense":
-		send("what?")
-		frame('A', 1, 1, `["a"]`+"\n"+`{"Files":[{}]}`+"\n")
-	case "no file where there should be one":
-		frame('A', 1, 1, `["a"]`+"\n"+`{"Files":[{}]}`+"\n")
-	case "no files at all":
-		frame('A', 1, 0, `{"Files":[{}]}`+"\n")
+	}
+	header := make([]byte, 30)
+	header[0], header[9], header[21], header[29] = how.kind, how.call, how.files, byte(len(how.body))
+	if _, err := unix.Write(answers, append(header, how.body...)); err != nil {
+		panic(err)
 	}
 	os.Exit(0)
 	return nil

@@ -22,7 +22,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Functions for specs that need Linux.
 var (
 	whereami = reexec.RegisterFunc("whereami", func(struct{}) (map[string]string, error) {
 		ids := map[string]string{}
@@ -87,15 +86,12 @@ var _ = Describe("functions on Linux", func() {
 	})
 
 	It("report a failed switch, and print nothing", func() {
-		specs.NeedsCgo()
-		nowhere := reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}})
 		stdout, stderr := capture(func() {
-			_, err := double.Call(background, 1, nowhere)
-			Expect(err).To(MatchError(`gons/reexec: function "double": package gons: invalid gons_net reference "/nowhere": No such file or directory`))
-			asActionError(err)
-			Expect(double.Start(background, nowhere)).Error().To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))
-			_, err = double.Start(background, reexec.Namespaces([]reexec.Namespace{{Type: "!pid", Path: "/nowhere"}}))
-			Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_pid reference")))
+			for _, way := range waysIn {
+				for _, typ := range []string{"!net", "!pid"} {
+					Expect(way.run(joining(reexec.Namespace{Type: typ, Path: "/nowhere"}))).To(HaveOccurred())
+				}
+			}
 		})
 		Expect(stdout + stderr).To(BeEmpty())
 	})
@@ -104,7 +100,7 @@ var _ = Describe("functions on Linux", func() {
 		specs.NeedsCgo()
 		variable, value, _ := strings.Cut(specs.Role("program that calls RunAction"), "=")
 		GinkgoT().Setenv(variable, value)
-		_, err := double.Call(background, 1, reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}}))
+		_, err := double.Call(background, 1, joining(reexec.Namespace{Type: "!net", Path: "/nowhere"}))
 		Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))
 		Expect(double.Call(background, 1)).To(Equal(2))
 	})
@@ -127,38 +123,13 @@ var _ = Describe("functions on Linux", func() {
 		Expect(w.Close()).To(Succeed())
 	})
 
-	It("end when their parent ends", func() {
-		parent := specs.Child("parent of an idle worker")
-		stdout := must(parent.StdoutPipe())
-		Expect(parent.Start()).To(Succeed())
-		var worker int
-		must(fmt.Fscan(stdout, &worker))
-		Expect(alive(worker)).To(Succeed())
-		Expect(parent.Process.Kill()).To(Succeed())
-		_ = parent.Wait()
-		Eventually(func() error { return alive(worker) }).Should(MatchError(syscall.ESRCH))
-	})
-
-	It("keep the thread that a Pdeathsig is about", func() {
-		w, err := double.Start(background, reexec.Cmd(func(cmd *exec.Cmd) {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-		}))
-		Expect(err).NotTo(HaveOccurred())
-		for range 100 {
-			Expect(w.Call(background, 1)).To(Equal(2))
-		}
-		Expect(w.Close()).To(Succeed())
-	})
+	It("end when their parent ends", func() { expectDeath(specs.Child("parent of an idle worker")) })
 })
 
 // A parent of an idle worker tells the worker's PID, and waits for its own end.
 func init() {
 	specs.Roles["parent of an idle worker"] = asParent(func([]string) {
-		w, err := pid.Start(background)
-		if err != nil {
-			panic(err)
-		}
-		fmt.Println(w.Call(background, struct{}{}))
+		fmt.Println(must(pid.Start(background)).Call(background, struct{}{}))
 		select {}
 	})
 }
@@ -225,12 +196,6 @@ func hangHere() {
 	select {}
 }
 
-// streams of standard descriptors.
-var lendStderr = reexec.RegisterFunc("lend stderr", func(text string) (*os.File, error) {
-	fmt.Fprint(os.Stderr, text)
-	return os.Stderr, nil
-})
-
 // flood yields without end, and does not look at its context.
 var flood = reexec.RegisterStream("flood", func(_ context.Context, _ struct{}, yield func([]byte) bool) error {
 	for yield(make([]byte, 100)) {
@@ -295,16 +260,6 @@ var _ = Describe("calls", func() {
 					}
 				}
 			}
-		}
-	})
-
-	It("may return their stderr, and keep it", func() {
-		var said bytes.Buffer
-		w := start(lendStderr, reexec.Stderr(&said))
-		for i := range 3 {
-			f := must(w.Call(background, "text\n"))
-			Expect(f.Close()).To(Succeed())
-			Expect(said.String()).To(Equal(strings.Repeat("text\n", i+1)))
 		}
 	})
 
@@ -377,8 +332,8 @@ var _ = Describe("calls", func() {
 		ctx, cancel := context.WithCancelCause(background)
 		done := goCall(w.Call, ctx, job{Text: strings.Repeat("x", 30<<10)})
 		Consistently(done, "20ms").ShouldNot(Receive())
-		cancel(reason)
-		Expect(end(done)).Error().To(MatchError(reason))
+		cancel(errEnough)
+		Expect(end(done)).Error().To(MatchError(errEnough))
 		goOn()
 	})
 
@@ -389,10 +344,10 @@ var _ = Describe("calls", func() {
 		for _, err := range flood.Call(ctx, struct{}{}, silently) {
 			if events++; events == 1 {
 				time.Sleep(50 * time.Millisecond) // the pipe is full of them
-				cancel(reason)
+				cancel(errEnough)
 				continue
 			}
-			Expect(err).To(MatchError(reason))
+			Expect(err).To(MatchError(errEnough))
 		}
 		Expect(events).To(Equal(2))
 	})
@@ -425,8 +380,7 @@ var _ = Describe("calls", func() {
 		It("that cannot be passed on is an error of the call", func() {
 			full := writerFunc(func([]byte) (int, error) { return 0, syscall.ENOSPC })
 			_, err := start(tricks, reexec.Stdout(full)).Call(background, "print x")
-			Expect(err).To(MatchError(syscall.ENOSPC))
-			Expect(err).To(MatchError(ContainSubstring("cannot pass on stdout of child, reason: ")))
+			Expect(err).To(And(MatchError(syscall.ENOSPC), MatchError(ContainSubstring("cannot pass on stdout of child, reason: "))))
 			Expect(tricks.Call(background, "print x", reexec.Stdout(full))).Error().To(MatchError(syscall.ENOSPC))
 		})
 
@@ -460,16 +414,10 @@ var _ = Describe("calls", func() {
 		It("say so", func() {
 			done, cancel := context.WithCancel(background)
 			cancel()
-			nowhere := reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}})
-			_, err := tricks.Call(done, "")
-			notStarted(err)
-			_, err = tricks.Start(done)
-			notStarted(err)
-			_, err = tricks.Call(background, "", reexec.Cmd(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" }))
-			notStarted(err)
-			for _, by := range ways[string, string]() {
-				_, err = by(tricks, "", nowhere)
-				notStarted(err)
+			for _, way := range waysIn[1:] {
+				notStarted(way.in(done))
+				notStarted(way.run(joining(reexec.Namespace{Type: "!net", Path: "/nowhere"})))
+				notStarted(way.run(reexec.Cmd(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" })))
 			}
 			for _, err := range happenings.Call(done, program{}) {
 				notStarted(err)
@@ -477,16 +425,17 @@ var _ = Describe("calls", func() {
 		})
 
 		It("say so after the end of their worker", func() {
-			w := start(tricks, silently)
-			Expect(w.Close()).To(Succeed())
-			_, err := w.Call(background, "")
-			notStarted(err)
-
-			w = start(tricks, silently)
-			_, err = w.Call(background, "exit")
-			Expect(err).NotTo(MatchError(reexec.ErrNotStarted))
-			_, err = w.Call(background, "")
-			notStarted(err)
+			for _, end := range []func(w *reexec.Worker[string, string]){
+				func(w *reexec.Worker[string, string]) { Expect(w.Close()).To(Succeed()) },
+				func(w *reexec.Worker[string, string]) {
+					Expect(w.Call(background, "exit")).Error().NotTo(MatchError(reexec.ErrNotStarted))
+				},
+			} {
+				w := start(tricks, silently)
+				end(w)
+				_, err := w.Call(background, "")
+				notStarted(err)
+			}
 		})
 
 		It("say so if they wait for their turn", func() {
@@ -495,10 +444,10 @@ var _ = Describe("calls", func() {
 			g.says("began 1")
 			ctx, cancel := context.WithCancelCause(background)
 			second := goCall(w.Call, ctx, job{Number: 2})
-			cancel(reason)
+			cancel(errEnough)
 			_, err := end(second)
 			notStarted(err)
-			Expect(err).To(MatchError(reason))
+			Expect(err).To(MatchError(errEnough))
 			g.pass(1)
 			Expect(end(first)).To(HaveField("Number", 1))
 		})
@@ -506,7 +455,7 @@ var _ = Describe("calls", func() {
 		It("say so if the child has not even read their parameter", func() {
 			_, w := gated(working)
 			goOn := stop(w.PID())
-			ctx, cancel := context.WithTimeoutCause(background, 50*time.Millisecond, reason)
+			ctx, cancel := context.WithTimeoutCause(background, 50*time.Millisecond, errEnough)
 			defer cancel()
 			_, err := w.Call(ctx, job{})
 			notStarted(err)
@@ -517,19 +466,10 @@ var _ = Describe("calls", func() {
 
 	Context("that hang", func() {
 		It("tell where", func() {
-			for _, by := range []func(ctx context.Context, option option) error{
-				func(ctx context.Context, option option) error {
-					_, err := tricks.Call(ctx, "hang", option)
-					return err
-				},
-				func(ctx context.Context, option option) error {
-					_, err := start(tricks, option).Call(ctx, "hang")
-					return err
-				},
-			} {
+			for worker := range 2 {
 				ctx, cancel := context.WithCancelCause(background)
-				err := by(ctx, onStderr(func(string) { cancel(reason) }))
-				Expect(err).To(MatchError(reason))
+				_, err := bothCalls(tricks, onStderr(func(string) { cancel(errEnough) }))[worker](ctx, "hang")
+				Expect(err).To(MatchError(errEnough))
 				failed := asActionError(err)
 				first, _, _ := strings.Cut(string(failed.Stack), "\n\n")
 				Expect(first).To(ContainSubstring("hangHere"), "the function itself comes first")
@@ -543,11 +483,7 @@ var _ = Describe("calls", func() {
 
 		It("tell where also if their caller did not wait for it", func() {
 			g, w := gated(obedient, ofGrace(20*time.Millisecond))
-			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(w.Call, ctx, "stay")
-			g.says("began")
-			cancel(reason)
-			Expect(end(done)).Error().To(MatchError(reason))
+			_ = cancelled(g, w.Call, "stay")
 			Eventually(w.Done()).Should(BeClosed())
 			Expect(string(asActionError(w.Err()).Stack)).To(ContainSubstring("integration.obey"))
 			_, err := w.Call(background, "")
@@ -565,10 +501,10 @@ var _ = Describe("calls", func() {
 				if i == 0 { // it has no stack to tell
 					defer stop(w.PID())()
 				}
-				cancel(reason)
+				cancel(errEnough)
 				for _, done := range []<-chan outcome[workReport]{held, other} {
 					_, err := end(done)
-					Expect(err).To(MatchError(reason))
+					Expect(err).To(MatchError(errEnough))
 					Expect(len(asActionError(err).Stack) > 0).To(Equal(i != 0))
 				}
 			}
@@ -576,11 +512,7 @@ var _ = Describe("calls", func() {
 
 		It("and whose caller has left are not to tell of their child's end, so Close does", func() {
 			g, w := gated(obedient, ofGrace(time.Hour))
-			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(w.Call, ctx, "exit")
-			g.says("began")
-			cancel(reason)
-			Expect(end(done)).Error().To(MatchError(reason))
+			_ = cancelled(g, w.Call, "exit")
 			Eventually(w.Done()).Should(BeClosed())
 			Expect(exitCode(w.Close())).To(Equal(3))
 		})
@@ -591,7 +523,7 @@ var _ = Describe("calls", func() {
 			held := goCall(w.Call, ctx, job{Do: "hold"})
 			g.says("began")
 			goOn := stop(w.PID())
-			cancel(reason)
+			cancel(errEnough)
 			_, err := end(held)
 			Expect(asActionError(err).Stack).To(BeNil())
 			goOn()

@@ -23,15 +23,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A gate holds functions in a child until the spec lets them pass. A function says on stderr
-// that it is there.
+// A gate holds functions in a child until the spec lets them pass. A function says on stderr that it is there.
 type gate struct {
 	stderr *gbytes.Buffer
 	w      *os.File
 	r      *os.File
 }
 
-// newGate makes a gate, whose options are for the child.
 func newGate() *gate {
 	GinkgoHelper()
 	r, w := pipe()
@@ -39,15 +37,13 @@ func newGate() *gate {
 	return &gate{stderr: gbytes.NewBuffer(), r: r, w: w}
 }
 
-// options add the gate to others.
 func (g *gate) options(more ...option) []option {
 	return append([]option{
 		reexec.Stderr(g.stderr),
-		reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{g.r} }),
+		withFiles(g.r),
 	}, more...)
 }
 
-// pass lets so many functions pass.
 func (g *gate) pass(n int) {
 	GinkgoHelper()
 	must(g.w.Write(make([]byte, n)))
@@ -59,10 +55,8 @@ func (g *gate) says(text string) {
 	Eventually(g.stderr).Should(gbytes.Say(text))
 }
 
-// said counts what functions have said.
 func (g *gate) said(text string) int { return strings.Count(string(g.stderr.Contents()), text) }
 
-// ask asks a function's gate, in the child.
 var ask = sync.OnceValue(func() *os.File { return os.NewFile(3, "gate") })
 
 // enter says something, and waits for the gate to let it pass.
@@ -79,7 +73,6 @@ func start[P, R any](f reexec.Func[P, R], options ...option) *reexec.Worker[P, R
 	return w
 }
 
-// An outcome is what a call has returned.
 type outcome[R any] struct {
 	result R
 	err    error
@@ -100,6 +93,26 @@ func end[R any](done <-chan outcome[R]) (R, error) {
 	return o.result, o.err
 }
 
+func goCalls[P, R any](n int, call func(context.Context, P) (R, error), ctx context.Context, param func(i int) P) (calls []<-chan outcome[R]) {
+	for i := range n {
+		calls = append(calls, goCall(call, ctx, param(i)))
+	}
+	return calls
+}
+
+// cancelled makes a call, cancels it when its function has begun, and returns its error.
+func cancelled[P, R any](g *gate, call func(context.Context, P) (R, error), param P) error {
+	GinkgoHelper()
+	ctx, cancel := context.WithCancelCause(background)
+	done := goCall(call, ctx, param)
+	g.says("began|hang")
+	cancel(errEnough)
+	result, err := end(done)
+	Expect(err).To(MatchError(errEnough))
+	Expect(result).To(BeZero())
+	return err
+}
+
 // stop stops a child, until it is told to go on.
 func stop(pid int) (goOn func()) {
 	GinkgoHelper()
@@ -110,7 +123,6 @@ func stop(pid int) (goOn func()) {
 	return goOn
 }
 
-// isOver tells whether a channel is closed.
 func isOver(done <-chan struct{}) bool {
 	select {
 	case <-done:
@@ -120,10 +132,8 @@ func isOver(done <-chan struct{}) bool {
 	}
 }
 
-// ofGrace is the option GracePeriod.
 func ofGrace(d time.Duration) option { return reexec.GracePeriod(d) }
 
-// silently drops stderr.
 var silently = reexec.Stderr(io.Discard)
 
 // gated starts a worker whose functions a gate may hold.
@@ -152,7 +162,6 @@ func (n *neighbour) namespace(typ string) reexec.Namespace {
 	}
 }
 
-// namespaces refers to several of them.
 func (n *neighbour) namespaces(types ...string) (namespaces []reexec.Namespace) {
 	for _, typ := range types {
 		namespaces = append(namespaces, n.namespace(typ))
@@ -167,14 +176,8 @@ func (n *neighbour) in(types ...string) option { return reexec.Namespaces(n.name
 // tells it, and what it returns is told to the spec.
 var roles = map[string]func(args []string) any{}
 
-func init() {
-	specs.Roles["role"] = asParent(func(args []string) {
-		RegisterFailHandler(func(message string, _ ...int) { panic(message) })
-		answer(roles[args[0]](args[1:]))
-	})
-}
+func init() { specs.Roles["role"] = asParent(func(args []string) { answer(roles[args[0]](args[1:])) }) }
 
-// withRole returns a process with a role.
 func withRole(name string, args ...string) *exec.Cmd {
 	cmd := specs.Child("role", append([]string{name}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -192,8 +195,7 @@ func tellOf[T any](cmd *exec.Cmd) (told T) {
 	return told
 }
 
-// children returns the status lines of the children of this process, zombies
-// included.
+// children returns the status lines of the children of this process, zombies included.
 func children() []string {
 	if unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD {
 		return nil // as usual, and found out much faster
@@ -216,33 +218,34 @@ func killChildren() {
 	}
 }
 
-// openFiles returns how many files are open.
 func openFiles() int {
 	entries := must(os.ReadDir("/proc/self/fd"))
 	return len(entries)
 }
 
-// firstWord returns the number that a line starts with.
 func firstWord(line string) int {
 	word, _, _ := strings.Cut(line, " ")
 	return atoi(word)
 }
 
+// childPIDs lists the children of a process, zombies included; nothing where the kernel does not list them.
+func childPIDs(parent int) (pids []string) {
+	for _, list := range must(filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent))) {
+		b, _ := os.ReadFile(list) // the thread may have just ended
+		pids = append(pids, strings.Fields(string(b))...)
+	}
+	return pids
+}
+
 // childrenOf returns the status lines of the children of a process.
 func childrenOf(parent int) (found []string) {
-	stats := must(filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent)))
-	if len(stats) > 0 { // else this kernel does not list them
-		var pids []string
-		for _, list := range stats {
-			b, _ := os.ReadFile(list) // the thread may have just ended
-			pids = append(pids, strings.Fields(string(b))...)
-		}
-		stats = nil
-		for _, pid := range pids {
+	var stats []string
+	if _, err := os.Stat("/proc/thread-self/children"); err != nil {
+		stats = must(filepath.Glob("/proc/[0-9]*/stat"))
+	} else {
+		for _, pid := range childPIDs(parent) {
 			stats = append(stats, "/proc/"+pid+"/stat")
 		}
-	} else {
-		stats = must(filepath.Glob("/proc/[0-9]*/stat"))
 	}
 	for _, stat := range stats {
 		line, err := os.ReadFile(stat)
@@ -251,17 +254,14 @@ func childrenOf(parent int) (found []string) {
 		}
 		// The name, in parentheses, may contain anything; see proc(5).
 		_, rest, _ := strings.Cut(string(line), ") ")
-		var state string
-		var ppid int
-		if _, err := fmt.Sscan(rest, &state, &ppid); err == nil && ppid == parent {
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == itoa(parent) {
 			found = append(found, string(line))
 		}
 	}
 	return found
 }
 
-// strayThreads returns the namespaces of threads that differ from those which the
-// process was started in.
+// strayThreads returns the namespaces of threads that differ from those which the process was started in.
 func strayThreads() (found []string) {
 	links := must(filepath.Glob("/proc/self/task/*/ns/*"))
 	for _, link := range links {
@@ -318,8 +318,7 @@ func inNewNamespaces(flags int, f func()) {
 	Eventually(strayThreads).Should(BeEmpty())
 }
 
-// dropPrivileges makes an ordinary user of the calling thread, and of no other, as package
-// syscall would.
+// dropPrivileges makes an ordinary user of the calling thread, and of no other, as package syscall would.
 func dropPrivileges() {
 	GinkgoHelper()
 	if os.Geteuid() != 0 {
@@ -331,11 +330,34 @@ func dropPrivileges() {
 	Expect(errno).To(BeZero())
 }
 
-// alive returns an error if there is no such process, or just a zombie that
-// awaits somebody else.
+// alive returns an error if there is no such process, or just a zombie that awaits somebody else.
 func alive(pid int) error {
 	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(stat), ") Z ") {
 		return syscall.ESRCH
 	}
 	return syscall.Kill(pid, 0)
+}
+
+func withFiles(files ...*os.File) option {
+	return reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = files })
+}
+
+func withAttr(attr syscall.SysProcAttr) option {
+	return reexec.Cmd(func(cmd *exec.Cmd) { attr := attr; cmd.SysProcAttr = &attr })
+}
+
+// mortal ends a child with its parent.
+var mortal = withAttr(syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL})
+
+// expectDeath kills a parent that has told the PID of its child, which then ends as well.
+func expectDeath(parent *exec.Cmd) {
+	GinkgoHelper()
+	stdout := must(parent.StdoutPipe())
+	Expect(parent.Start()).To(Succeed())
+	var child int
+	must(fmt.Fscan(stdout, &child))
+	Expect(alive(child)).To(Succeed())
+	Expect(parent.Process.Kill()).To(Succeed())
+	_ = parent.Wait()
+	Eventually(func() error { return alive(child) }).Should(MatchError(syscall.ESRCH))
 }

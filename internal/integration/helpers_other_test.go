@@ -14,7 +14,6 @@ func strayThreads() []string { return nil }
 func killChildren()          {}
 func openFiles() int         { return 0 }
 
-// kill kills a process.
 func kill(pid int) error {
 	process, err := os.FindProcess(pid)
 	if err != nil {

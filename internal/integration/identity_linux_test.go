@@ -59,7 +59,6 @@ var beSomebody = reexec.RegisterFunc("be somebody", func(d deeds) (who person, e
 	return who, nil
 })
 
-// field returns a field of /proc/PID/status.
 func field(status []byte, name string) string {
 	found := regexp.MustCompile(`(?m)^` + name + `:[ \t]*(.*)$`).FindSubmatch(status)
 	if found == nil {
@@ -78,9 +77,7 @@ func ownerOf(path string) string {
 
 // inGroups has a child be root, and in these groups.
 func inGroups(groups ...uint32) option {
-	return reexec.Cmd(func(cmd *exec.Cmd) {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: groups}}
-	})
+	return withAttr(syscall.SysProcAttr{Credential: &syscall.Credential{Groups: groups}})
 }
 
 const (
@@ -145,7 +142,7 @@ var _ = Describe("root's child in a user namespace", func() {
 		for _, ref := range n.namespaces("user", "!user") {
 			expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_user using reference %q: Invalid argument "+
 				"(user or group 0 is not mapped in there, and the child would stay root of this side: see PreserveCredentials)", ref.Path),
-				reexec.Namespaces([]reexec.Namespace{ref}))
+				joining(ref))
 		}
 	},
 		Entry("nobody at all", "unmapped"), Entry("others only", "mapped to 1"),
@@ -186,6 +183,8 @@ func init() {
 	}
 }
 
+var asNobody = withAttr(syscall.SysProcAttr{Credential: specs.Nobody})
+
 var _ = Describe("a child with the credentials of another user", func() {
 	It("can open the references of Target, and is told what joining takes", func() {
 		specs.NeedsRoot()
@@ -193,15 +192,12 @@ var _ = Describe("a child with the credentials of another user", func() {
 		n := newNeighbour("net")
 		expectJoinError(n.namespace("net"), syscall.EPERM, fmt.Sprintf("cannot join gons_net using reference %q: Operation not permitted "+
 			"(this takes CAP_SYS_ADMIN in the user namespace that owns it: be root, or join that user namespace first)", n.Path("net")),
-			reexec.Target(n.PID, "net"), reexec.Cmd(func(cmd *exec.Cmd) {
-				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: specs.Nobody}
-			}))
+			reexec.Target(n.PID, "net"), asNobody)
 	})
 
 	It("joins by Target what that user may join", func() {
 		specs.NeedsRoot()
 		n := nobodysNeighbour("--net")
-		asNobody := reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Credential: specs.Nobody} })
 		expectTarget(n, []string{"user", "net"}, reexec.Target(n.PID, "user", "net"), asNobody)
 		who := must(beSomebody.Call(background, deeds{}, reexec.Target(n.PID, "user"), asNobody))
 		Expect(who).To(And(HaveField("User", "0 0 0 0"), HaveField("Group", "0 0 0 0")))

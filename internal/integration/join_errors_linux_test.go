@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,45 +19,51 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// waysIn are the ways to run something in a child, with the beginning of their errors. What a
-// way quotes is quoted in its errors.
-var waysIn = []struct {
+// A wayIn is a way to run something in a child. What a way quotes is quoted in its errors.
+type wayIn struct {
 	name  string
-	run   func(options ...option) error
+	in    func(ctx context.Context, options ...option) error
 	quote func(message string) string
-}{
-	{"action", func(options ...option) error {
-		return reexec.RunReexecAction("silent", options...)
+}
+
+func (w wayIn) run(options ...option) error { return w.in(background, options...) }
+
+var waysIn = []wayIn{
+	{"action", func(ctx context.Context, options ...option) error {
+		return reexec.RunReexecActionContext(ctx, "silent", options...)
 	}, func(message string) string {
 		return fmt.Sprintf("gons/reexec: ReexecAction.Run: child failed with stderr message %q", message)
 	}},
-	{"call", func(options ...option) error {
-		_, err := double.Call(background, 1, options...)
+	{"call", func(ctx context.Context, options ...option) error {
+		_, err := double.Call(ctx, 1, options...)
 		return err
-	}, func(message string) string { return `gons/reexec: function "double": ` + message }},
-	{"worker", func(options ...option) error {
-		worker, err := double.Start(background, options...)
+	}, ofDouble},
+	{"worker", func(ctx context.Context, options ...option) error {
+		worker, err := double.Start(ctx, options...)
 		if err == nil {
 			_ = worker.Close()
 		}
 		return err
-	}, func(message string) string { return `gons/reexec: function "double": ` + message }},
+	}, ofDouble},
 }
 
+func ofDouble(message string) string { return `gons/reexec: function "double": ` + message }
+
 // expectJoinError expects a run to fail in every way since a child cannot join a namespace.
-// The message lacks "package gons: ".
+// The message lacks "package gons: ". Without options it is just that one.
 func expectJoinError(ns reexec.Namespace, errno syscall.Errno, message string, options ...option) {
 	GinkgoHelper()
 	specs.NeedsCgo()
+	if options == nil {
+		options = []option{joining(ns)}
+	}
 	for _, way := range waysIn {
 		err := way.run(options...)
 		Expect(err).To(MatchError(way.quote("package gons: "+message)), way.name)
 		Expect(err).To(MatchError(errno), way.name)
 		Expect(asActionError(err).Stderr).To(Equal("package gons: " + message))
-		var join *reexec.JoinError
-		Expect(errors.As(err, &join)).To(BeTrue(), way.name)
-		Expect(*join).To(And(
-			HaveField("Type", kind(ns.Type)), HaveField("Path", ns.Path), HaveField("Err", errno)), way.name)
+		join := as[*reexec.JoinError](err)
+		Expect(join).To(And(HaveField("Type", kind(ns.Type)), HaveField("Path", ns.Path), HaveField("Err", errno)), way.name)
 		Expect(join).To(MatchError("package gons: " + message))
 		Expect(errors.Unwrap(join)).To(Equal(errno))
 		Expect(exitCode(err)).To(Equal(1), way.name)
@@ -75,16 +82,13 @@ var _ = Describe("a namespace that cannot be joined", func() {
 
 			It("is a JoinError that says so: "+typ, func() {
 				nowhere := reexec.Namespace{Type: typ, Path: "/nowhere"}
-				expectJoinError(nowhere, syscall.ENOENT,
-					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory", ns.Kind, nowhere.Path),
-					reexec.Namespaces([]reexec.Namespace{nowhere}))
+				expectJoinError(nowhere, syscall.ENOENT, fmt.Sprintf("invalid gons_%s reference %q: No such file or directory", ns.Kind, nowhere.Path))
 
 				gone := newNeighbour("user")
 				gone.End()
 				ref := gone.namespace(typ)
 				expectJoinError(ref, syscall.ENOENT,
-					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory%s", ns.Kind, ref.Path, vanished),
-					reexec.Namespaces([]reexec.Namespace{ref}))
+					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory%s", ns.Kind, ref.Path, vanished))
 			})
 
 			It("may be of another type, or none: "+typ, func() {
@@ -102,8 +106,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 				for _, path := range []string{other, "/dev/null"} {
 					ref := reexec.Namespace{Type: typ, Path: path}
 					expectJoinError(ref, syscall.EINVAL,
-						fmt.Sprintf("cannot join gons_%s using reference %q: Invalid argument%s", ns.Kind, path, hint),
-						reexec.Namespaces([]reexec.Namespace{ref}))
+						fmt.Sprintf("cannot join gons_%s using reference %q: Invalid argument%s", ns.Kind, path, hint))
 				}
 			})
 
@@ -118,8 +121,8 @@ var _ = Describe("a namespace that cannot be joined", func() {
 				ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
 				expectJoinError(ref, syscall.EPERM,
 					fmt.Sprintf("cannot join gons_%s using reference %q: Operation not permitted%s", ns.Kind, ref.Path, owner),
-					reexec.Namespaces([]reexec.Namespace{n.namespace("!user"), ref}),
-					reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{foreign} }))
+					joining(n.namespace("!user"), ref),
+					withFiles(foreign))
 			})
 		}
 	}
@@ -132,7 +135,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 			ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
 			expectJoinError(ref, syscall.EPERM, "cannot join gons_user using reference \"/proc/self/fd/3\": "+
 				"Operation not permitted (a user namespace is open to root, and to the user who made it)",
-				reexec.Namespaces([]reexec.Namespace{ref}),
+				joining(ref),
 				reexec.Cmd(func(cmd *exec.Cmd) {
 					asRootOfNew(cmd)
 					cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
@@ -146,8 +149,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		for _, typ := range []string{"user", "!user"} {
 			ref := reexec.Namespace{Type: typ, Path: "/proc/self/ns/user"}
 			expectJoinError(ref, syscall.EINVAL, "cannot join gons_user using reference \"/proc/self/ns/user\": "+
-				"Invalid argument (is it one's own already? then leave it out)",
-				reexec.Namespaces([]reexec.Namespace{ref}))
+				"Invalid argument (is it one's own already? then leave it out)")
 		}
 	})
 
@@ -157,8 +159,8 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		ref := n.namespace("!pid")
 		expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_pid using reference %q: Invalid argument "+
 			"(is it a PID namespace, below one's own? and is the child not the first process of a new one?)", ref.Path),
-			reexec.Namespaces([]reexec.Namespace{ref}),
-			reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID} }))
+			joining(ref),
+			withAttr(syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}))
 	})
 
 	It("may be a FIFO, which keeps no time namespace waiting", func() {
@@ -166,7 +168,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		ref := reexec.Namespace{Type: "time", Path: filepath.Join(GinkgoT().TempDir(), "fifo")}
 		Expect(unix.Mkfifo(ref.Path, 0o600)).To(Succeed())
 		expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_time using reference %q: Invalid argument "+
-			"(is it a namespace, and of this type?)", ref.Path), reexec.Namespaces([]reexec.Namespace{ref}))
+			"(is it a namespace, and of this type?)", ref.Path))
 	})
 
 	It("may belong to a process that one may not look at", func() {
@@ -175,8 +177,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		}
 		ref := reexec.Namespace{Type: "net", Path: "/proc/1/ns/net"}
 		expectJoinError(ref, syscall.EACCES, "invalid gons_net reference \"/proc/1/ns/net\": Permission denied "+
-			"(this takes the right to trace the process, see ptrace(2): be its user, or root)",
-			reexec.Namespaces([]reexec.Namespace{ref}))
+			"(this takes the right to trace the process, see ptrace(2): be its user, or root)")
 	})
 
 	It("may be a PID namespace that takes no more processes", func() {
@@ -185,7 +186,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		defer closeAll(files)
 		n.End()
 		options := []option{
-			reexec.Namespaces(refs), reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = files })}
+			reexec.Namespaces(refs), withFiles(files...)}
 		text := "Cannot allocate memory"
 		if err := waysIn[0].run(options...); strings.Contains(err.Error(), "Out of memory") {
 			text = "Out of memory" // as musl has it
@@ -232,17 +233,12 @@ func closeAll(files []*os.File) {
 func init() {
 	// Reports what joining comes to where a filter denies it.
 	roles["without setns"] = func([]string) any {
-		if err := filterSystemCalls([]unix.SockFilter{
-			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // number of the system call
-			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SETNS, Jf: 1},
-			{Code: unix.BPF_RET | unix.BPF_K, K: seccompErrno | uint32(unix.EPERM)},
-			{Code: unix.BPF_RET | unix.BPF_K, K: seccompAllow},
-		}); err != nil {
+		if err := deny(unix.SYS_SETNS, unix.EPERM); err != nil {
 			return []string{err.Error()}
 		}
 		var told []string
 		for _, way := range waysIn {
-			err := way.run(reexec.Namespaces([]reexec.Namespace{{Type: "net", Path: "/proc/self/ns/net"}}))
+			err := way.run(joining(reexec.Namespace{Type: "net", Path: "/proc/self/ns/net"}))
 			told = append(told, fmt.Sprint(err))
 		}
 		return told
@@ -255,9 +251,7 @@ func init() {
 		}
 		var told []string
 		for _, way := range waysIn {
-			err := way.run(reexec.Cmd(func(cmd *exec.Cmd) {
-				cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-			}))
+			err := way.run(withAttr(syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}))
 			told = append(told, fmt.Sprint(err, ", ENOSPC: ", errors.Is(err, syscall.ENOSPC)))
 		}
 		return told
@@ -286,9 +280,7 @@ var _ = Describe("a child that cannot get new namespaces", func() {
 		onOwnThread(func() {
 			dropPrivileges()
 			for _, way := range waysIn {
-				err := way.run(reexec.Cmd(func(cmd *exec.Cmd) {
-					cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-				}))
+				err := way.run(withAttr(syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}))
 				Expect(err).To(MatchError(syscall.EPERM))
 				Expect(err).To(MatchError(HaveSuffix("cannot start child, reason: fork/exec /proc/self/exe: operation not permitted " +
 					"(new namespaces take CAP_SYS_ADMIN, or a new user namespace with them, and the system may forbid those to ordinary users)")))

@@ -32,36 +32,32 @@ func exitCode(err error) int {
 }
 
 var _ = Describe("what flows between parent and child", func() {
+	const failed = `gons/reexec: ReexecAction.Run: child failed with stderr message "failed"`
+
 	Context("parameter", func() {
-		It("ends with end of file", func() {
-			Expect(run[int]("read all", reexec.Param("abc"))).To(Equal(len(`"abc"` + "\n")))
-		})
+		It("ends with end of file", func() { Expect(run[int]("read all", reexec.Param("abc"))).To(Equal(len(`"abc"` + "\n"))) })
 
 		DescribeTable("may be of any size", func(size int) {
 			param := strings.Repeat("x", size)
-			answer := must(run[string]("echo", reexec.Param(param)))
-			Expect(answer == param).To(BeTrue())
+			Expect(must(run[string]("echo", reexec.Param(param))) == param).To(BeTrue())
 		},
 			Entry("small", 10), Entry("just as large as a pipe", 1<<16-3), Entry("a bit larger than a pipe", 1<<16-2),
 			Entry("8 MiB", 8<<20))
 
 		It("may meet an action that writes before it reads", func() {
-			Expect(run[string]("write, then read",
-				reexec.Param(strings.Repeat("y", 1<<20)))).To(HaveLen(1 << 20))
+			Expect(run[string]("write, then read", reexec.Param(strings.Repeat("y", 1<<20)))).To(HaveLen(1 << 20))
 		})
 
 		It("may be left unread", func() {
-			large := strings.Repeat("x", 4<<20)
-			answer := must(run[string]("answer", reexec.Param(large)))
-			Expect(answer).To(Equal("done"))
-			Expect(reexec.RunReexecAction("answer", reexec.Param(large))).To(Succeed())
+			large := reexec.Param(strings.Repeat("x", 4<<20))
+			Expect(run[string]("answer", large)).To(Equal("done"))
+			Expect(reexec.RunReexecAction("answer", large)).To(Succeed())
 		})
 
 		It("is told about if the action left it unread and failed", func() {
 			err := reexec.RunReexecAction("big failure", reexec.Param(strings.Repeat("x", 4<<20)))
 			Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot send parameter to child, reason: ")))
-			Expect(err).To(MatchError(syscall.EPIPE))
-			Expect(err).To(MatchError(ContainSubstring(`child failed with stderr message "failed\n`)))
+			Expect(err).To(And(MatchError(syscall.EPIPE), MatchError(ContainSubstring(`child failed with stderr message "failed\n`))))
 		})
 
 		It("is not to blame for the failure of a child that leaves a small one unread", func() {
@@ -74,8 +70,7 @@ var _ = Describe("what flows between parent and child", func() {
 		It("must be fit for JSON, or else no child is started", func() {
 			never := filepath.Join(GinkgoT().TempDir(), "never")
 			err := reexec.RunReexecAction("touch", reexec.Param([]any{never, make(chan int)}))
-			Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: cannot send parameter to child, reason: " +
-				"json: unsupported type: chan int"))
+			Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: cannot send parameter to child, reason: json: unsupported type: chan int"))
 			as[*json.UnsupportedTypeError](err)
 			Expect(never).NotTo(BeAnExistingFile())
 		})
@@ -83,15 +78,12 @@ var _ = Describe("what flows between parent and child", func() {
 
 	Context("answer", func() {
 		It("is dropped if nobody wants it", func() {
-			Expect(reexec.RunReexecAction("answer")).To(Succeed())
-			Expect(reexec.RunReexecAction("garbage")).To(Succeed())
-			Expect(reexec.RunReexecAction("noise")).To(Succeed())
-			Expect(reexec.RunReexecAction("silent")).To(Succeed())
+			for _, action := range []string{"answer", "garbage", "noise", "silent"} {
+				Expect(reexec.RunReexecAction(action)).To(Succeed())
+			}
 		})
 
-		It("is just the first value", func() {
-			Expect(run[string]("more")).To(Equal("done"))
-		})
+		It("is just the first value", func() { Expect(run[string]("more")).To(Equal("done")) })
 
 		It("may be null", func() {
 			answer := []string{"not", "nil"}
@@ -101,9 +93,8 @@ var _ = Describe("what flows between parent and child", func() {
 
 		It("is shown if it cannot be decoded", func() {
 			_, err := run[string]("garbage")
-			Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot decode child result, reason: " +
-				"invalid character 'd' looking for beginning of value")))
-			Expect(err).To(MatchError(ContainSubstring(`"done\n"`)))
+			Expect(err).To(MatchError(And(HavePrefix("gons/reexec: ReexecAction.Run: cannot decode child result, reason: "+
+				"invalid character 'd' looking for beginning of value"), ContainSubstring(`"done\n"`))))
 			as[*json.SyntaxError](err)
 		})
 
@@ -114,9 +105,8 @@ var _ = Describe("what flows between parent and child", func() {
 		})
 
 		It("is missed", func() {
-			_, err := run[string]("silent")
-			Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot decode child result, reason: EOF")))
-			Expect(err).To(MatchError(io.EOF))
+			Expect(run[string]("silent")).Error().To(And(MatchError(io.EOF),
+				MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot decode child result, reason: EOF"))))
 		})
 
 		It("must fit", func() {
@@ -125,65 +115,48 @@ var _ = Describe("what flows between parent and child", func() {
 		})
 
 		It("ends the child after the grace period", func() {
-			var answer string
 			short := reexec.GracePeriod(50 * time.Millisecond)
-			Expect(reexec.RunReexecAction("linger", reexec.Result(&answer), short)).To(Succeed())
-			Expect(answer).To(Equal("done"))
-			err := reexec.RunReexecAction("linger, garbage", reexec.Result(&answer), short)
-			Expect(err).To(MatchError(ContainSubstring("cannot decode child result")))
+			Expect(run[string]("linger", short)).To(Equal("done"))
+			Expect(run[string]("linger, garbage", short)).Error().To(MatchError(ContainSubstring("cannot decode child result")))
 		})
 	})
 
 	Context("stderr", func() {
 		It("is a failure, even beside an answer", func() {
-			var answer string
-			err := reexec.RunReexecAction("fail", reexec.Result(&answer))
-			Expect(err).To(MatchError(`gons/reexec: ReexecAction.Run: child failed with stderr message "failed"`))
+			answer, err := run[string]("fail")
+			Expect(err).To(MatchError(failed))
 			Expect(answer).To(Equal("done"))
 		})
 
 		It("comes before the answer and the exit status", func() {
 			_, err := run[string]("status and stderr")
-			Expect(err).To(MatchError(`gons/reexec: ReexecAction.Run: child failed with stderr message "failed"`))
+			Expect(err).To(And(MatchError(failed), MatchError(io.EOF)))
 			Expect(exitCode(err)).To(Equal(3))
-			Expect(err).To(MatchError(io.EOF))
 		})
 
 		It("tells of a panic", func() {
-			Expect(reexec.RunReexecAction("panic")).To(MatchError(And(
-				ContainSubstring("at the disco"), ContainSubstring("goroutine 1"))))
+			Expect(reexec.RunReexecAction("panic")).To(MatchError(And(ContainSubstring("at the disco"), ContainSubstring("goroutine 1"))))
 		})
 
 		// One run loses nothing, usually; so there are many, from many goroutines.
 		It("is never lost", func() {
-			workers, runs := 8, often(20)
-			failures := make(chan string, workers*runs)
-			var all sync.WaitGroup
-			for range workers {
-				all.Go(func() {
-					for range runs {
-						_, err := run[string]("big failure", reexec.Param("x"))
-						var failed *reexec.ActionError
-						switch {
-						case !errors.As(err, &failed):
-							failures <- "reported as success"
-						case failed.Stderr != bigFailure || exitCode(err) != 1 ||
-							!strings.HasPrefix(err.Error(), "gons/reexec: ReexecAction.Run: child failed with stderr message"):
-							failures <- err.Error()
-						}
+			together(8, func(int) error {
+				for range often(20) {
+					_, err := run[string]("big failure", reexec.Param("x"))
+					var failed *reexec.ActionError
+					if !errors.As(err, &failed) || failed.Stderr != bigFailure || exitCode(err) != 1 ||
+						!strings.HasPrefix(err.Error(), "gons/reexec: ReexecAction.Run: child failed with stderr message") {
+						return fmt.Errorf("wrong failure: %w", err)
 					}
-				})
-			}
-			all.Wait()
-			Expect(failures).NotTo(Receive())
+				}
+				return nil
+			})
 		})
 
 		It("is not lost either if the parent has no time to read it", func() {
-			// Without grace all limits have passed before anything is read.
-			for range often(50) {
+			for range often(50) { // without grace all limits have passed before anything is read
 				err := reexec.RunReexecAction("big failure", reexec.GracePeriod(0))
-				failed := as[*reexec.ActionError](err)
-				Expect(failed.Stderr).To(Equal(bigFailure))
+				Expect(as[*reexec.ActionError](err).Stderr).To(Equal(bigFailure))
 			}
 		})
 
@@ -192,22 +165,18 @@ var _ = Describe("what flows between parent and child", func() {
 			runtime.ReadMemStats(&before)
 			err := reexec.RunReexecAction("huge failure")
 			runtime.ReadMemStats(&after)
-			Expect(err).To(MatchError(And(
-				ContainSubstring(`stderr message "BEGINxxx`),
-				MatchRegexp(`\[\.\.\. \d+ bytes left out \.\.\.\]`),
-				HaveSuffix(`xxxEND"`))))
+			Expect(err).To(MatchError(And(ContainSubstring(`stderr message "BEGINxxx`),
+				MatchRegexp(`\[\.\.\. \d+ bytes left out \.\.\.\]`), HaveSuffix(`xxxEND"`))))
 			Expect(after.TotalAlloc - before.TotalAlloc).To(BeNumerically("<", 4<<20))
 		})
 	})
 
 	It("reports an exit status", func() {
-		err := reexec.RunReexecAction("status")
-		Expect(exitCode(err)).To(Equal(3))
-		var answer string
-		err = reexec.RunReexecAction("status and answer", reexec.Result(&answer))
+		Expect(exitCode(reexec.RunReexecAction("status"))).To(Equal(3))
+		answer, err := run[string]("status and answer")
 		Expect(err).To(MatchError("gons/reexec: ReexecAction.Run: child failed, reason: exit status 3"))
 		Expect(answer).To(Equal("done"))
-		err = reexec.RunReexecAction("status", reexec.Result(&answer))
+		_, err = run[string]("status")
 		Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot decode child result, reason: EOF")))
 		Expect(exitCode(err)).To(Equal(3))
 	})
@@ -220,27 +189,19 @@ var _ = Describe("what flows between parent and child", func() {
 	})
 
 	It("runs any number of actions at a time", func() {
-		const runs = 200
-		errs := make(chan error, runs)
-		for i := range runs {
-			go func() {
-				var answer int
-				err := reexec.RunReexecAction("echo", reexec.Param(i), reexec.Result(&answer))
-				if err == nil && answer != i {
-					err = errors.New("wrong answer")
-				}
-				errs <- err
-			}()
-		}
-		for range runs {
-			Expect(<-errs).To(Succeed())
-		}
+		together(often(400), func(i int) error {
+			answer, err := run[int]("echo", reexec.Param(i))
+			if err == nil && answer != i {
+				err = errors.New("wrong answer")
+			}
+			return err
+		})
 	})
 
 	It("returns an error if the child cannot be executed", func() {
 		err := reexec.RunReexecAction("answer", reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = "/nowhere" }))
-		Expect(err).To(MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot start child, reason: ")))
-		Expect(err).To(MatchError(fs.ErrNotExist))
+		Expect(err).To(And(MatchError(fs.ErrNotExist), MatchError(HavePrefix("gons/reexec: ReexecAction.Run: cannot start child, reason: "))))
+		Expect(err).To(MatchError(HaveSuffix("no such file or directory")), "which is not to blame on /proc")
 	})
 })
 
@@ -352,80 +313,76 @@ func init() {
 
 var _ = Describe("a writer of stderr", func() {
 	Context("that blocks", func() {
-		// Each runs something that writes to stderr, until ctx is done, and tells
-		// when it begins with that.
-		runs := map[string]func(ctx context.Context, begins func(), options ...option) error{
-			"an action": func(ctx context.Context, begins func(), options ...option) error {
+		hour := reexec.GracePeriod(time.Hour)
+
+		// Each runs something that writes to stderr, until ctx is done, and tells when it begins with that.
+		type runner func(ctx context.Context, begins func(), options ...option) error
+		at := func(run func(ctx context.Context, options ...option) error) runner {
+			return func(ctx context.Context, begins func(), options ...option) error {
 				begins()
+				return run(ctx, options...)
+			}
+		}
+		runs := map[string]runner{
+			"an action": at(func(ctx context.Context, options ...option) error {
 				return reexec.RunReexecActionContext(ctx, "say, then hang", options...)
-			},
-			"an action that answers": func(ctx context.Context, begins func(), options ...option) error {
-				begins()
+			}),
+			"an action that answers": at(func(ctx context.Context, options ...option) error {
 				return reexec.RunReexecActionContext(ctx, "say much", append(options, reexec.Result(new(string)))...)
-			},
-			"a call": func(ctx context.Context, begins func(), options ...option) error {
-				begins()
+			}),
+			"a call": at(func(ctx context.Context, options ...option) error {
 				_, err := hang.Call(ctx, "hang", options...)
 				return err
-			},
-			"a call that answers": func(ctx context.Context, begins func(), options ...option) error {
-				begins()
+			}),
+			"a call that answers": at(func(ctx context.Context, options ...option) error {
 				_, err := say.Call(ctx, 1, options...)
 				return err
-			},
-			"a call that obeys its context": func(ctx context.Context, begins func(), options ...option) error {
-				begins()
-				_, err := hangInContext.Call(ctx, "hang", append(options, reexec.GracePeriod(time.Hour))...)
+			}),
+			"a call that obeys its context": at(func(ctx context.Context, options ...option) error {
+				_, err := hangInContext.Call(ctx, "hang", append(options, hour)...)
 				return err
-			},
-			"a stream": func(ctx context.Context, begins func(), options ...option) (err error) {
-				begins()
-				for _, err = range clamour.Call(ctx, struct{}{}, append(options, reexec.GracePeriod(time.Hour))...) {
+			}),
+			"a stream": at(func(ctx context.Context, options ...option) (err error) {
+				for _, err = range clamour.Call(ctx, struct{}{}, append(options, hour)...) {
 				}
 				return err
-			},
-			"a loop that is left": func(ctx context.Context, begins func(), options ...option) error {
-				begins()
-				for range clamour.Call(background, struct{}{}, append(options, reexec.GracePeriod(time.Hour))...) {
+			}),
+			"a loop that is left": at(func(ctx context.Context, options ...option) error {
+				for range clamour.Call(background, struct{}{}, append(options, hour)...) {
 					<-ctx.Done()
 					break
 				}
 				return context.Cause(ctx)
-			},
-			"a worker's call": func(ctx context.Context, begins func(), options ...option) error {
-				w, err := hang.Start(background, options...)
-				if err != nil {
-					return err
-				}
-				DeferCleanup(func() { go w.Close() }) // which may hang until the writer is released
-				begins()
-				_, err = w.Call(ctx, "hang")
-				return err
-			},
-			"a worker's call, by the context of Start": func(ctx context.Context, begins func(), options ...option) error {
-				w, err := hang.Start(ctx, options...)
-				if err != nil {
-					return err
-				}
-				DeferCleanup(func() { go w.Close() }) // which may hang until the writer is released
-				begins()
-				_, err = w.Call(background, "hang")
-				return err
-			},
+			}),
 		}
+		byWorker := func(life, call func(ctx context.Context) context.Context) runner {
+			return func(ctx context.Context, begins func(), options ...option) error {
+				w, err := hang.Start(life(ctx), options...)
+				if err != nil {
+					return err
+				}
+				DeferCleanup(func() { go w.Close() }) // which may hang until the writer is released
+				begins()
+				_, err = w.Call(call(ctx), "hang")
+				return err
+			}
+		}
+		limited := func(ctx context.Context) context.Context { return ctx }
+		unlimited := func(context.Context) context.Context { return background }
+		runs["a worker's call"] = byWorker(unlimited, limited)
+		runs["a worker's call, by the context of Start"] = byWorker(limited, unlimited)
 
 		// expectRelease expects the end of the context to release a run, when something blocks
-		// that has begun.
-		// An answer that has come by then counts.
+		// that has begun. An answer that has come by then counts.
 		expectRelease := func(what string, blocks func(begun <-chan struct{}), options ...option) {
 			GinkgoHelper()
 			ctx, cancel := context.WithCancelCause(background)
 			DeferCleanup(func() { cancel(nil) })
 			begun := make(chan struct{})
-			go func() { blocks(begun); cancel(reason) }()
+			go func() { blocks(begun); cancel(errEnough) }()
 			err := inTime(func() error { return runs[what](ctx, func() { close(begun) }, options...) })
 			if err != nil || what != "a call that answers" {
-				Expect(err).To(MatchError(reason))
+				Expect(err).To(MatchError(errEnough))
 			}
 			Eventually(children).WithTimeout(moment).Should(BeEmpty())
 		}
@@ -436,8 +393,7 @@ var _ = Describe("a writer of stderr", func() {
 		},
 			Entry(nil, "an action"), Entry(nil, "an action that answers"), Entry(nil, "a call"),
 			Entry(nil, "a call that answers"), Entry(nil, "a call that obeys its context"), Entry(nil, "a stream"),
-			Entry(nil, "a loop that is left"), Entry(nil, "a worker's call"),
-			Entry(nil, "a worker's call, by the context of Start"))
+			Entry(nil, "a loop that is left"), Entry(nil, "a worker's call"), Entry(nil, "a worker's call, by the context of Start"))
 
 		DescribeTable("does not do so either if it is the parent's own stderr", func(what string) {
 			blockStderr()
@@ -450,14 +406,20 @@ var _ = Describe("a writer of stderr", func() {
 			Entry(nil, "a stream"), Entry(nil, "a loop that is left"), Entry(nil, "a worker's call"),
 			Entry(nil, "a worker's call, by the context of Start"))
 
+		// call has a worker called in a goroutine of its own.
+		call := func(w *reexec.Worker[string, string], ctx context.Context, param string) <-chan error {
+			done := make(chan error, 1)
+			go func() { _, err := w.Call(ctx, param); done <- err }()
+			return done
+		}
+
 		It("does not keep Close from returning, nor the call that is being served", func() {
 			blocking := newBlockingWriter()
 			w := must(hang.Start(background, reexec.Stderr(blocking), reexec.GracePeriod(50*time.Millisecond)))
-			called := make(chan error, 1)
-			go func() { _, err := w.Call(background, "hang"); called <- err }()
+			called := call(w, background, "hang")
 			Eventually(blocking.Blocks).Should(BeClosed())
 			_ = inTime(w.Close)
-			Eventually(called).WithTimeout(moment).Should(Receive(HaveOccurred()))
+			Expect(received(called)).To(HaveOccurred())
 			Expect(children()).To(BeEmpty())
 		})
 
@@ -470,71 +432,60 @@ var _ = Describe("a writer of stderr", func() {
 			Expect(children()).To(BeEmpty())
 		})
 
-		// A worker that is busy with two calls, of a context and of none, has said something, and is killed by
-		// somebody else.
-		killed := func() (w *reexec.Worker[string, string], cancel context.CancelCauseFunc, first, second chan error) {
+		// A worker that is busy with two calls, of no context and of one, has said something, and ends.
+		busy := func(f reexec.Func[string, string], end func(w *reexec.Worker[string, string]), first, second string) (
+			w *reexec.Worker[string, string], cancel context.CancelCauseFunc, one, two <-chan error) {
 			GinkgoHelper()
 			blocking := newBlockingWriter()
-			w = must(hangInContext.Start(background, reexec.Stderr(blocking), reexec.Concurrency(2), reexec.GracePeriod(time.Hour)))
+			w = must(f.Start(background, reexec.Stderr(blocking), reexec.Concurrency(2), hour))
 			ctx, cancel := context.WithCancelCause(background)
-			first, second = make(chan error, 1), make(chan error, 1)
-			go func() { _, err := w.Call(background, "hang"); first <- err }()
-			go func() { _, err := w.Call(ctx, "hang"); second <- err }()
+			DeferCleanup(func() { cancel(nil) })
+			one, two = call(w, background, first), call(w, ctx, second)
 			Eventually(blocking.Blocks).Should(BeClosed())
-			Expect(kill(w.PID())).To(Succeed())
+			end(w)
 			Eventually(w.Done()).Should(BeClosed())
-			return w, cancel, first, second
+			return w, cancel, one, two
 		}
+		killed := func() (*reexec.Worker[string, string], context.CancelCauseFunc, <-chan error, <-chan error) {
+			GinkgoHelper()
+			return busy(hangInContext, func(w *reexec.Worker[string, string]) { Expect(kill(w.PID())).To(Succeed()) }, "hang", "hang")
+		}
+		wasKilled := MatchError(ContainSubstring("signal: killed"))
 
 		It("does not keep calls from returning when their context ends, if the child is gone", func() {
-			w, cancel, first, _ := killed()
-			defer cancel(nil)
+			w, _, first, _ := killed()
 			ctx, cancelLater := context.WithCancelCause(background)
-			later := make(chan error, 1)
-			go func() { _, err := w.Call(ctx, "hang"); later <- err }()
-			cancelLater(reason)
-			Eventually(later).WithTimeout(moment).Should(Receive(Or(MatchError(reason), MatchError(ContainSubstring("signal: killed")))))
+			later := call(w, ctx, "hang")
+			cancelLater(errEnough)
+			Expect(received(later)).To(Or(MatchError(errEnough), wasKilled))
 			_ = inTime(w.Close)
-			Eventually(first).WithTimeout(moment).Should(Receive(MatchError(ContainSubstring("signal: killed"))))
+			Expect(received(first)).To(wasKilled)
 		})
 
 		It("does not keep Close from returning, if the child is gone and another one waits for its end", func() {
-			w, cancel, first, second := killed()
-			defer cancel(nil)
+			w, _, first, second := killed()
 			_ = inTime(w.Close)
-			for _, call := range []chan error{first, second} {
-				Eventually(call).WithTimeout(moment).Should(Receive(MatchError(ContainSubstring("signal: killed"))))
-			}
+			Expect(received(first)).To(wasKilled)
+			Expect(received(second)).To(wasKilled)
 		})
 
 		DescribeTable("keeps no call from returning when its context ends, though the child is gone", func(how, status string) {
-			blocking := newBlockingWriter()
-			w := must(sayAndEnd.Start(background, reexec.Stderr(blocking), reexec.Concurrency(2), reexec.GracePeriod(time.Hour)))
-			ctx, cancel := context.WithCancelCause(background)
-			mine, other := make(chan error, 1), make(chan error, 1)
-			go func() { _, err := w.Call(background, "wait"); other <- err }()
-			go func() { _, err := w.Call(ctx, how); mine <- err }()
-			Eventually(blocking.Blocks).Should(BeClosed())
-			Eventually(w.Done()).Should(BeClosed())
-			cancel(reason)
-			Eventually(mine).WithTimeout(moment).Should(Receive(Or(MatchError(reason), MatchError(ContainSubstring(status)))))
+			w, cancel, other, mine := busy(sayAndEnd, func(*reexec.Worker[string, string]) {}, "wait", how)
+			cancel(errEnough)
+			Expect(received(mine)).To(Or(MatchError(errEnough), MatchError(ContainSubstring(status))))
 			err := received(other)
 			Expect(err).To(MatchError(ContainSubstring(status)), "which is not to blame on anybody's context")
-			Expect(err).NotTo(MatchError(reason))
+			Expect(err).NotTo(MatchError(errEnough))
 			_ = inTime(w.Close)
 		},
-			Entry("with exit status 0", "0", "exit status 0"),
-			Entry("with exit status 3", "3", "exit status 3"),
-			Entry("after a panic", "panic", "goes out"),
-		)
+			Entry("with exit status 0", "0", "exit status 0"), Entry("with exit status 3", "3", "exit status 3"),
+			Entry("after a panic", "panic", "goes out"))
 
 		It("lets nobody say that a child was killed which was gone before", func() {
 			w, cancel, first, second := killed()
-			cancel(reason)
-			Eventually(second).WithTimeout(moment).Should(Receive(Or(MatchError(reason), MatchError(ContainSubstring("signal: killed")))))
-			err := received(first)
-			Expect(err).To(MatchError(ContainSubstring("signal: killed")))
-			Expect(err).NotTo(MatchError(reason))
+			cancel(errEnough)
+			Expect(received(second)).To(Or(MatchError(errEnough), wasKilled))
+			Expect(received(first)).To(And(wasKilled, Not(MatchError(errEnough))))
 			_ = inTime(w.Close)
 		})
 
@@ -545,7 +496,7 @@ var _ = Describe("a writer of stderr", func() {
 			go func() { _, err := w.Call(background, 1); called <- err }()
 			time.Sleep(100 * time.Millisecond) // nothing tells that it blocks
 			_ = inTime(w.Close)
-			Eventually(called).WithTimeout(moment).Should(Receive())
+			_ = received(called)
 			Expect(children()).To(BeEmpty())
 		})
 	})
@@ -555,57 +506,51 @@ var _ = Describe("a writer of stderr", func() {
 			Skip("needs a socket, since without one the child is killed when the loop is left")
 		}
 		said := 0
-		slow := writerFunc(func(b []byte) (int, error) {
-			time.Sleep(20 * time.Millisecond)
-			said += len(b)
-			return len(b), nil
-		})
-		for range chatter.Call(background, 60<<10, reexec.Stderr(slow), reexec.GracePeriod(time.Minute)) {
+		slow := onStderr(func(text string) { time.Sleep(20 * time.Millisecond); said += len(text) })
+		for range chatter.Call(background, 60<<10, slow, reexec.GracePeriod(time.Minute)) {
 			break
 		}
 		Expect(said).To(Equal(60 << 10))
 	})
 
 	Context("that ends its goroutine, as a failed assertion does", func() {
-		leave := reexec.Stderr(writerFunc(func([]byte) (int, error) { runtime.Goexit(); return 0, nil }))
+		leave := onStderr(func(string) { runtime.Goexit() })
 
 		// Whether that is an error of the run is left open.
 		mayTell := Or(BeNil(), MatchError(ContainSubstring("stderr")))
 
 		It("ends just the passing on, not an action", func() {
 			var answer string
-			Expect(inTime(func() error {
-				return reexec.RunReexecAction("say much", reexec.Result(&answer), leave)
-			})).To(mayTell)
+			Expect(inTime(func() (err error) { answer, err = run[string]("say much", leave); return err })).To(mayTell)
 			Expect(answer).To(Equal("done"))
 		})
 
 		It("ends just the passing on, not a call", func() {
-			Expect(inTime(func() error {
-				_, err := say.Call(background, 1<<20, leave)
-				return err
-			})).To(mayTell)
+			Expect(inTime(func() error { _, err := say.Call(background, 1<<20, leave); return err })).To(mayTell)
 		})
 
 		It("ends just the passing on, not a worker", func() {
 			w := must(say.Start(background, leave))
 			for range 3 {
-				Expect(inTime(func() error {
-					_, err := w.Call(background, 1<<20)
-					return err
-				})).To(Succeed())
+				Expect(inTime(func() error { _, err := w.Call(background, 1<<20); return err })).To(Succeed())
 			}
 			Expect(inTime(w.Close)).To(mayTell)
 		})
 	})
 
 	Context("that comes before the answer", func() {
-		It("has it all when a worker's call returns", func() {
+		DescribeTable("has it all when a worker's call returns", func(calls, size int, options ...option) {
 			var heard safeBuffer
-			w := must(say.Start(background, reexec.Stderr(&heard)))
+			writer := writerFunc(func(b []byte) (int, error) {
+				if size > 1<<16 {
+					time.Sleep(100 * time.Microsecond)
+				}
+				return heard.Write(b)
+			})
+			w := must(say.Start(background, append(options, reexec.Stderr(writer))...))
 			missed, want := 0, 0
-			for i := range often(2000) {
-				bytes := 1 + i%100
+			for i := range often(calls) {
+				bytes := 1 + (i*99_991)%size
 				Expect(w.Call(background, bytes)).To(Equal(bytes))
 				if want += bytes; heard.Len() < want {
 					missed++
@@ -614,21 +559,9 @@ var _ = Describe("a writer of stderr", func() {
 			Expect(w.Close()).To(Succeed())
 			Expect(heard.Len()).To(Equal(want))
 			Expect(missed).To(BeZero(), "calls that returned too early")
-		})
-
-		It("has it all when a worker's call returns, even if it is slow and that is much", func() {
-			var heard safeBuffer
-			w, err := say.Start(background, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-				time.Sleep(100 * time.Microsecond)
-				return heard.Write(b)
-			})))
-			Expect(err).NotTo(HaveOccurred())
-			for i := range often(20) {
-				Expect(w.Call(background, 100_000)).To(Equal(100_000))
-				Expect(heard.Len()).To(Equal((i + 1) * 100_000))
-			}
-			Expect(w.Close()).To(Succeed())
-		})
+		},
+			Entry("little", 2000, 100), Entry("little, of a worker that could serve more calls", 800, 100, reexec.Concurrency(4)),
+			Entry("even if it is slow and that is much", 40, 200_000))
 
 		It("has it all when a call returns", func() {
 			for range often(20) {

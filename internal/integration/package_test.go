@@ -4,7 +4,7 @@ package integration
 import (
 	"context"
 	"errors"
-	"flag"
+
 	"os"
 	"strconv"
 	"testing"
@@ -34,6 +34,7 @@ var _ = AfterSuite(func() { Expect(strayThreads()).To(BeEmpty(), "no thread must
 func asParent(main func(args []string)) func(args []string) {
 	return func(args []string) {
 		reexec.CheckAction()
+		RegisterFailHandler(func(message string, _ ...int) { panic(message) })
 		main(args)
 	}
 }
@@ -49,15 +50,18 @@ func atoi(s string) int {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-var times = flag.Int("times", 1, "how many times as often specs try what goes wrong only sometimes")
-
-// often is how often a spec tries something: a quarter of n, or more with the flag -times.
-func often(n int) int { return (n + 3) / 4 * *times }
+// often is how often a spec tries what goes wrong only sometimes: a quarter of n, or n where LONG_SPECS is set.
+func often(n int) int {
+	if os.Getenv("LONG_SPECS") == "" {
+		n = (n + 3) / 4
+	}
+	return n
+}
 
 type option = reexec.ReexecActionOption
 
-// reason is the cause of all that specs cancel.
-var reason = errors.New("enough is enough")
+// errEnough is the cause of all that specs cancel.
+var errEnough = errors.New("enough is enough")
 
 // onStderr calls f with what a child says on stderr.
 func onStderr(f func(said string)) option {
@@ -104,3 +108,25 @@ func pipe() (r, w *os.File) {
 	DeferCleanup(func() { _, _ = r.Close(), w.Close() })
 	return r, w
 }
+
+// bothCalls are those of a function in a child of its own, and of a worker.
+func bothCalls[P, R any](f reexec.Func[P, R], options ...option) []func(context.Context, P) (R, error) {
+	GinkgoHelper()
+	w := must(f.Start(background, options...))
+	DeferCleanup(func() { _ = w.Close() })
+	return []func(context.Context, P) (R, error){called(f, options...), w.Call}
+}
+
+// together does something in n goroutines, which must succeed.
+func together(n int, do func(i int) error) {
+	GinkgoHelper()
+	errs := make(chan error, n)
+	for i := range n {
+		go func() { errs <- do(i) }()
+	}
+	for range n {
+		Expect(<-errs).To(Succeed())
+	}
+}
+
+func joining(refs ...reexec.Namespace) option { return reexec.Namespaces(refs) }

@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"sync"
+
 	"syscall"
 	"time"
 	"unsafe"
@@ -27,8 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A special parent is the test binary as another program, with a process group of
-// its own, which ends with the spec.
+// A special parent is the test binary as another program, with a process group of its own, which ends with the spec.
 type specialParent struct {
 	*exec.Cmd
 	report *bufio.Reader // what it prints to its stdout, or to descriptor 3
@@ -51,7 +50,6 @@ func startParent(cmd *exec.Cmd) *specialParent {
 	cmd.SysProcAttr.Setpgid = true
 	err := cmd.Start()
 	_ = w.Close()
-	DeferCleanup(r.Close)
 	Expect(err).NotTo(HaveOccurred())
 	p := &specialParent{Cmd: cmd, report: bufio.NewReader(r), ended: make(chan error, 1)}
 	go func() { p.ended <- cmd.Wait() }()
@@ -62,14 +60,12 @@ func startParent(cmd *exec.Cmd) *specialParent {
 	return p
 }
 
-// await expects the parent to end, in time and without an error, and returns all that it
-// has reported.
+// await expects the parent to end, in time and without an error, and returns all that it has reported.
 func (p *specialParent) await() string {
 	GinkgoHelper()
 	report := make(chan string, 1)
 	go func() { all, _ := io.ReadAll(p.report); report <- string(all) }()
-	var err error
-	Eventually(p.ended).WithTimeout(moment).Should(Receive(&err), "it hangs")
+	err := received(p.ended, "it hangs")
 	p.ended <- nil
 	_ = syscall.Kill(-p.Process.Pid, syscall.SIGKILL) // whoever still holds its stdout
 	var all string
@@ -78,7 +74,6 @@ func (p *specialParent) await() string {
 	return all
 }
 
-// next returns the next line that the parent reports.
 func (p *specialParent) next() string {
 	GinkgoHelper()
 	line := make(chan string, 1)
@@ -88,45 +83,16 @@ func (p *specialParent) next() string {
 	return next
 }
 
-// A checker is for special parents: it reports what is not as it should be.
-type checker struct{ io.Writer }
-
-func (c checker) Succeed(what string, err error) {
-	if err != nil {
-		fmt.Fprintf(c, "%s: %v\n", what, err)
-	}
-}
-
-func (c checker) Equal(what string, got, want any) {
-	if got != want {
-		fmt.Fprintf(c, "%s: %v instead of %v\n", what, got, want)
-	}
-}
-
 // everything runs an action of each kind, and functions, which must all succeed.
-func (c checker) everything(options ...option) {
-	n, err := double.Call(background, 21, options...)
-	c.Succeed("call", err)
-	c.Equal("result of call", n, 42)
-
-	w, err := double.Start(background, options...)
-	c.Succeed("start", err)
-	if err == nil {
-		for i := range 3 {
-			n, err := w.Call(background, i)
-			c.Succeed("worker's call", err)
-			c.Equal("result of worker's call", n, 2*i)
-		}
-		if err := w.Close(); err != nil && !errors.Is(err, syscall.ECHILD) {
-			c.Succeed("close", err)
-		}
+func everything(options ...option) {
+	Expect(double.Call(background, 21, options...)).To(Equal(42))
+	w := must(double.Start(background, options...))
+	for i := range 3 {
+		Expect(w.Call(background, i)).To(Equal(2 * i))
 	}
-
-	var done, echo string
-	c.Succeed("action", reexec.RunReexecAction("answer", append(options, reexec.Result(&done))...))
-	c.Equal("answer of action", done, "done")
-	c.Succeed("action with parameter", reexec.RunReexecAction("echo", append(options, reexec.Param("x"), reexec.Result(&echo))...))
-	c.Equal("answer of action with parameter", echo, "x")
+	Expect(w.Close()).To(Or(Succeed(), MatchError(syscall.ECHILD)))
+	Expect(run[string]("answer", options...)).To(Equal("done"))
+	Expect(run[string]("echo", append(options, reexec.Param("x"))...)).To(Equal("x"))
 }
 
 func init() {
@@ -145,42 +111,39 @@ func init() {
 				}()
 			}
 		}
-		c := checker{os.Stdout}
-		c.everything() // whatever lasts is there
+		everything() // whatever lasts is there
 		debug.SetGCPercent(-1)
-		files := countFiles()
+		files := openFiles()
+		// An unknown status is told, unless it was learnt in time.
+		unknown := Or(WithTransform(exitCode, BeNumerically(">=", 0)), And(MatchError(syscall.ECHILD), MatchError(ContainSubstring("status unknown"))))
 		for range 10 {
-			c.everything()
+			everything()
 			// These have nothing to show but the status.
-			_, err := exit.Call(background, 3, reexec.Stderr(io.Discard))
-			c.unknown("call without an answer", err)
-			c.unknown("action", reexec.RunReexecAction("status"))
-			c.unknown("action without an answer", reexec.RunReexecAction("status", reexec.Result(new(int))))
-			err = reexec.RunReexecAction("fail", reexec.Result(new(string)))
-			c.Equal("action that complains", err != nil, true)
+			Expect(exit.Call(background, 3, silently)).Error().To(unknown)
+			Expect(reexec.RunReexecAction("status")).To(unknown)
+			Expect(run[int]("status")).Error().To(unknown)
+			Expect(reexec.RunReexecAction("fail", reexec.Result(new(string)))).To(HaveOccurred())
 		}
-		for begin := time.Now(); countFiles() > files && time.Since(begin) < moment/2; time.Sleep(time.Millisecond) {
-		}
-		c.Equal("open files", countFiles(), files)
+		Eventually(openFiles).WithTimeout(moment / 2).Should(Equal(files))
 		fmt.Println("end")
 	})
 
 	specs.Roles["parent that lacks something"] = asParent(func(args []string) {
 		report := os.NewFile(3, "report")
 		syscall.CloseOnExec(3)
-		c := checker{report}
+		RegisterFailHandler(func(message string, _ ...int) { fmt.Fprintln(report, message); os.Exit(1) })
 		var options []option
 		for _, what := range args {
 			switch what {
 			case "stdin":
-				c.Succeed(what, os.Stdin.Close())
+				Expect(os.Stdin.Close()).To(Succeed())
 			case "stdout":
-				c.Succeed(what, os.Stdout.Close())
+				Expect(os.Stdout.Close()).To(Succeed())
 			case "stderr":
-				c.Succeed(what, os.Stderr.Close())
+				Expect(os.Stderr.Close()).To(Succeed())
 			case "/dev/null":
-				c.Succeed(what, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-				c.Succeed(what, unix.Mount("tmpfs", "/dev", "tmpfs", 0, ""))
+				Expect(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")).To(Succeed())
+				Expect(unix.Mount("tmpfs", "/dev", "tmpfs", 0, "")).To(Succeed())
 			default:
 				var namespaces []reexec.Namespace
 				for _, path := range strings.Split(what, " ") {
@@ -189,73 +152,57 @@ func init() {
 				options = append(options, reexec.Namespaces(namespaces))
 			}
 		}
-		c.everything(options...)
-		ms, err := slow.Call(background, 1, options...)
-		c.Succeed("call that writes to stderr", err)
-		c.Equal("result of call that writes to stderr", ms, 1)
+		everything(options...)
+		Expect(slow.Call(background, 1, options...)).To(Equal(1), "which writes to stderr")
 		fmt.Fprintln(report, "end")
 	})
 
 	specs.Roles["parent that calls for its life"] = asParent(func(args []string) {
-		switch args[0] {
-		case "worker":
-			w, err := untilDeath.Start(background, reexec.Stderr(os.Stdout), reexec.GracePeriod(300*time.Millisecond))
-			if err != nil {
-				panic(err)
-			}
-			fmt.Println(w.Call(background, args[1]))
-		case "call":
-			fmt.Println(untilDeath.Call(background, args[1], reexec.Stderr(os.Stdout), reexec.GracePeriod(300*time.Millisecond)))
+		options := []option{reexec.Stderr(os.Stdout), ofGrace(300 * time.Millisecond)}
+		call := called(untilDeath, options...)
+		if args[0] == "worker" {
+			call = must(untilDeath.Start(background, options...)).Call
 		}
+		fmt.Println(call(background, args[1]))
 	})
 
 	specs.Roles["parent whose stderr fails"] = asParent(func([]string) {
-		c := checker{os.Stdout}
+		w := must(slow.Start(background))
 		for range 3 {
-			_, err := slow.Call(background, 1)
-			c.Succeed("call", err)
+			must(slow.Call(background, 1))
+			must(w.Call(background, 1))
 		}
-		w, err := slow.Start(background)
-		c.Succeed("start", err)
-		for range 3 {
-			_, err := w.Call(background, 1)
-			c.Succeed("worker's call", err)
-		}
-		c.Succeed("close", w.Close())
+		Expect(w.Close()).To(Succeed())
 		fmt.Println("end")
 	})
 
 	specs.Roles["parent whose stderr blocks"] = asParent(func([]string) {
-		c := checker{os.Stdout}
+		RegisterFailHandler(func(message string, _ ...int) { fmt.Println(message); os.Exit(1) })
 		short := func() context.Context {
 			ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
 			context.AfterFunc(ctx, cancel)
 			return ctx
 		}
-		_, err := hang.Call(short(), "hang")
-		c.Equal("call ends with its context", errors.Is(err, context.DeadlineExceeded), true)
-		w, err := hang.Start(background, reexec.GracePeriod(50*time.Millisecond))
-		c.Succeed("start", err)
-		_, err = w.Call(short(), "hang")
-		c.Equal("worker's call ends with its context", errors.Is(err, context.DeadlineExceeded), true)
-		_ = w.Close()
-		w, err = hang.Start(background, reexec.GracePeriod(50*time.Millisecond))
-		c.Succeed("start", err)
-		go func() { _, _ = w.Call(background, "hang") }()
-		time.Sleep(50 * time.Millisecond)
-		_ = w.Close()
+		Expect(hang.Call(short(), "hang")).Error().To(MatchError(context.DeadlineExceeded))
+		for _, waits := range []bool{true, false} {
+			w := must(hang.Start(background, ofGrace(50*time.Millisecond)))
+			if waits {
+				Expect(w.Call(short(), "hang")).Error().To(MatchError(context.DeadlineExceeded))
+			} else {
+				go func() { _, _ = w.Call(background, "hang") }()
+				time.Sleep(50 * time.Millisecond)
+			}
+			_ = w.Close()
+		}
 		fmt.Println("end")
 	})
 
 	specs.Roles["parent of an idle worker that is interrupted"] = asParent(func([]string) {
 		interrupted := make(chan os.Signal, 1)
 		signal.Notify(interrupted, os.Interrupt)
-		w, err := double.Start(background)
-		if err != nil {
-			panic(err)
-		}
-		_, err = w.Call(background, 1)
-		fmt.Println("ready", err)
+		w := must(double.Start(background))
+		must(w.Call(background, 1))
+		fmt.Println("ready")
 		<-interrupted
 		fmt.Println("close:", w.Close())
 	})
@@ -271,33 +218,33 @@ func init() {
 			return
 		}
 		_ = w
-		// Whether children can do without is another matter: each run works, or is an
-		// error, but ends.
+		// Whether children can do without is another matter: each run works, or is an error, but ends.
+		large := strings.Repeat("x", 4<<20)
 		for _, run := range []func(ctx context.Context) error{
 			func(ctx context.Context) error { _, err := double.Call(ctx, 1); return err },
-			func(ctx context.Context) error { _, err := reflect.Call(ctx, strings.Repeat("x", 4<<20)); return err },
+			func(ctx context.Context) error { _, err := reflect.Call(ctx, large); return err },
 			func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, "answer") },
 			func(ctx context.Context) error {
-				return reexec.RunReexecActionContext(ctx, "answer", reexec.Param(strings.Repeat("x", 4<<20)))
+				return reexec.RunReexecActionContext(ctx, "answer", reexec.Param(large))
 			},
 			func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, "say, then hang") },
 			func(ctx context.Context) error {
-				return reexec.RunReexecActionContext(ctx, "leave a program, then hang", reexec.Stderr(io.Discard))
+				return reexec.RunReexecActionContext(ctx, "leave a program, then hang", silently)
 			},
 			func(ctx context.Context) error {
 				w, err := reflect.Start(ctx)
 				if err != nil {
 					return err
 				}
-				_, err = w.Call(ctx, strings.Repeat("x", 4<<20))
+				_, err = w.Call(ctx, large)
 				_ = w.Close()
 				return err
 			},
 		} {
-			ctx, cancel := context.WithTimeout(background, time.Second)
+			ctx, cancel := context.WithTimeout(background, 300*time.Millisecond)
 			err := run(ctx)
 			cancel()
-			if failed := (*reexec.ActionError)(nil); err != nil && !errors.As(err, &failed) {
+			if err != nil && !errors.As(err, new(*reexec.ActionError)) {
 				fmt.Println(err)
 			}
 		}
@@ -311,27 +258,6 @@ func init() {
 		fmt.Fprint(os.Stderr, "hanging")
 		select {}
 	})
-}
-
-// unknown expects an error that tells of an unknown status. Maybe it was learnt in time.
-func (c checker) unknown(what string, err error) {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		fmt.Fprintf(c, "%s: no error\n", what)
-	case errors.As(err, &exit):
-	case !errors.Is(err, syscall.ECHILD) || !strings.Contains(err.Error(), "status unknown"):
-		fmt.Fprintf(c, "%s: status should be unknown: %v\n", what, err)
-	}
-}
-
-// countFiles returns how many files are open.
-func countFiles() int {
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		panic(err)
-	}
-	return len(entries)
 }
 
 // untilDeath tells its PID on stderr, waits for the end of its parent, and then for more if
@@ -351,15 +277,14 @@ var untilDeath = reexec.RegisterFunc("until death", func(param string) (int, err
 // denyEpoll has the kernel refuse to watch any more files, as it does when
 // fs.epoll.max_user_watches is exhausted. This cannot be undone.
 func denyEpoll() error {
-	filter := []unix.SockFilter{
+	return filterSystemCalls([]unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // number of the system call
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_EPOLL_CTL, Jf: 3},
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16 + 8}, // its second argument
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.EPOLL_CTL_ADD, Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: seccompErrno | uint32(unix.ENOSPC)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: seccompAllow},
-	}
-	return filterSystemCalls(filter)
+	})
 }
 
 // What becomes of a system call (seccomp(2)).
@@ -367,6 +292,16 @@ const (
 	seccompErrno = 0x0005_0000 // and the error
 	seccompAllow = 0x7fff_0000
 )
+
+// deny has a system call fail for all threads of this process, and all that it starts.
+func deny(number uint32, errno syscall.Errno) error {
+	return filterSystemCalls([]unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // number of the system call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: number, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: seccompErrno | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: seccompAllow},
+	})
+}
 
 // filterSystemCalls sets a filter for all threads of this process, and all that it starts.
 func filterSystemCalls(filter []unix.SockFilter) error {
@@ -486,14 +421,13 @@ var _ = Describe("a parent", func() {
 
 	It("that is interrupted together with an idle worker, closes it", func() {
 		parent := startParent(specs.Child("parent of an idle worker that is interrupted"))
-		Expect(parent.next()).To(Equal("ready <nil>"))
+		Expect(parent.next()).To(Equal("ready"))
 		Expect(syscall.Kill(-parent.Process.Pid, syscall.SIGINT)).To(Succeed())
 		Expect(parent.await()).To(Equal("close: <nil>\n"))
 	})
 })
 
-// inNewMountNamespace has a process be in a mount namespace of its own, where it may
-// mount.
+// inNewMountNamespace has a process be in a mount namespace of its own, where it may mount.
 func inNewMountNamespace() *syscall.SysProcAttr {
 	GinkgoHelper()
 	if specs.IsRoot() {
@@ -599,10 +533,7 @@ var _ = Describe("a child has what the calling thread has", func() {
 		defer closeAll(files)
 		options := []option{
 			reexec.Namespaces(refs),
-			reexec.Cmd(func(cmd *exec.Cmd) {
-				cmd.ExtraFiles = files
-				cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: signal}
-			}),
+			withFiles(files...), withAttr(syscall.SysProcAttr{Pdeathsig: signal}),
 		}
 		folder := GinkgoT().TempDir()
 		before := must(traitsHere(folder))
@@ -629,23 +560,17 @@ var _ = Describe("tuned children", func() {
 	It("leaves nothing behind, whenever it is cancelled", func() {
 		n := newNeighbour("user", "pid", "net")
 		for _, types := range [][]string{nil, {"!user", "!net"}, {"!user", "!pid", "!net"}} {
-			var all sync.WaitGroup
-			failures := make(chan error, 4*40)
-			for range 4 {
-				all.Go(func() {
-					for range often(40) {
-						delay := rand.N(16 * time.Millisecond)
-						ctx, cancel := context.WithTimeoutCause(context.Background(), delay, reason)
-						err := reexec.RunReexecActionContext(ctx, "silent", n.in(types...))
-						cancel()
-						if err != nil && !errors.Is(err, reason) {
-							failures <- err
-						}
+			together(4, func(int) error {
+				for range often(40) {
+					ctx, cancel := context.WithTimeoutCause(background, rand.N(16*time.Millisecond), errEnough)
+					err := reexec.RunReexecActionContext(ctx, "silent", n.in(types...))
+					cancel()
+					if err != nil && !errors.Is(err, errEnough) {
+						return err
 					}
-				})
-			}
-			all.Wait()
-			Expect(failures).NotTo(Receive())
+				}
+				return nil
+			})
 			Expect(children()).To(HaveLen(1), "the neighbour")
 		}
 	})
@@ -654,8 +579,7 @@ var _ = Describe("tuned children", func() {
 		r, w := pipe()
 		n := newNeighbour("user", "pid", "net")
 		for _, namespaces := range [][]reexec.Namespace{nil, n.namespaces("!user", "!pid", "!net")} {
-			Expect(reexec.RunReexecAction("write to 4", reexec.Namespaces(namespaces),
-				reexec.Cmd(func(cmd *exec.Cmd) { cmd.ExtraFiles = []*os.File{nil, w} }))).To(Succeed())
+			Expect(reexec.RunReexecAction("write to 4", reexec.Namespaces(namespaces), withFiles(nil, w))).To(Succeed())
 		}
 		Expect(w.Close()).To(Succeed())
 		Expect(gbytes.TimeoutReader(r, time.Minute).Read(make([]byte, 100))).To(Equal(2 * len("here")))
@@ -668,10 +592,7 @@ var _ = Describe("tuned children", func() {
 		for _, namespaces := range [][]reexec.Namespace{namespaces, n.namespaces("!user", "!pid")} {
 			for range 5 {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-				_ = reexec.RunReexecActionContext(ctx, "hang", reexec.Namespaces(namespaces),
-					reexec.Stderr(io.Discard), reexec.Cmd(func(cmd *exec.Cmd) {
-						cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-					}))
+				_ = reexec.RunReexecActionContext(ctx, "hang", reexec.Namespaces(namespaces), reexec.Stderr(io.Discard), mortal)
 				cancel()
 			}
 		}
@@ -680,11 +601,9 @@ var _ = Describe("tuned children", func() {
 	It("ends with a Pdeathsig if it is an orphan already, also as the first process of a PID namespace", func() {
 		specs.NeedsNamespaces("user", "mnt", "cgroup", "ipc", "net", "pid", "uts")
 		parent := exec.Command("cat")
-		r, _ := pipe()
-		parent.Stdin = r
+		parent.Stdin, _ = pipe() // without end
 		Expect(parent.Start()).To(Succeed())
-		fd := must(unix.PidfdOpen(parent.Process.Pid, 0))
-		pidfd := os.NewFile(uintptr(fd), "pidfd")
+		pidfd := os.NewFile(uintptr(must(unix.PidfdOpen(parent.Process.Pid, 0))), "pidfd")
 		defer pidfd.Close()
 		Expect(parent.Process.Kill()).To(Succeed())
 		Expect(parent.Wait()).NotTo(Succeed())
@@ -737,34 +656,17 @@ var _ = Describe("tuned children", func() {
 
 	DescribeTable("ends a child together with its parent", func(types ...string) {
 		n := newNeighbour("user", "pid", "net")
-		parent := specs.Child("parent with a Pdeathsig", append(types, itoa(n.PID))...)
-		stdout := must(parent.StdoutPipe())
-		stdin := must(parent.StdinPipe())
-		defer stdin.Close()
-		Expect(parent.Start()).To(Succeed())
-		// The grandchild's PID: it holds the pipe that it got as a file.
-		var child int
-		must(fmt.Fscan(stdout, &child))
-		Expect(syscall.Kill(child, 0)).To(Succeed())
-		Expect(parent.Process.Kill()).To(Succeed())
-		_ = parent.Wait()
-		Eventually(func() error { return alive(child) }).Should(MatchError(syscall.ESRCH))
+		expectDeath(specs.Child("parent with a Pdeathsig", append(types, itoa(n.PID))...))
 	},
 		Entry("without namespaces"), Entry("in a user namespace", "!user"), Entry("in a PID namespace", "!user", "!pid"))
 })
 
-// A parent with a Pdeathsig has a child that lasts, in namespaces of a process: the
-// arguments are the types, and its PID.
+// A parent with a Pdeathsig has a child that lasts, in namespaces of a process: the arguments are the types, and its PID.
 func init() {
 	specs.Roles["parent with a Pdeathsig"] = asParent(func(args []string) {
 		types := args[:len(args)-1]
 		n := neighbourOf(atoi(args[len(types)]))
-		fmt.Println(reexec.RunReexecAction("say your PID and hang",
-			n.in(types...),
-			reexec.Cmd(func(cmd *exec.Cmd) {
-				cmd.ExtraFiles = []*os.File{os.Stdout}
-				cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-			})))
+		fmt.Println(reexec.RunReexecAction("say your PID and hang", n.in(types...), withFiles(os.Stdout), mortal))
 		os.Exit(1)
 	})
 }

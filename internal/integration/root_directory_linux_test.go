@@ -183,10 +183,7 @@ var _ = Describe("a target with a root directory of its own", func() {
 			target := reexec.Target(unix.Gettid(), "mnt")
 			Expect(unix.Chroot(folder)).To(Succeed())
 			seen := make(chan view)
-			go func() {
-				v, _ := lookAround.Call(background, struct{}{}, target)
-				seen <- v
-			}()
+			go func() { v, _ := lookAround.Call(background, struct{}{}, target); seen <- v }()
 			Expect(<-seen).To(Equal(inside))
 			Expect(outside.Chdir()).To(Succeed())
 			Expect(unix.Chroot(".")).To(Succeed())

@@ -76,19 +76,15 @@ var _ = Describe("signals", func() {
 	Context("that reach the child of a function that obeys its context", func() {
 		It("leave it the time to clean up, if the parent cancels", func() {
 			for _, s := range all {
-				for _, byWorker := range []bool{false, true} {
-					g := newGate()
+				g := newGate()
+				for _, call := range bothCalls(tidy, g.options(ofGrace(time.Minute))...) {
 					ctx, cancel := context.WithCancelCause(background)
-					call := called(tidy, g.options(ofGrace(time.Minute))...)
-					if byWorker {
-						call = start(tidy, g.options(ofGrace(time.Minute))...).Call
-					}
 					done := goCall(call, ctx, "")
 					g.says("began")
 					Expect(syscall.Kill(youngest(), s)).To(Succeed())
 					Consistently(done, "50ms").ShouldNot(Receive())
-					cancel(reason)
-					Expect(end(done)).Error().To(MatchError(reason))
+					cancel(errEnough)
+					Expect(end(done)).Error().To(MatchError(errEnough))
 					g.says("cleaned up")
 				}
 			}
@@ -123,10 +119,10 @@ var _ = Describe("signals", func() {
 			for _, err := range tidyStream.Call(ctx, "", g.options(ofGrace(time.Minute))...) {
 				if err == nil {
 					Expect(syscall.Kill(youngest(), syscall.SIGINT)).To(Succeed())
-					time.AfterFunc(50*time.Millisecond, func() { cancel(reason) })
+					time.AfterFunc(50*time.Millisecond, func() { cancel(errEnough) })
 					continue
 				}
-				Expect(err).To(MatchError(reason))
+				Expect(err).To(MatchError(errEnough))
 			}
 			g.says("cleaned up")
 		})
@@ -163,26 +159,20 @@ var _ = Describe("signals", func() {
 	})
 
 	It("end a plain function, and the error wraps the context's end, too, if that comes", func() {
-		for _, byWorker := range []bool{false, true} {
-			for _, cancels := range []bool{false, true} {
-				g := newGate()
+		for _, cancels := range []bool{false, true} {
+			g := newGate()
+			for _, call := range bothCalls(patient, g.options()...) {
 				ctx, cancel := context.WithCancelCause(background)
-				call := func(ctx context.Context, what string) (string, error) { return patient.Call(ctx, what, g.options()...) }
-				if byWorker {
-					call = start(patient, g.options()...).Call
-				}
 				done := goCall(call, ctx, "for ever")
 				g.says("began")
 				Expect(syscall.Kill(youngest(), syscall.SIGTERM)).To(Succeed())
 				if cancels {
 					time.Sleep(10 * time.Millisecond)
-					cancel(reason)
+					cancel(errEnough)
 				}
 				_, err := end(done)
-				Expect(err).To(HaveOccurred())
-				Expect(errors.Is(err, reason)).To(Equal(cancels))
-				exit := as[*exec.ExitError](err)
-				Expect(exit.Error()).To(Equal("signal: terminated"))
+				Expect(errors.Is(err, errEnough)).To(Equal(cancels))
+				Expect(as[*exec.ExitError](err)).To(MatchError("signal: terminated"))
 				cancel(nil)
 			}
 		}
@@ -275,8 +265,7 @@ func init() {
 	}
 }
 
-// tellAndHang tells the PID of its process, as /proc has it, to file 3, and then has no ear
-// for the end of its parent.
+// tellAndHang tells the PID of its process, as /proc has it, to file 3, and then has no ear for the end of its parent.
 var tellAndHang = reexec.RegisterFunc("tell and hang", func(struct{}) (int, error) {
 	pid, err := os.Readlink("/proc/self")
 	if err != nil {
@@ -319,15 +308,7 @@ var _ = Describe("a Pdeathsig", func() {
 		if new != "" {
 			specs.NeedsNamespaces("user", "cgroup", "ipc", "net", "pid", "uts")
 		}
-		parent := withRole("mortal worker", goroutine, new)
-		stdout := must(parent.StdoutPipe())
-		Expect(parent.Start()).To(Succeed())
-		var child int
-		must(fmt.Fscan(stdout, &child))
-		Expect(alive(child)).To(Succeed())
-		Expect(parent.Process.Kill()).To(Succeed())
-		_ = parent.Wait()
-		Eventually(func() error { return alive(child) }).Should(MatchError(syscall.ESRCH))
+		expectDeath(withRole("mortal worker", goroutine, new))
 	},
 		Entry("started by any goroutine", "unlocked", ""), Entry("started by a locked goroutine", "locked", ""),
 		Entry("as the first process of a new PID namespace", "unlocked", "new"),
@@ -343,10 +324,7 @@ var _ = Describe("a Pdeathsig", func() {
 					runtime.LockOSThread()
 					defer runtime.UnlockOSThread()
 				}
-				worker, err := double.Start(background, reexec.Cmd(func(cmd *exec.Cmd) {
-					cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-				}))
-				Expect(err).NotTo(HaveOccurred())
+				worker := must(double.Start(background, mortal))
 				begun <- worker
 				<-done
 			}()
@@ -371,9 +349,7 @@ var _ = Describe("a Pdeathsig", func() {
 					defer runtime.UnlockOSThread()
 				}
 				for _, way := range waysIn {
-					Expect(way.run(reexec.Cmd(func(cmd *exec.Cmd) {
-						cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-					}))).To(Succeed())
+					Expect(way.run(mortal)).To(Succeed())
 				}
 				done <- isLocked()
 			}()

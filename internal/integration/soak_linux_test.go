@@ -6,7 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -97,7 +97,6 @@ func TestSoak(t *testing.T) {
 	Expect(heap()).To(BeNumerically("<", memory+4<<20))
 }
 
-// heap returns the bytes that are in use.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC() // finalizers have run now
@@ -116,8 +115,7 @@ func killAtRandom(ctx context.Context, spared map[int]bool) {
 			}
 		}
 		if len(victims) > 0 {
-			// It is a zombie at the most, since only this process reaps it; but it
-			// may have been reaped just now.
+			// It is a zombie at the most, since only this process reaps it; but it may have been reaped just now.
 			_ = syscall.Kill(victims[rand.N(len(victims))], syscall.SIGKILL)
 		}
 		time.Sleep(time.Duration(rand.N(20)) * time.Millisecond)
@@ -134,63 +132,58 @@ func wasKilled(err error) bool {
 	return status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
+// expected returns an error unless that is what it should be, or the work of killAtRandom.
+func expected(err error, is bool) error {
+	if is || wasKilled(err) {
+		return nil
+	}
+	return fmt.Errorf("not what it should be: %w", err)
+}
+
+// equal returns the error of a run, or one that tells of a wrong result.
+func equal[T comparable](result T, err error, want T) error {
+	if err == nil && result != want {
+		err = errors.New("wrong result")
+	}
+	return err
+}
+
 // soakers each do one thing, and return an error if that does not go as it should.
 var soakers = []func(ns option) error{
 	func(ns option) error { // classic
-		var answer int
-		err := reexec.RunReexecAction("echo", ns, reexec.Param(42), reexec.Result(&answer))
-		if err == nil && answer != 42 {
-			err = fmt.Errorf("wrong answer %d", answer)
-		}
-		return err
+		answer, err := run[int]("echo", ns, reexec.Param(42))
+		return equal(answer, err, 42)
 	},
 	func(ns option) error { // failing
 		err := reexec.RunReexecAction("big failure", ns)
 		var failed *reexec.ActionError
-		if !wasKilled(err) && (!errors.As(err, &failed) || failed.Stderr != bigFailure) {
-			return fmt.Errorf("wrong failure %w", err)
-		}
-		return nil
+		return expected(err, errors.As(err, &failed) && failed.Stderr == bigFailure)
 	},
 	func(ns option) error { // huge
 		large := strings.Repeat("x", 1<<20)
 		result, err := reflect.Call(background, large, ns)
-		if err == nil && result != large {
-			err = errors.New("wrong result")
-		}
-		return err
+		return equal(result, err, large)
 	},
 	func(ns option) error { // endless
-		var heard bytes.Buffer
-		return reexec.RunReexecAction("noise", ns, reexec.Stderr(&heard))
+		return reexec.RunReexecAction("noise", ns, reexec.Stderr(&bytes.Buffer{}))
 	},
 	func(ns option) error { // cancelled
-		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, reason)
+		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, errEnough)
 		defer cancel()
-		_, err := hang.Call(ctx, "hang", ns, reexec.Stderr(io.Discard))
-		if !errors.Is(err, reason) && !wasKilled(err) {
-			return fmt.Errorf("not cancelled: %w", err)
-		}
-		return nil
+		_, err := hang.Call(ctx, "hang", ns, silently)
+		return expected(err, errors.Is(err, errEnough))
 	},
 	func(ns option) error { // panicking
 		_, err := panicking.Call(background, "at the disco", ns)
-		var panicked *reexec.PanicError
-		if !errors.As(err, &panicked) && !wasKilled(err) {
-			return fmt.Errorf("not panicked: %w", err)
-		}
-		return nil
+		return expected(err, errors.As(err, new(*reexec.PanicError)))
 	},
 	func(ns option) error { // dying
-		_, err := exit.Call(background, 3, ns, reexec.Stderr(io.Discard))
-		if exitCode(err) != 3 && !wasKilled(err) {
-			return fmt.Errorf("not dead: %w", err)
-		}
-		return nil
+		_, err := exit.Call(background, 3, ns, silently)
+		return expected(err, exitCode(err) == 3)
 	},
 	func(ns option) error { // lingering
-		var answer string
-		return reexec.RunReexecAction("linger", ns, reexec.Result(&answer), reexec.GracePeriod(0))
+		_, err := run[string]("linger", ns, ofGrace(0))
+		return err
 	},
 	func(ns option) error { // worker
 		w, err := double.Start(background, ns)
@@ -202,10 +195,9 @@ var soakers = []func(ns option) error{
 		for i := range 4 {
 			all.Go(func() {
 				for j := range 20 {
-					if n, err := w.Call(background, i*j); err != nil {
+					n, err := w.Call(background, i*j)
+					if err = equal(n, err, 2*i*j); err != nil {
 						failures <- err
-					} else if n != 2*i*j {
-						failures <- fmt.Errorf("wrong result %d", n)
 					}
 				}
 			})
@@ -250,34 +242,26 @@ var soakers = []func(ns option) error{
 		return nil
 	},
 	func(ns option) error { // without a newline
-		var answer any
-		err := reexec.RunReexecAction("print", ns, reexec.Param("42"), reexec.Result(&answer))
-		if err == nil && answer != 42.0 {
-			err = fmt.Errorf("wrong answer %v", answer)
-		}
-		return err
+		answer, err := run[float64]("print", ns, reexec.Param("42"))
+		return equal(answer, err, 42)
 	},
 	func(ns option) error { // blocked
-		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, reason)
+		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, errEnough)
 		defer cancel()
 		release := make(chan struct{})
 		defer close(release)
 		var held atomic.Bool
-		_, err := say.Call(ctx, 1, ns, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
+		_, err := say.Call(ctx, 1, ns, onStderr(func(string) {
 			select {
 			case <-release:
 			case <-time.After(moment): // the call should have returned long ago
 				held.Store(true)
 			}
-			return len(b), nil
-		})))
-		switch {
-		case held.Load():
+		}))
+		if held.Load() {
 			return errors.New("held up by the writer of stderr")
-		case err != nil && !errors.Is(err, reason) && !wasKilled(err): // an answer that has come in time counts
-			return fmt.Errorf("not cancelled: %w", err)
 		}
-		return nil
+		return expected(err, err == nil || errors.Is(err, errEnough)) // an answer that has come in time counts
 	},
 	func(ns option) error { // what a call has written
 		var heard safeBuffer

@@ -10,7 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
+
 	"time"
 
 	"example.com/gons/reexec"
@@ -28,7 +28,6 @@ type program struct {
 	Then   string
 }
 
-// A happening is an event.
 type happening struct {
 	Number int
 	Text   string
@@ -125,7 +124,6 @@ func numbers(events iter.Seq2[happening, error]) (numbers []int, err error) {
 	return numbers, nil
 }
 
-// upTo are the numbers less than n.
 func upTo(n int) (numbers []int) {
 	for i := range n {
 		numbers = append(numbers, i)
@@ -148,12 +146,12 @@ var _ = Describe("events of streams", func() {
 		defer cancel(nil)
 		for e, err := range happenings.Call(ctx, program{Events: 1, Then: "wait"}, g.options(ofGrace(time.Hour))...) {
 			if err != nil {
-				Expect(err).To(MatchError(reason))
+				Expect(err).To(MatchError(errEnough))
 				break
 			}
 			Expect(e.Number).To(Equal(0))
 			g.says("waits")
-			cancel(reason)
+			cancel(errEnough)
 		}
 		Expect(isOver(ctx.Done())).To(BeTrue())
 	})
@@ -179,28 +177,16 @@ var _ = Describe("events of streams", func() {
 		isError(errs[3])
 	},
 		Entry("of the function", "fail", func(err error) {
-			Expect(err).To(MatchError("no more: file already closed"))
-			Expect(err).To(MatchError(os.ErrClosed))
-			Expect(errors.As(err, new(*reexec.FuncError))).To(BeTrue())
+			Expect(as[*reexec.FuncError](err)).To(And(MatchError("no more: file already closed"), MatchError(os.ErrClosed)))
 		}),
-		Entry("of a panic", "panic", func(err error) {
-			panicked := as[*reexec.PanicError](err)
-			Expect(panicked.Value).To(Equal("at the disco"))
-		}),
-		Entry("of a goroutine that ends", "end", func(err error) {
-			Expect(errors.As(err, new(*reexec.PanicError))).To(BeTrue())
-		}),
+		Entry("of a panic", "panic", func(err error) { Expect(as[*reexec.PanicError](err).Value).To(Equal("at the disco")) }),
+		Entry("of a goroutine that ends", "end", func(err error) { as[*reexec.PanicError](err) }),
 		Entry("of the child", "exit", func(err error) { Expect(exitCode(err)).To(Equal(3)) }),
 		Entry("of an encoder", "fail in child", func(err error) {
 			Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot encode event in child, reason: integration.wild: encoder failed")))
 		}),
-		Entry("of an encoder that panics", "panic in child", func(err error) {
-			panicked := as[*reexec.PanicError](err)
-			Expect(panicked.Value).To(Equal("encoder"))
-		}),
-		Entry("of an encoder that ends its goroutine", "end in child", func(err error) {
-			Expect(errors.As(err, new(*reexec.PanicError))).To(BeTrue())
-		}))
+		Entry("of an encoder that panics", "panic in child", func(err error) { Expect(as[*reexec.PanicError](err).Value).To(Equal("encoder")) }),
+		Entry("of an encoder that ends its goroutine", "end in child", func(err error) { as[*reexec.PanicError](err) }))
 
 	It("end with the decoder's error, whatever the child does then", func() {
 		for _, grace := range []time.Duration{0, time.Hour} {
@@ -212,9 +198,9 @@ var _ = Describe("events of streams", func() {
 
 	It("end with the context, even if that ends while an event cannot be decoded", func() {
 		ctx, cancel := context.WithCancelCause(background)
-		betray = func() { cancel(reason) }
+		betray = func() { cancel(errEnough) }
 		for _, err := range treasons.Call(ctx, struct{}{}) {
-			Expect(err).To(MatchError(reason))
+			Expect(err).To(MatchError(errEnough))
 			asActionError(err)
 		}
 	})
@@ -223,27 +209,24 @@ var _ = Describe("events of streams", func() {
 		ctx, cancel := context.WithCancelCause(background)
 		events := happenings.Call(ctx, program{Events: 3}, silently)
 		Expect(numbers(events)).To(HaveLen(3))
-		cancel(reason)
+		cancel(errEnough)
 		got, err := numbers(events)
 		Expect(got).To(BeEmpty())
-		Expect(err).To(MatchError(reason))
-		Expect(err).To(MatchError(ContainSubstring("child was not started")))
+		Expect(err).To(And(MatchError(errEnough), MatchError(ContainSubstring("child was not started"))))
 	})
 
 	It("end with the context, and the function's error is wrapped", func() {
 		ctx, cancel := context.WithCancelCause(background)
 		defer cancel(nil)
 		got, err := numbers(happenings.Call(ctx, program{Events: 2, Then: "wait"}, ofGrace(time.Hour),
-			reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-				if strings.Contains(string(b), "waits") {
-					cancel(reason)
+			onStderr(func(said string) {
+				if strings.Contains(said, "waits") {
+					cancel(errEnough)
 				}
-				return len(b), nil
-			}))))
+			})))
 		Expect([]int{0, 1}).To(ContainElements(got), "what was still in the pipe is dropped")
-		Expect(err).To(MatchError(reason))
-		failed := as[*reexec.FuncError](err)
-		Expect(failed.Message).To(Equal("waited: context canceled"))
+		Expect(err).To(MatchError(errEnough))
+		Expect(as[*reexec.FuncError](err).Message).To(Equal("waited: context canceled"))
 	})
 
 	Context("when the loop is left", func() {
@@ -295,31 +278,23 @@ var _ = Describe("events of streams", func() {
 		})
 
 		DescribeTable("leave nothing behind, however that is", func(leave func()) {
-			done := make(chan any)
-			go func() {
-				defer close(done)
-				defer func() { done <- recover() }()
+			Expect(fate(func() {
 				for range happenings.Call(background, program{Events: 1 << 30}, silently, ofGrace(time.Hour)) {
 					leave()
 				}
-			}()
-			Eventually(done).Should(Receive(Or(BeNil(), Equal("loop"))))
+			})).To(Or(Equal("panic: loop"), Equal("goexit")))
 			Expect(children()).To(BeEmpty())
 		},
 			Entry("by a panic", func() { panic("loop") }), Entry("by the end of the goroutine", runtime.Goexit))
 	})
 
 	DescribeTable("whose decoder goes wild leave nothing behind", func(how string) {
-		done := make(chan any)
 		seen := 0
-		go func() {
-			defer close(done)
-			defer func() { done <- recover() }()
+		Expect(fate(func() {
 			for range undecodable.Call(background, rawWild(how), silently, ofGrace(time.Hour)) {
 				seen++
 			}
-		}()
-		Eventually(done).Should(Receive(Or(BeNil(), Equal("decoder"))))
+		})).To(Or(Equal("panic: decoder"), Equal("goexit")))
 		Expect(seen).To(Equal(1))
 		Expect(children()).To(BeEmpty())
 	},
@@ -348,17 +323,13 @@ var _ = Describe("events of streams", func() {
 
 	It("are those of each loop", func() {
 		events := happenings.Call(background, program{Events: 100}, silently)
-		var all sync.WaitGroup
-		failures := make(chan error, 8)
-		for range 8 {
-			all.Go(func() {
-				if got, err := numbers(events); err != nil || len(got) != 100 {
-					failures <- fmt.Errorf("%v: %w", got, err)
-				}
-			})
-		}
-		all.Wait()
-		Expect(failures).NotTo(Receive())
+		together(8, func(int) error {
+			got, err := numbers(events)
+			if err == nil && len(got) != 100 {
+				err = fmt.Errorf("%v", got)
+			}
+			return err
+		})
 		Expect(numbers(events)).To(Equal(upTo(100)), "ranging again runs the function again")
 	})
 
@@ -380,7 +351,7 @@ var _ = Describe("events of streams", func() {
 	It("are not there if the child is not where it should be", func() {
 		specs.NeedsCgo()
 		seen := 0
-		for _, err := range networks.Call(background, 3, reexec.Namespaces([]reexec.Namespace{{Type: "!net", Path: "/nowhere"}})) {
+		for _, err := range networks.Call(background, 3, joining(reexec.Namespace{Type: "!net", Path: "/nowhere"})) {
 			Expect(err).To(MatchError(ContainSubstring("package gons: invalid gons_net reference")))
 			seen++
 		}
@@ -391,8 +362,7 @@ var _ = Describe("events of streams", func() {
 		var zero reexec.Stream[int, int]
 		Expect(func() { zero.Call(background, 1) }).To(PanicWith(ContainSubstring("zero Func or Stream")))
 		Expect(func() { counting.Call(noContext, 1) }).To(PanicWith("nil Context"))
-		var result int
-		for _, option := range []option{reexec.Param(1), reexec.Result(&result)} {
+		for _, option := range []option{reexec.Param(1), reexec.Result(new(int))} {
 			Expect(func() { counting.Call(background, 1, option) }).To(PanicWith(ContainSubstring("neither the option Param nor the option Result")))
 		}
 		Expect(func() { counting.Call(background, 1, nil) }).To(PanicWith(ContainSubstring("nil option")))
@@ -404,8 +374,7 @@ var _ = Describe("events of streams", func() {
 
 	It("cannot be asked for by a parameter that cannot be encoded or decoded", func() {
 		for _, err := range pickyStream.Call(background, "fail in parent") {
-			Expect(err).To(MatchError(ContainSubstring("cannot send parameter to child, reason: ")))
-			Expect(err).To(MatchError(ContainSubstring("too bad for the parent")))
+			Expect(err).To(MatchError(And(ContainSubstring("cannot send parameter to child, reason: "), ContainSubstring("too bad for the parent"))))
 		}
 		for _, err := range pickyStream.Call(background, "bad") {
 			Expect(err).To(MatchError(ContainSubstring("cannot decode parameter in child, reason: too bad")))

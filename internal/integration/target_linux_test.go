@@ -19,18 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// expectTarget expects an action with this target to be in the neighbour's namespaces
-// of these types, and in no others.
+// expectTarget expects an action with this target to be in the neighbour's namespaces of these types, and in no others.
 func expectTarget(n *neighbour, kinds []string, options ...option) {
 	GinkgoHelper()
-	ids := must(whereami.Call(background, struct{}{}, options...))
-	for kind, id := range ids {
-		if slices.Contains(kinds, kind) {
-			Expect(id).To(Equal(n.ID(kind)), "%s namespace, joined", kind)
-		} else {
-			Expect(id).To(Equal(specs.NamespaceID("self", kind)), "%s namespace, not joined", kind)
-		}
-	}
+	expectIn(n, kinds, must(whereami.Call(background, struct{}{}, options...)))
 }
 
 // standIn starts a process with a certain PID, which has just become free.
@@ -105,26 +97,20 @@ var _ = Describe("a target", func() {
 	It("is good for many runs, at a time as well", func() {
 		n := newNeighbour("user", "net", "pid")
 		target := reexec.Target(n.PID)
-		errs := make(chan error)
-		for range 8 {
-			go func() {
-				ids, err := whereami.Call(background, struct{}{}, target)
-				if err == nil && ids["net"] != n.ID("net") {
-					ids, err = nil, fs.ErrInvalid
-				}
-				errs <- err
-			}()
-		}
-		for range 8 {
-			Expect(<-errs).To(Succeed())
-		}
+		together(8, func(int) error {
+			ids, err := whereami.Call(background, struct{}{}, target)
+			if err == nil && ids["net"] != n.ID("net") {
+				err = fs.ErrInvalid
+			}
+			return err
+		})
 	})
 
 	It("comes before the namespaces given by reference", func() {
 		n := newNeighbour("user", "mnt", "uts", "net")
 		// It is found only after mnt, and an ordinary user may join it only after user.
 		inside := reexec.Namespace{Type: "uts", Path: filepath.Join(n.Hall, "uts")}
-		references, target := reexec.Namespaces([]reexec.Namespace{inside}), reexec.Target(n.PID, "user", "mnt")
+		references, target := joining(inside), reexec.Target(n.PID, "user", "mnt")
 		expectTarget(n, []string{"user", "mnt", "uts"}, target, references)
 		expectTarget(n, []string{"user", "mnt", "uts"}, references, target)
 	})
@@ -154,7 +140,7 @@ var _ = Describe("a target", func() {
 			inNewNamespaces(unix.CLONE_NEWNET, func() {
 				for _, anew := range []option{
 					reexec.Unshare("net"),
-					reexec.Cmd(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET} }),
+					withAttr(syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}),
 				} {
 					Expect(whereami.Call(background, struct{}{}, reexec.Target(unix.Gettid(), "net"), anew)).To(
 						HaveKeyWithValue("net", specs.NamespaceID("thread-self", "net")))
@@ -163,9 +149,7 @@ var _ = Describe("a target", func() {
 		}
 		// From a user namespace below there is no way back.
 		_, err := whereami.Call(background, struct{}{}, reexec.Unshare("user", "net"), reexec.Target(unix.Getpid(), "net"))
-		join := as[*reexec.JoinError](err)
-		Expect(join.Type).To(Equal("net"))
-		Expect(err).To(MatchError(unix.EPERM))
+		Expect(as[*reexec.JoinError](err)).To(And(HaveField("Type", "net"), MatchError(unix.EPERM)))
 
 		ids := must(whereami.Call(background, struct{}{}, reexec.Unshare("user", "net"), reexec.Target(unix.Getpid())))
 		Expect(ids["net"]).NotTo(Equal(specs.NamespaceID("self", "net")), "without types none is asked for that one has")
@@ -177,12 +161,9 @@ var _ = Describe("a target", func() {
 		for _, pid := range []int{n.PID, 0, -1} {
 			for _, way := range waysIn {
 				err := way.run(reexec.Target(pid, "net"))
-				Expect(err).To(MatchError(fs.ErrNotExist))
-				Expect(err).To(MatchError(ContainSubstring("cannot start child, reason: cannot find net namespace of process %d: "+
-					"no such file or directory (the process has ended, or", pid)))
-				join := as[*reexec.JoinError](asActionError(err))
-				Expect(join.Type).To(Equal("net"))
-				Expect(join.Path).To(Equal(fmt.Sprintf("/proc/%d/ns/net", pid)))
+				Expect(err).To(And(MatchError(fs.ErrNotExist), MatchError(ContainSubstring("cannot start child, reason: cannot find net "+
+					"namespace of process %d: no such file or directory (the process has ended, or", pid))))
+				Expect(as[*reexec.JoinError](asActionError(err))).To(And(HaveField("Type", "net"), HaveField("Path", fmt.Sprintf("/proc/%d/ns/net", pid))))
 			}
 		}
 	})
@@ -242,21 +223,6 @@ var _ = Describe("a target", func() {
 	})
 })
 
-// forbidPidfds has pidfd_open fail for the calling thread, as it does on kernels before Linux 5.3.
-func forbidPidfds() error {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the system call's number
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_PIDFD_OPEN, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0x00050000 | uint32(unix.ENOSYS)}, // SECCOMP_RET_ERRNO
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0x7fff0000},                       // SECCOMP_RET_ALLOW
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
-}
-
 // Proc is what a process tells where /proc belongs to another PID namespace.
 type proc struct {
 	Trouble    string // why the role could not be played
@@ -293,7 +259,7 @@ func init() {
 		for _, way := range waysIn {
 			p.RunErrs = append(p.RunErrs, fmt.Sprint(way.run(reexec.Namespaces(namespaces))), fmt.Sprint(way.run(reexec.Target(1))))
 		}
-		if err := forbidPidfds(); err != nil {
+		if err := deny(unix.SYS_PIDFD_OPEN, unix.ENOSYS); err != nil { // as on kernels before Linux 5.3
 			return proc{Trouble: err.Error()}
 		}
 		namespaces, _ = reexec.NamespacesOf(1)
