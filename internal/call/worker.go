@@ -58,12 +58,13 @@ func (w *Worker) PID() int { return w.p.PID() }
 
 // Refuses returns why no call can begin any more, if so.
 func (w *Worker) Refuses(ctx context.Context) error {
+	gone := isClosed(w.over) || isClosed(w.p.Exited()) // first: if not by Close, it was before that
 	switch {
 	case isClosed(w.closing):
 		return ErrClosed
 	case ctx.Err() != nil:
 		return &Cancelled{Cause: context.Cause(ctx)}
-	case isClosed(w.over) || isClosed(w.p.Exited()):
+	case gone:
 		return w.DiedIn(ctx, nil)
 	}
 	return nil
