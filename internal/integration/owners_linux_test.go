@@ -164,6 +164,7 @@ var _ = Describe("a target whose namespaces have several owners", func() {
 var _ = Describe("a target by type, without its user namespace", func() {
 
 	It("has that joined first by an ordinary user", func() {
+		specs.NeedsCgo()
 		n := neighbourBy(ordinary(), unshares("--user --map-root-user --net --uts --mount --time")...)
 		needsOwn(n, "time")
 		asOrdinaryUser(func() {
@@ -180,6 +181,7 @@ var _ = Describe("a target by type, without its user namespace", func() {
 	})
 
 	It("has the owner joined, not what is below", func() {
+		specs.NeedsCgo()
 		n := neighbourBy(ordinary(), unshares("--user --map-root-user --net", "--user --map-root-user --uts")...)
 		asOrdinaryUser(func() {
 			ids, err := whereami.Call(background, struct{}{}, reexec.Target(n.PID, "net"))

@@ -198,6 +198,7 @@ var _ = Describe("a target with a root directory of its own", func() {
 	})
 
 	It("costs nothing where it is that of the caller, as for the program itself", func() {
+		specs.NeedsCgo()
 		here, err := unixGetwd()
 		Expect(err).NotTo(HaveOccurred())
 		for _, types := range [][]string{nil, {"mnt"}} {
@@ -214,6 +215,7 @@ var _ = Describe("a target with a root directory of its own", func() {
 	})
 
 	It("is not entered for references", func() {
+		specs.NeedsCgo()
 		n, _ := chrooted("", unix.CLONE_NEWUSER|unix.CLONE_NEWNS)
 		v, err := lookAround.Call(background, struct{}{}, reexec.Namespaces(must(reexec.NamespacesOf(n.PID))))
 		Expect(err).NotTo(HaveOccurred())

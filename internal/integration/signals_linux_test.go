@@ -204,6 +204,7 @@ var _ = Describe("signals", func() {
 	})
 
 	It("that the parent ignores stay ignored, in what functions start, too", func() {
+		specs.NeedsCgo()
 		cmd := withRole("ignoring parent")
 		said := tellOf[[]string](cmd)
 		Expect(said).To(HaveLen(2))
