@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os/exec"
 	"reflect"
 	"time"
 
@@ -24,15 +22,9 @@ type ReexecAction struct {
 	Result      interface{} // pointer to where the action's answer goes; see [Result]
 	Environment []string    // in addition to the parent's; see [Environment]
 
-	targets     []birth.Target    // whose namespaces are joined before those of Namespaces
-	grace       *time.Duration    // how long a child may linger, nil: defaultGrace
-	stderr      io.Writer         // where the child's stderr goes, nil: is a failure
-	stdout      io.Writer         // where stdout of a function goes, nil: to the parent's
-	tune        []func(*exec.Cmd) // last words on the child
-	unshared    []string          // types of new namespaces
-	sealed      bool              // the child runs from a sealed copy of the program
-	preserve    bool              // the child keeps its IDs in a user namespace
-	concurrency int               // how many calls a worker serves at a time, 0: the option was not used
+	options     child.Spec     // what other options say
+	grace       *time.Duration // nil: defaultGrace
+	concurrency int            // 0: the option was not used
 }
 
 // NewReexecAction returns the named action with these options. It panics if an
@@ -121,14 +113,14 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 	run.answered = run.decode == nil
 	run.Outcome = p.Wait()
 	run.result = a.Result != nil
-	run.spoke = run.Outcome.Stderr != "" && a.stderr == nil
+	run.spoke = run.Outcome.Stderr != "" && a.options.Stderr == nil
 	return run.explain()
 }
 
 // mustMakeSense panics where an option is a programming mistake.
 func (a *ReexecAction) mustMakeSense() {
 	a.mustNotBeConcurrent()
-	if a.stdout != nil {
+	if a.options.Stdout != nil {
 		panic("gons/reexec: ReexecAction.Run: option Stdout is for functions only, stdout of an action is its answer")
 	}
 	if a.Result == nil {
@@ -148,17 +140,8 @@ func (a *ReexecAction) mustNotBeConcurrent() {
 
 // spec returns what the child is to be.
 func (a *ReexecAction) spec() child.Spec {
-	spec := child.Spec{
-		Action:  a.ActionName,
-		Joins:   birth.Joins{Targets: a.targets, PreserveCredentials: a.preserve},
-		Env:     a.Environment,
-		Tune:    a.tune,
-		Unshare: a.unshared,
-		Sealed:  a.sealed,
-		Stderr:  a.stderr,
-		Stdout:  a.stdout,
-		Grace:   defaultGrace,
-	}
+	spec := a.options
+	spec.Action, spec.Env, spec.Grace = a.ActionName, a.Environment, defaultGrace
 	for _, ns := range a.Namespaces {
 		spec.Joins.Refs = append(spec.Joins.Refs, birth.Ref{Type: ns.Type, Path: ns.Path})
 	}

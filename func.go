@@ -233,8 +233,8 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 		panic(fmt.Sprintf("gons/reexec: Func: function %q takes neither the option Param nor the option Result", s.name))
 	}
 	s.mustBeAbleToRun()
-	if a.stderr == nil {
-		a.stderr = child.ParentStderr{}
+	if a.options.Stderr == nil {
+		a.options.Stderr = child.ParentStderr{}
 	}
 	return a
 }

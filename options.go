@@ -55,7 +55,7 @@ func Namespaces(namespaces []Namespace) ReexecActionOption {
 func Target(pid int, types ...string) ReexecActionOption {
 	process, err := birth.Hold(pid, slices.Clone(types))
 	return func(a *ReexecAction) {
-		a.targets = append(slices.Clip(a.targets), birth.Target{Process: process, Err: err})
+		a.options.Joins.Targets = append(slices.Clip(a.options.Joins.Targets), birth.Target{Process: process, Err: err})
 	}
 }
 
@@ -77,7 +77,7 @@ func Target(pid int, types ...string) ReexecActionOption {
 // whose ID mappings take precedence.
 func Unshare(types ...string) ReexecActionOption {
 	types = slices.Clone(types)
-	return func(a *ReexecAction) { a.unshared = append(slices.Clip(a.unshared), types...) }
+	return func(a *ReexecAction) { a.options.Unshare = append(slices.Clip(a.options.Unshare), types...) }
 }
 
 // PreserveCredentials leaves a child that joins a user namespace its user, its group and its
@@ -92,7 +92,7 @@ func Unshare(types ...string) ReexecActionOption {
 //
 // It has no effect on a child that joins no user namespace.
 func PreserveCredentials() ReexecActionOption {
-	return func(a *ReexecAction) { a.preserve = true }
+	return func(a *ReexecAction) { a.options.Joins.PreserveCredentials = true }
 }
 
 // Param sends an action a parameter, as JSON, on its stdin, and then end of file. Without
@@ -136,14 +136,14 @@ func GracePeriod(d time.Duration) ReexecActionOption {
 // several runs at a time must be safe for concurrent use. A w that calls the worker whose stderr it gets waits for
 // itself. If w fails, the rest of stderr is dropped, and the run returns the error of w, unless a worse one happened.
 func Stderr(w io.Writer) ReexecActionOption {
-	return func(a *ReexecAction) { a.stderr = w }
+	return func(a *ReexecAction) { a.options.Stderr = w }
 }
 
 // Stdout sends what the child of a function prints to stdout on to w as it comes. Without it, or if w is nil, that is the
 // parent's stdout. When [Worker.Call] returns, w has all that was printed before. All else is as for [Stderr]; an error of w is
 // that of the call. Stdout of an action is its answer, so there the option panics.
 func Stdout(w io.Writer) ReexecActionOption {
-	return func(a *ReexecAction) { a.stdout = w }
+	return func(a *ReexecAction) { a.options.Stdout = w }
 }
 
 // Cmd lets tune change the command that starts the child: its working directory,
@@ -167,7 +167,7 @@ func Stdout(w io.Writer) ReexecActionOption {
 func Cmd(tune func(*exec.Cmd)) ReexecActionOption {
 	return func(a *ReexecAction) {
 		if tune != nil {
-			a.tune = append(slices.Clip(a.tune), tune)
+			a.options.Tune = append(slices.Clip(a.options.Tune), tune)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func Cmd(tune func(*exec.Cmd)) ReexecActionOption {
 // memory as the program is large. Where the system forbids it, the error of the run says
 // so.
 func Sealed() ReexecActionOption {
-	return func(a *ReexecAction) { a.sealed = true }
+	return func(a *ReexecAction) { a.options.Sealed = true }
 }
 
 // Concurrency has a [Worker] serve up to n calls at a time, each in a goroutine of its
