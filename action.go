@@ -88,13 +88,13 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 	a.mustMakeSense()
 	run := facts{name: a.ActionName}
 	if ctx.Err() != nil {
-		return run.notStarted(context.Cause(ctx))
+		return run.notBegun(notStarted, context.Cause(ctx))
 	}
 	spec := a.spec()
 	if a.Param != nil {
 		var param bytes.Buffer
 		if err := json.NewEncoder(&param).Encode(a.Param); err != nil {
-			return run.unsent(err)
+			return run.notBegun(cannotSend, err)
 		}
 		spec.Input = param.Bytes()
 	}
@@ -104,7 +104,7 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 		run.Outcome, run.Unborn = *outcome, err
 		return run.explain()
 	case err != nil:
-		return run.cannotStart(err)
+		return run.notBegun(cannotStart, err)
 	}
 	defer p.Close() // which ends the child, should decoding panic
 	p.OnEnd(ctx, func() { p.Leave(context.Cause(ctx)) })
@@ -115,6 +115,20 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 	run.result = a.Result != nil
 	run.spoke = run.Outcome.Stderr != "" && a.options.Stderr == nil
 	return run.explain()
+}
+
+// mustBeAbleToRun panics where a run is a programming mistake.
+func (a *ReexecAction) mustBeAbleToRun() {
+	const run = "gons/reexec: ReexecAction.Run: "
+	switch {
+	case isChild():
+		panic(run + "tried to re-execute in already re-executing child process")
+	case !enabled.Load():
+		panic(run + "application does not support forking and restarting, " +
+			"needs to call reexec.CheckAction() first before running discovery")
+	case registered(a.ActionName) == nil:
+		panic(fmt.Sprintf(run+"attempting to re-execute into unregistered action %q", a.ActionName))
+	}
 }
 
 // mustMakeSense panics where an option is a programming mistake.

@@ -68,15 +68,10 @@ type JoinError struct {
 	text string // what Error says
 }
 
-func newJoinError(e *birth.JoinError) *JoinError {
-	return &JoinError{Type: e.Kind, Path: e.Path, Err: e.Err, text: oneLine(e.Text)}
-}
-
-// public returns the JoinError of this package for that of package birth, and all other errors as they are.
+// public returns the JoinError of this package for one of package birth that names a namespace, and all other errors as they are.
 func public(err error) error {
-	var join *birth.JoinError
-	if errors.As(err, &join) {
-		return newJoinError(join)
+	if join := (*birth.JoinError)(nil); errors.As(err, &join) && join.Kind != "" {
+		return &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: oneLine(join.Text)}
 	}
 	return err
 }

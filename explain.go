@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"strings"
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/call"
@@ -41,13 +40,13 @@ func (f facts) explain() error {
 	lastWord, noAnswer := f.lastWord()
 	unsent, ends := "", ""
 	if send != nil {
-		unsent = fmt.Sprintf("cannot send parameter to child, reason: %v, ", send)
+		unsent = fmt.Sprintf("%s, reason: %v, ", cannotSend, send)
 	}
 	if status != nil {
 		ends = ", " + status.Error()
 	}
-	switch join := f.joinError(); {
-	case join != nil:
+	switch join := (*birth.JoinError)(nil); {
+	case errors.As(f.Unborn, &join):
 		return f.joinFailure(join)
 	case killed != nil:
 		return f.failure("child was killed, reason: "+killed.Error()+f.inWhichState(), killed, f.reply, f.Status)
@@ -63,7 +62,7 @@ func (f facts) explain() error {
 		return f.failure(fmt.Sprintf("%scannot decode child result, reason: %v, child wrote %q%s", unsent, f.decode, f.excerpt, ends),
 			send, f.decode, status, f.Relay)
 	case send != nil:
-		return f.failure(strings.TrimSuffix(unsent+strings.TrimPrefix(ends, ", "), ", "), send, status, f.Relay)
+		return f.failure(fmt.Sprintf("%s, reason: %v%s", cannotSend, send, ends), send, status, f.Relay)
 
 	case f.reply != nil:
 		return f.reply
@@ -82,14 +81,6 @@ func (f facts) explain() error {
 		return f.failure(f.Relay.Error(), f.Relay)
 	}
 	return nil
-}
-
-// joinError is why the child could not join a namespace, if so.
-func (f facts) joinError() (join *birth.JoinError) {
-	if f.Unborn != nil {
-		errors.As(f.Unborn, &join)
-	}
-	return join
 }
 
 // whyKilled is why the child was killed, if that is a failure: one that only lingered was
@@ -161,14 +152,10 @@ const maxQuotedStderr = 512
 func (f facts) joinFailure(join *birth.JoinError) error {
 	text := oneLine(join.Text)
 	f.Stderr = text // as if the child itself had said so
-	var cause error = join
-	if join.Kind != "" {
-		cause = newJoinError(join)
-	}
 	if !f.function {
 		text = fmt.Sprintf("child failed with stderr message %q", text)
 	}
-	return f.failure(text, cause, f.Status)
+	return f.failure(text, public(join), f.Status)
 }
 
 // unanswered is the error of a child that was not started, or that has ended without being where it
@@ -181,17 +168,16 @@ func (f facts) unanswered(err error) error {
 	case errors.As(err, &end):
 		return f.ended(end)
 	case errors.As(err, &unsent):
-		return f.unsent(unsent.Err)
+		return f.notBegun(cannotSend, unsent.Err)
 	case errors.As(err, &cancelled) && cancelled.Begun:
 		return f.failure("call was cancelled, reason: "+cancelled.Cause.Error(), cancelled.Cause)
 	case errors.As(err, &cancelled):
-		f.NotBegun = true
-		return f.failure("call was not started, reason: "+cancelled.Cause.Error(), cancelled.Cause)
+		return f.notBegun("call was not started", cancelled.Cause)
 	case err == call.ErrClosed:
 		f.NotBegun = true
 		return f.failure(err.Error(), err)
 	}
-	return f.cannotStart(err)
+	return f.notBegun(cannotStart, err)
 }
 
 // ended is the error of a child that has ended.
@@ -226,21 +212,18 @@ func (f *facts) hear(answer *call.Answer, result any) {
 		if result != nil {
 			f.decode = answer.Decode(result)
 		}
-	case call.Failed:
-		f.reply = newFuncError(f.name, failureOf(answer))
 	case call.Panicked:
 		f.reply = newPanicError(f.name, answer)
-	default:
-		failure := failureOf(answer)
+	default: // Failed, Unread or Unserved
+		var failure call.Failure
+		if err := answer.Decode(&failure); err != nil {
+			failure.Message = "an error that cannot be understood: " + err.Error()
+		}
+		if answer.Kind() == call.Failed {
+			f.reply = newFuncError(f.name, failure)
+			return
+		}
 		f.NotBegun = answer.Kind() == call.Unread
 		f.reply = f.failure(failure.Message, append([]error{errors.New(failure.Message)}, failure.Causes()...)...)
 	}
-}
-
-// failureOf returns what has travelled of an error.
-func failureOf(answer *call.Answer) (failure call.Failure) {
-	if err := answer.Decode(&failure); err != nil {
-		failure.Message = "an error that cannot be understood: " + err.Error()
-	}
-	return failure
 }

@@ -2,12 +2,7 @@ package reexec
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"reflect"
 
-	"example.com/gons/reexec/internal/call"
-	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/value"
 )
 
@@ -53,17 +48,6 @@ type Func[P, R any] struct {
 	shape
 }
 
-// A shape is what is known of a registered function or stream beside its types.
-type shape struct {
-	name    string
-	context bool  // it obeys its context
-	stream  bool  // it answers with events, too
-	hash    int64 // of its types, which parent and child have in common if they are the same program
-}
-
-// facts are what is known of each run of the function.
-func (s shape) facts() facts { return facts{name: s.name, function: true} }
-
 // RegisterFunc makes a function callable in children, under a name that is unique in the
 // program. A package-level variable is the place for it:
 //
@@ -104,44 +88,6 @@ func RegisterFuncContext[P, R any](name string, fn func(ctx context.Context, par
 	})}
 }
 
-// register registers the action of a function, if there is one, with parameters of type P and answers
-// of type A. What run returns, and gives to emit, is a pointer to an answer.
-func register[P, A any](s shape, exists bool, run func(ctx context.Context, param P, emit func(any) bool) (any, error)) shape {
-	if !exists {
-		Register(s.name, nil) // panics
-	}
-	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
-		param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
-		s.mustTravel("parameter", param)
-		if s.stream {
-			s.mustTravel("event", answer)
-		} else {
-			s.mustTravel("result", answer)
-		}
-		s.hash = int64(value.Hash(param, answer))
-	}
-	Register(s.name, func() {
-		call.Serve(order, call.Function{
-			Name: s.name, Context: s.context, Hash: s.hash,
-			Call: func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
-				var param P
-				if err := decode(&param); err != nil {
-					return nil, err
-				}
-				return run(ctx, param, emit)
-			},
-		})
-	})
-	return s
-}
-
-// mustTravel panics if values of a type can never travel.
-func (s shape) mustTravel(what string, t reflect.Type) {
-	if _, err := value.Check(t); err != nil {
-		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", s.name, what, err))
-	}
-}
-
 // Call runs the function in a child of its own, and returns its result once that child
 // has ended and is reaped.
 //
@@ -166,77 +112,11 @@ func (s shape) mustTravel(what string, t reflect.Type) {
 // Call panics if [CheckAction] has not been called, in a child, if ctx is nil, if f is the
 // zero Func, and if there is a [Param], a [Result] or a [Concurrency] among the options.
 func (f Func[P, R]) Call(ctx context.Context, param P, options ...ReexecActionOption) (result R, err error) {
-	once, err := f.once(ctx, &param, options)
-	if err != nil {
-		return result, err
-	}
-	finished := false
-	defer func() {
-		if !finished { // decoding has panicked
-			once.Kill(errDecoder)
-		}
-	}()
-	run := f.facts()
-	answer, err := once.Next()
-	if err == nil {
-		run.hear(answer, &result)
-	}
-	end := once.Finish()
-	finished = true
-	if unsent := (*call.UnsentError)(nil); errors.As(err, &unsent) {
-		return result, run.unsent(unsent.Err)
-	}
-	if err := run.ended(end); err != nil {
+	if err := f.run(ctx, &param, options, &result, nil); err != nil {
 		discard(&result)
 		return *new(R), err
 	}
 	return result, nil
-}
-
-// errDecoder is why a child is killed whose result made the parent's decoder panic.
-var errDecoder = errors.New("decoder of the result panicked")
-
-// once starts a child for a single call, whose parameter pointer points to.
-func (s shape) once(ctx context.Context, pointer any, options []ReexecActionOption) (*call.Once, error) {
-	a := s.action(ctx, options)
-	a.mustNotBeConcurrent()
-	run := s.facts()
-	if ctx.Err() != nil {
-		return nil, run.notStarted(context.Cause(ctx))
-	}
-	param, err := call.NewParam(ctx, pointer)
-	if err != nil {
-		return nil, run.unanswered(err)
-	}
-	once, err := call.Begin(ctx, s.spec(a), param)
-	if err != nil {
-		return nil, run.unanswered(err)
-	}
-	return once, nil
-}
-
-// spec returns what the child of a function is to be.
-func (s shape) spec(a *ReexecAction) call.Spec {
-	return call.Spec{Spec: a.spec(), Context: s.context, Stream: s.stream, Hash: s.hash}
-}
-
-// action returns the action that serves a function, whose options must make sense.
-func (s shape) action(ctx context.Context, options []ReexecActionOption) *ReexecAction {
-	if s.name == "" {
-		panic("gons/reexec: Func: zero Func or Stream, use RegisterFunc or RegisterStream")
-	}
-	if ctx == nil {
-		panic("nil Context")
-	}
-	a := NewReexecAction(s.name, options...)
-	if a.Param != nil || a.Result != nil {
-		panic(fmt.Sprintf("gons/reexec: Func: function %q takes neither the option Param nor the option Result", s.name))
-	}
-	s.mustBeAbleToRun()
-	if a.options.Stderr == nil {
-		a.options.Stderr = child.ParentStderr{}
-	}
-	return a
 }
 
 // discard closes the open files of a result, given by a pointer, that has no receiver.

@@ -109,8 +109,8 @@ func findAction() (Action, error) {
 	if err := birth.CannotStart(); err != nil {
 		return nil, err
 	}
-	action, ok := registered(name)
-	if !ok {
+	action := registered(name)
+	if action == nil {
 		return nil, fmt.Errorf("unregistered gons/reexec re-execution action %q", name)
 	}
 	if order.Action == "" {
@@ -125,32 +125,3 @@ func findAction() (Action, error) {
 
 // isChild tells whether this process is to run an action, also if it was started by hand and has not been told so yet.
 func isChild() bool { return order.Action != "" || !enabled.Load() && child.ActionByHand() != "" }
-
-// mustBeAbleToRun panics where a call is a programming mistake.
-func (s shape) mustBeAbleToRun() {
-	switch _, ok := registered(s.name); {
-	case isChild():
-		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called in a child: "+
-			"tried to re-execute in already re-executing child process", s.name))
-	case !enabled.Load():
-		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called before reexec.CheckAction(), "+
-			"which has to come first in main: func main() { reexec.CheckAction(); … }", s.name))
-	case !ok:
-		panic(fmt.Sprintf("gons/reexec: Func: function %q is not registered", s.name))
-	}
-}
-
-// mustBeAbleToRun panics where a run is a programming mistake.
-func (a *ReexecAction) mustBeAbleToRun() {
-	const run = "gons/reexec: ReexecAction.Run: "
-	if isChild() {
-		panic(run + "tried to re-execute in already re-executing child process")
-	}
-	if !enabled.Load() {
-		panic(run + "application does not support forking and restarting, " +
-			"needs to call reexec.CheckAction() first before running discovery")
-	}
-	if _, ok := registered(a.ActionName); !ok {
-		panic(fmt.Sprintf(run+"attempting to re-execute into unregistered action %q", a.ActionName))
-	}
-}

@@ -37,12 +37,11 @@ func Register(name string, action Action) {
 	}
 }
 
-// registered returns the action of that name, if there is one.
-func registered(name string) (action Action, ok bool) {
-	if a, ok := actions.Load(name); ok {
-		return a.(Action), true
-	}
-	return nil, false
+// registered returns the action of that name, or nil.
+func registered(name string) Action {
+	registered, _ := actions.Load(name)
+	action, _ := registered.(Action)
+	return action
 }
 
 // RegisterErrors has errors of the program travel: where one of them is in the chain of an error that a function returns,

@@ -67,53 +67,21 @@ func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P,
 func (s Stream[P, E]) Call(ctx context.Context, param P, options ...ReexecActionOption) iter.Seq2[E, error] {
 	s.action(ctx, options).mustNotBeConcurrent()
 	return func(yield func(E, error) bool) {
-		if err := s.each(ctx, param, options, func(event E) bool { return yield(event, nil) }); err != nil {
+		err := s.run(ctx, &param, options, nil, func(answer *call.Answer) error {
+			var event E
+			if err := answer.Decode(&event); err != nil {
+				return err
+			}
+			if !yield(event, nil) {
+				return errBreak
+			}
+			return nil
+		})
+		if err != nil {
 			yield(*new(E), err)
 		}
 	}
 }
 
-// each gives each event to yield, until that returns false; then the error does not matter.
-func (s Stream[P, E]) each(ctx context.Context, param P, options []ReexecActionOption, yield func(E) bool) error {
-	once, err := s.once(ctx, &param, options)
-	if err != nil {
-		return err
-	}
-	finished := false
-	defer func() {
-		if !finished { // the loop, or decoding, has panicked
-			once.Kill(errDecoder)
-		}
-	}()
-	run := s.facts()
-	undecoded, broken, unsent := error(nil), false, error(nil)
-	for !broken {
-		answer, err := once.Next()
-		if err != nil {
-			unsent = err
-			break
-		}
-		if answer.Kind() != call.Event {
-			run.hear(answer, nil)
-			break
-		}
-		var event E
-		undecoded = answer.Decode(&event)
-		broken = undecoded != nil || !yield(event)
-	}
-	if broken {
-		once.Break()
-	}
-	end := once.Finish()
-	finished = true
-	switch {
-	case undecoded != nil && end.Cancelled == nil:
-		run.Stderr, run.decode, run.answered = end.Stderr, undecoded, true
-		return run.explain()
-	case broken && undecoded == nil:
-		return nil
-	case errors.As(unsent, new(*call.UnsentError)):
-		return run.unanswered(unsent)
-	}
-	return run.ended(end)
-}
+// errBreak says that the loop over the events was left.
+var errBreak = errors.New("loop was left")

@@ -9,34 +9,25 @@ import (
 	"unicode/utf8"
 )
 
-// notStarted is the error of a context that is done before there is a child.
-func (f facts) notStarted(cause error) error {
+// What keeps a run from beginning.
+const (
+	notStarted  = "child was not started"
+	cannotStart = "cannot start child"
+	cannotSend  = "cannot send parameter to child"
+)
+
+// notBegun returns the error of a run that has not begun.
+func (f facts) notBegun(what string, cause error) error {
 	f.NotBegun = true
-	return f.failure("child was not started, reason: "+cause.Error(), cause)
+	return f.failure(what+", reason: "+cause.Error(), public(cause))
 }
 
-// unsent is the error of a parameter that cannot be sent.
-func (f facts) unsent(cause error) error {
-	f.NotBegun = true
-	return f.failure("cannot send parameter to child, reason: "+cause.Error(), cause)
-}
-
-// cannotStart is the error of a child that cannot be started.
-func (f facts) cannotStart(cause error) error {
-	f.NotBegun = true
-	return f.failure("cannot start child, reason: "+cause.Error(), public(cause))
-}
-
-// failure returns an ActionError: what happened, and the causes.
+// failure returns an ActionError that says what has happened, and wraps all causes but nil ones.
 func (f facts) failure(what string, causes ...error) error {
+	text := "gons/reexec: ReexecAction.Run: " + what
 	if f.function {
-		return f.bare(fmt.Sprintf("gons/reexec: function %q: %s", f.name, what), causes...)
+		text = fmt.Sprintf("gons/reexec: function %q: %s", f.name, what)
 	}
-	return f.bare("gons/reexec: ReexecAction.Run: "+what, causes...)
-}
-
-// bare is failure with the whole text.
-func (f facts) bare(text string, causes ...error) error {
 	causes = slices.DeleteFunc(causes, func(err error) bool { return err == nil })
 	err := causes[0]
 	if len(causes) > 1 || oneLine(err.Error()) != err.Error() {
@@ -62,18 +53,14 @@ func (l causeList) Unwrap() []error { return l }
 // may be a child's.
 func oneLine(text string) string { return printable(text, "") }
 
-// printable returns a text in which all is quoted that is neither printable nor kept. A newline that is not kept is a
-// space.
+// printable quotes what is neither printable nor to be kept. A newline that is not kept becomes a space.
 func printable(text, kept string) string {
-	isPlain := func(r rune) bool { return r != utf8.RuneError && unicode.IsPrint(r) || strings.ContainsRune(kept, r) }
-	if strings.IndexFunc(text, func(r rune) bool { return !isPlain(r) }) < 0 {
-		return text
-	}
 	var line strings.Builder
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
+		valid := r != utf8.RuneError || size > 1
 		switch {
-		case isPlain(r) || r == utf8.RuneError && size > 1:
+		case valid && (unicode.IsPrint(r) || strings.ContainsRune(kept, r)):
 			line.WriteString(text[:size])
 		case r == '\n':
 			line.WriteByte(' ')

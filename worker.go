@@ -51,7 +51,7 @@ func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*
 	a := f.action(ctx, options)
 	run := f.facts()
 	if ctx.Err() != nil {
-		return nil, run.notStarted(context.Cause(ctx))
+		return nil, run.notBegun(notStarted, context.Cause(ctx))
 	}
 	spec := f.spec(a)
 	spec.Concurrency = max(a.concurrency, 1)

@@ -1,0 +1,152 @@
+package reexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"example.com/gons/reexec/internal/call"
+	"example.com/gons/reexec/internal/child"
+	"example.com/gons/reexec/internal/value"
+)
+
+// A shape is what is known of a registered function or stream beside its types.
+type shape struct {
+	name    string
+	context bool  // it obeys its context
+	stream  bool  // it answers with events, too
+	hash    int64 // of its types, which parent and child have in common if they are the same program
+}
+
+// facts are what is known of each run of the function.
+func (s shape) facts() facts { return facts{name: s.name, function: true} }
+
+// register registers the action of a function, if there is one, with parameters of type P and answers
+// of type A. What run returns, and gives to emit, is a pointer to an answer.
+func register[P, A any](s shape, exists bool, run func(ctx context.Context, param P, emit func(any) bool) (any, error)) shape {
+	if !exists {
+		Register(s.name, nil) // panics
+	}
+	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
+		param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
+		s.mustTravel("parameter", param)
+		if s.stream {
+			s.mustTravel("event", answer)
+		} else {
+			s.mustTravel("result", answer)
+		}
+		s.hash = int64(value.Hash(param, answer))
+	}
+	Register(s.name, func() {
+		call.Serve(order, call.Function{
+			Name: s.name, Context: s.context, Hash: s.hash,
+			Call: func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error) {
+				var param P
+				if err := decode(&param); err != nil {
+					return nil, err
+				}
+				return run(ctx, param, emit)
+			},
+		})
+	})
+	return s
+}
+
+// mustTravel panics if values of a type can never travel.
+func (s shape) mustTravel(what string, t reflect.Type) {
+	if _, err := value.Check(t); err != nil {
+		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", s.name, what, err))
+	}
+}
+
+// mustBeAbleToRun panics where a call is a programming mistake.
+func (s shape) mustBeAbleToRun() {
+	switch {
+	case isChild():
+		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called in a child: "+
+			"tried to re-execute in already re-executing child process", s.name))
+	case !enabled.Load():
+		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called before reexec.CheckAction(), "+
+			"which has to come first in main: func main() { reexec.CheckAction(); … }", s.name))
+	case registered(s.name) == nil:
+		panic(fmt.Sprintf("gons/reexec: Func: function %q is not registered", s.name))
+	}
+}
+
+// errDecoder is why a child is killed whose result made the parent's decoder panic.
+var errDecoder = errors.New("decoder of the result panicked")
+
+// run runs the function in a child of its own, passes each event to yield, and decodes the result into what result points
+// to. An error of yield ends the child: errBreak, or why an event cannot be decoded.
+func (s shape) run(ctx context.Context, param any, options []ReexecActionOption, result any, yield func(*call.Answer) error) error {
+	a := s.action(ctx, options)
+	a.mustNotBeConcurrent()
+	run := s.facts()
+	if ctx.Err() != nil {
+		return run.notBegun(notStarted, context.Cause(ctx))
+	}
+	sent, err := call.NewParam(ctx, param)
+	if err != nil {
+		return run.unanswered(err)
+	}
+	once, err := call.Begin(ctx, s.spec(a), sent)
+	if err != nil {
+		return run.unanswered(err)
+	}
+	finished := false
+	defer func() {
+		if !finished { // decoding, or a loop over events, has panicked
+			once.Kill(errDecoder)
+		}
+	}()
+	var stop error
+	answer, unsent := once.Next()
+	for stop == nil && unsent == nil && answer.Kind() == call.Event {
+		if stop = yield(answer); stop == nil {
+			answer, unsent = once.Next()
+		}
+	}
+	switch {
+	case stop != nil:
+		once.Break()
+	case unsent == nil:
+		run.hear(answer, result)
+	}
+	end := once.Finish()
+	finished = true
+	switch {
+	case stop == errBreak:
+		return nil
+	case stop != nil && end.Cancelled == nil:
+		run.Stderr, run.decode, run.answered = end.Stderr, stop, true
+		return run.explain()
+	case errors.As(unsent, new(*call.UnsentError)):
+		return run.unanswered(unsent)
+	}
+	return run.ended(end)
+}
+
+// spec returns what the child of a function is to be.
+func (s shape) spec(a *ReexecAction) call.Spec {
+	return call.Spec{Spec: a.spec(), Context: s.context, Stream: s.stream, Hash: s.hash}
+}
+
+// action returns the action that serves a function, whose options must make sense.
+func (s shape) action(ctx context.Context, options []ReexecActionOption) *ReexecAction {
+	if s.name == "" {
+		panic("gons/reexec: Func: zero Func or Stream, use RegisterFunc or RegisterStream")
+	}
+	if ctx == nil {
+		panic("nil Context")
+	}
+	a := NewReexecAction(s.name, options...)
+	if a.Param != nil || a.Result != nil {
+		panic(fmt.Sprintf("gons/reexec: Func: function %q takes neither the option Param nor the option Result", s.name))
+	}
+	s.mustBeAbleToRun()
+	if a.options.Stderr == nil {
+		a.options.Stderr = child.ParentStderr{}
+	}
+	return a
+}
