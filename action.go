@@ -22,9 +22,8 @@ type ReexecAction struct {
 	Result      interface{} // pointer to where the action's answer goes; see [Result]
 	Environment []string    // in addition to the parent's; see [Environment]
 
-	options     child.Spec     // what other options say
-	grace       *time.Duration // nil: defaultGrace
-	concurrency int            // 0: the option was not used
+	options child.Spec     // what other options say
+	grace   *time.Duration // nil: defaultGrace
 }
 
 // NewReexecAction returns the named action with these options. It panics if an
@@ -137,17 +136,14 @@ func (a *ReexecAction) mustMakeSense() {
 	if a.options.Stdout != nil {
 		panic("gons/reexec: ReexecAction.Run: option Stdout is for functions only, stdout of an action is its answer")
 	}
-	if a.Result == nil {
-		return
-	}
-	if v := reflect.ValueOf(a.Result); v.Kind() != reflect.Pointer || v.IsNil() {
+	if v := reflect.ValueOf(a.Result); a.Result != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
 		panic(fmt.Sprintf("gons/reexec: ReexecAction.Run: option Result needs a pointer that is not nil, but got a %T", a.Result))
 	}
 }
 
 // mustNotBeConcurrent panics if a single call is to be several.
 func (a *ReexecAction) mustNotBeConcurrent() {
-	if a.concurrency != 0 {
+	if a.options.Concurrency != 0 {
 		panic("gons/reexec: ReexecAction.Run: option Concurrency is for Func.Start only")
 	}
 }

@@ -195,5 +195,5 @@ func Concurrency(n int) ReexecActionOption {
 	if n < 1 {
 		panic("gons/reexec: Concurrency: there must be at least one call at a time")
 	}
-	return func(a *ReexecAction) { a.concurrency = n }
+	return func(a *ReexecAction) { a.options.Concurrency = n }
 }

@@ -48,13 +48,12 @@ type Worker[P, R any] struct {
 //
 // Errors and panics are those of [Func.Call], except that [Concurrency] is allowed.
 func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*Worker[P, R], error) {
-	a := f.action(ctx, options)
+	spec := f.spec(f.action(ctx, options))
 	run := f.facts()
 	if ctx.Err() != nil {
 		return nil, run.notBegun(notStarted, context.Cause(ctx))
 	}
-	spec := f.spec(a)
-	spec.Concurrency = max(a.concurrency, 1)
+	spec.Concurrency = max(spec.Concurrency, 1)
 	worker, err := call.Start(ctx, spec)
 	if err != nil {
 		return nil, run.unanswered(err)
