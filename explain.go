@@ -83,15 +83,13 @@ func (f facts) explain() error {
 	return nil
 }
 
-// whyKilled is why the child was killed, if that is a failure: one that only lingered was
-// done. Where a context's end cut the wait for its descendants short, there was nothing left to be
-// killed.
+// whyKilled returns why the child was killed, if that is a failure: a child that lingered had answered. If the child
+// had ended by itself, and the context ended the wait for its descendants, that counts as well.
 func (f facts) whyKilled() error {
-	waited := f.Left == nil || f.Left == child.ErrLingers || f.Left == call.ErrClosed
 	switch {
 	case f.Killed == child.ErrLingers:
 		return nil
-	case f.Killed == nil && !waited && errors.Is(f.decode, child.ErrHeld):
+	case f.Killed == nil && f.decode == child.ErrHeld:
 		return f.Left
 	}
 	return f.Killed
