@@ -71,16 +71,15 @@ func CheckAction() {
 func RunAction() (action bool) {
 	run, err := pending()
 	switch {
-	case err == nil && run == nil:
-		return false
-	case err == nil:
-		birth.Run(run)
-		return true
-	case birth.Status() != nil:
+	case err != nil && birth.Status() != nil:
 		panic(err)
-	default:
+	case err != nil:
 		panic(err.Error())
+	case run == nil:
+		return false
 	}
+	birth.Run(run)
+	return true
 }
 
 // pending returns the action that this process is to run, if it is a child. If
