@@ -30,12 +30,12 @@ func register[P, A any](s shape, exists bool, run func(ctx context.Context, para
 	}
 	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
 		param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
-		s.mustTravel("parameter", param)
+		what := "result"
 		if s.stream {
-			s.mustTravel("event", answer)
-		} else {
-			s.mustTravel("result", answer)
+			what = "event"
 		}
+		s.mustTravel("parameter", param)
+		s.mustTravel(what, answer)
 		s.hash = int64(value.Hash(param, answer))
 	}
 	Register(s.name, func() {
