@@ -36,28 +36,23 @@ type Namespace struct {
 // begins. An unknown type, a process that does not exist, and missing permission (see
 // ptrace(2)) are errors that tell which namespace could not be found.
 func NamespacesOf(pid int, types ...string) ([]Namespace, error) {
-	namespaces, err := namespacesOf(pid, types)
-	if err != nil {
-		return nil, fmt.Errorf("gons/reexec: NamespacesOf: %w", err)
-	}
-	return namespaces, nil
-}
-
-func namespacesOf(pid int, types []string) (namespaces []Namespace, err error) {
 	process, err := birth.Hold(pid, types)
 	if err != nil {
-		return nil, public(err)
+		return nil, fmt.Errorf("gons/reexec: NamespacesOf: %w", public(err))
 	}
 	defer process.Close()
 	opened, err := process.Open(0)
 	defer birth.Close(opened)
-	for _, ns := range opened {
-		if ns.Type == ns.Kind() { // what comes with them is for Target only
-			continue
-		}
-		namespaces = append(namespaces, Namespace{Type: ns.Type, Path: ns.Path})
+	if err != nil {
+		return nil, fmt.Errorf("gons/reexec: NamespacesOf: %w", public(err))
 	}
-	return namespaces, public(err)
+	var namespaces []Namespace
+	for _, ns := range opened {
+		if ns.Type != ns.Kind() { // without a bang it is the root directory, which is for Target only
+			namespaces = append(namespaces, Namespace{Type: ns.Type, Path: ns.Path})
+		}
+	}
+	return namespaces, nil
 }
 
 // NamespaceFile refers to a namespace by an open file, such as /proc/42/ns/net or a bind
