@@ -29,11 +29,10 @@ func register[S io.Closer](name string, makeSocket func(ctx context.Context, net
 		if err != nil {
 			return nil, err
 		}
-		var socket io.Closer = s
-		if l, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok { // a net.UnixListener; not on Plan 9
+		defer s.Close()                                                // the file is a duplicate
+		if l, ok := any(s).(interface{ SetUnlinkOnClose(bool) }); ok { // a net.UnixListener; not on Plan 9
 			l.SetUnlinkOnClose(false) // the parent goes on listening at that path
 		}
-		defer socket.Close() // the file is a duplicate
-		return socket.(interface{ File() (*os.File, error) }).File()
+		return any(s).(interface{ File() (*os.File, error) }).File()
 	})
 }

@@ -59,9 +59,7 @@ func connOf(f *os.File, err error) (net.Conn, error) {
 	conn, err := socketOf(f, err, net.FileConn)
 	if err == nil && conn.RemoteAddr() == nil {
 		_ = conn.Close()
-		return nil, &net.OpError{Op: "dial", Net: conn.LocalAddr().Network(), Err: errReset}
+		return nil, &net.OpError{Op: "dial", Net: conn.LocalAddr().Network(), Err: errors.New("connection was reset by its peer")}
 	}
 	return conn, err
 }
-
-var errReset = errors.New("connection was reset by its peer")
