@@ -12,9 +12,9 @@ import (
 	"example.com/gons/reexec/internal/child"
 )
 
-// A ReexecAction says which [Action] a child is to run, where, with what, and what becomes
-// of its answer. [RunReexecAction] makes and runs one in one step. It is not changed by
-// running it, and may be run as often as one likes, also concurrently if it has no Result.
+// A ReexecAction says which [Action] a child is to run, where, with what, and where its
+// answer goes. [RunReexecAction] makes and runs one in one step. Running it does not change it, so it may
+// be run any number of times, also concurrently if it has no Result.
 type ReexecAction struct {
 	ActionName  string      // name of a registered action
 	Namespaces  []Namespace // to be joined in this order; see [Namespaces]
@@ -26,8 +26,7 @@ type ReexecAction struct {
 	grace   *time.Duration // nil: defaultGrace
 }
 
-// NewReexecAction returns the named action with these options. It panics if an
-// option is nil.
+// NewReexecAction returns the named action with these options. It panics if an option is nil.
 func NewReexecAction(actionname string, options ...ReexecActionOption) *ReexecAction {
 	a := &ReexecAction{ActionName: actionname}
 	for _, option := range options {
@@ -39,20 +38,20 @@ func NewReexecAction(actionname string, options ...ReexecActionOption) *ReexecAc
 	return a
 }
 
-// RunReexecAction runs the named action in a child, with these options, as
-// [ReexecAction.Run] does.
+// RunReexecAction runs the named action in a child, as [ReexecAction.Run] does:
+//
+//	var hostname string
+//	err := reexec.RunReexecAction("hostname", reexec.Target(pid, "uts"), reexec.Result(&hostname))
 func RunReexecAction(actionname string, options ...ReexecActionOption) error {
 	return NewReexecAction(actionname, options...).Run()
 }
 
-// RunReexecActionContext runs the named action in a child, with these options,
-// as [ReexecAction.RunContext] does.
+// RunReexecActionContext runs the named action in a child, as [ReexecAction.RunContext] does.
 func RunReexecActionContext(ctx context.Context, actionname string, options ...ReexecActionOption) error {
 	return NewReexecAction(actionname, options...).RunContext(ctx)
 }
 
-// Run is [ReexecAction.RunContext] with the background context: nothing limits
-// the time that the action takes.
+// Run is [ReexecAction.RunContext] with the background context: the action may take any time.
 func (a *ReexecAction) Run() (err error) {
 	return a.RunContext(context.Background())
 }
@@ -60,20 +59,18 @@ func (a *ReexecAction) Run() (err error) {
 // RunContext starts a child, which joins the namespaces and runs the action,
 // and blocks until the child has ended and is reaped.
 //
-// The child inherits all that a child usually inherits, also the namespaces of
-// the calling thread if the caller has locked itself to one
-// ([runtime.LockOSThread]).
+// Every error is an [*ActionError]. Without the option [Stderr] an action that writes
+// anything to its stderr has failed. If an action fails, its Result may have
+// been written to all the same.
 //
-// A child that lingers after its answer has arrived is killed after a grace
-// period, see [GracePeriod]; that is no error. When ctx is done the child is
-// killed, and the error wraps [context.Cause](ctx). If it is done already, no
-// child is started. Where descendants of the child keep its pipes open,
+// When ctx is done the child is killed, and the error wraps [context.Cause](ctx). If it is done already,
+// no child is started. A child that lingers after its answer has arrived is killed after a grace
+// period, see [GracePeriod]; that is no error. If descendants of the child keep its pipes open,
 // RunContext waits for them no longer than the grace period after the child's
 // end, and not at all once ctx is done.
 //
-// Every error is an [*ActionError]. Without [Stderr] an action that writes
-// anything to its stderr has failed. If an action fails, its Result may have
-// been written to all the same.
+// The child inherits what children inherit, also the namespaces of the calling thread
+// if the caller has locked itself to it ([runtime.LockOSThread]).
 //
 // RunContext panics if ctx is nil, if Result is anything but a pointer that is not nil, if
 // the action is not registered, if [CheckAction] has not been called yet, and in a child: a
@@ -116,7 +113,7 @@ func (a *ReexecAction) RunContext(ctx context.Context) error {
 	return run.explain()
 }
 
-// mustBeAbleToRun panics where a run is a programming mistake.
+// mustBeAbleToRun panics if the run is a programming mistake.
 func (a *ReexecAction) mustBeAbleToRun() {
 	const run = "gons/reexec: ReexecAction.Run: "
 	switch {
@@ -130,7 +127,7 @@ func (a *ReexecAction) mustBeAbleToRun() {
 	}
 }
 
-// mustMakeSense panics where an option is a programming mistake.
+// mustMakeSense panics if an option is a programming mistake.
 func (a *ReexecAction) mustMakeSense() {
 	a.mustNotBeConcurrent()
 	if a.options.Stdout != nil {
@@ -141,7 +138,7 @@ func (a *ReexecAction) mustMakeSense() {
 	}
 }
 
-// mustNotBeConcurrent panics if a single call is to be several.
+// mustNotBeConcurrent panics if the option Concurrency is used for a single call.
 func (a *ReexecAction) mustNotBeConcurrent() {
 	if a.options.Concurrency != 0 {
 		panic("gons/reexec: ReexecAction.Run: option Concurrency is for Func.Start only")

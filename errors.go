@@ -12,21 +12,27 @@ import (
 	"example.com/gons/reexec/internal/sys"
 )
 
-// ErrNotStarted is what [errors.Is] finds in an error of a [Func], a [Worker] or a [Stream] whose function has certainly not
-// begun: the call may be tried again, once what was wrong is mended. A worker that is gone, or closed, fails every call, so
-// try with a new one. An error without it leaves open whether the function has begun.
+// ErrNotStarted tells that a function has certainly not begun: [errors.Is] finds it in such an error of a [Func],
+// a [Worker] or a [Stream]. So the call may be tried again, once what was wrong is mended. A worker that is
+// gone, or closed, fails every call, so try with a new one. An error without it leaves open whether the function
+// has begun.
 var ErrNotStarted = errors.New("function has not begun")
 
-// An ActionError says why the run of a function or an action failed, other than by an
-// error or a panic of the function. Its text is one line and tells the most important
-// reason; all of them are in its chain, so most callers want [errors.Is] and [errors.As],
-// for instance with [context.DeadlineExceeded], a [*JoinError], an [*exec.ExitError] or, of
-// an action, a [*json.SyntaxError].
+// An ActionError says why the run of a function or an action failed, other than by an error or
+// a panic of the function. Its text is one line and tells the most important reason. All reasons
+// are in its chain, so most callers want [errors.Is] and [errors.As], for instance with
+// [context.DeadlineExceeded], [ErrNotStarted], a [*JoinError], an [*exec.ExitError] or, of an
+// action, a [*json.SyntaxError].
+//
+// In package fmt, %+v prints stderr and stack behind the text.
 type ActionError struct {
 	Action string // name of the function or action
-	Stderr string // what the child wrote to stderr, since its start, shortened in the middle when long
+	Stderr string // what the child wrote to stderr since its start, shortened in the middle when long
 	Err    error  // what went wrong: *exec.ExitError, the context's cause, why a value cannot travel, …
-	Stack  []byte // where the goroutines of a child were, those of its functions first, when it was killed at the end of a call's context; nil if it did not say
+
+	// Where the goroutines of the child were when it was killed at the end of a call's context, those of
+	// its functions first. It is nil if the child did not say.
+	Stack []byte
 
 	text       string // what Error says
 	notStarted bool
@@ -43,32 +49,34 @@ func (e *ActionError) Error() string {
 // Unwrap returns Err.
 func (e *ActionError) Unwrap() error { return e.Err }
 
-// Is tells whether target is [ErrNotStarted], and the function has not begun.
+// Is reports whether target is [ErrNotStarted] and the function has not begun.
 func (e *ActionError) Is(target error) bool { return target == ErrNotStarted && e.notStarted }
 
-// Timeout tells whether a time limit is the cause, as [net/http] and [os.IsTimeout] ask.
+// Timeout reports whether a time limit was the cause, such as the deadline of a context. Package
+// net/http and [os.IsTimeout] ask for it.
 func (e *ActionError) Timeout() bool {
 	var timeout interface{ Timeout() bool }
 	return errors.As(e.Err, &timeout) && timeout.Timeout()
 }
 
-// Format prints the error for package fmt. With %+v stderr and stack follow.
+// Format implements [fmt.Formatter]. With %+v the stderr and the stack of the child follow the text.
 func (e *ActionError) Format(s fmt.State, verb rune) {
 	format(s, verb, e, part{"stderr", e.Stderr}, part{"stack", string(e.Stack)})
 }
 
 // A JoinError says which namespace a child could not join. It is in the chain of an
-// [*ActionError]; most callers want [errors.Is], for instance with [fs.ErrNotExist]
+// [*ActionError]; most callers want [errors.Is], for instance with [io/fs.ErrNotExist]
 // or [syscall.EPERM].
 type JoinError struct {
 	Type string // "net"
-	Path string // its reference
+	Path string // its reference, such as "/proc/42/ns/net"
 	Err  error  // why, usually a syscall.Errno
 
 	text string // what Error says
 }
 
-// public returns the JoinError of this package for one of package birth that names a namespace, and all other errors as they are.
+// public makes the JoinError of this package of one of package birth that names a namespace. It returns all
+// other errors as they are.
 func public(err error) error {
 	if join := (*birth.JoinError)(nil); errors.As(err, &join) && join.Kind != "" {
 		return &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: oneLine(join.Text)}
@@ -76,8 +84,8 @@ func public(err error) error {
 	return err
 }
 
-// Error says in the words of package gons what went wrong, and where the reason alone
-// misleads, what to do about it.
+// Error says which namespace the child could not join, and why. If the reason alone misleads, it also
+// says in parentheses what to do.
 func (e *JoinError) Error() string {
 	if e.text == "" {
 		return fmt.Sprintf("package gons: cannot join gons_%s using reference %q: %v", e.Type, e.Path, e.Err)
@@ -89,13 +97,14 @@ func (e *JoinError) Error() string {
 func (e *JoinError) Unwrap() error { return e.Err }
 
 // A FuncError is an error that a function has returned in a child. Its text is that of
-// the function's error; its type stays behind. It is a [net.Error].
+// the function's error; its type stays behind. [errors.Is] finds in it what [FuncError.Unwrap] tells. It is a
+// [net.Error].
 type FuncError struct {
 	Func    string    // name of the function
-	Message string    // text of the error it returned, shortened in the middle if it is longer than 64 KiB
-	Errno   sys.Errno // a [syscall.Errno]: the first one in the chain of that error, or 0
+	Message string    // text of its error, shortened in the middle if it is longer than 64 KiB
+	Errno   sys.Errno // the first syscall.Errno in the chain of its error, or 0
 
-	failure call.Failure // what has travelled of that error
+	failure call.Failure // what has travelled of its error
 }
 
 func newFuncError(name string, failure call.Failure) error {
@@ -106,30 +115,30 @@ func newFuncError(name string, failure call.Failure) error {
 	return e
 }
 
-// Error returns the text of the error that the function returned, as one line, shortened in the middle if it is longer
-// than 4 KiB.
+// Error returns the text of the function's error as one line, shortened in the middle if it is longer than 4 KiB.
 func (e *FuncError) Error() string { return shortLine(e.Message) }
 
-// Unwrap returns what has travelled of the function's error: each [syscall.Errno] of its chain, so that [errors.Is] finds
-// for instance [syscall.ENOENT] on both sides, the errors that packages errors, io, io/fs, os, os/exec and context declare,
-// such as [io.EOF], and those of [RegisterErrors].
+// Unwrap returns what has travelled of the chain of the function's error: each [syscall.Errno], so that
+// [errors.Is] finds for instance [syscall.ENOENT] on both sides; the errors that packages errors, io, io/fs,
+// os, os/exec and context declare, such as [io.EOF]; and those of [RegisterErrors].
 func (e *FuncError) Unwrap() []error { return e.failure.Causes() }
 
-// Is tells whether target is an error that package net declares, such as [net.ErrClosed], and was in the chain of the
-// function's error.
+// Is reports whether target is an error that package net declares, such as [net.ErrClosed], and was in the
+// chain of the function's error.
 func (e *FuncError) Is(target error) bool { return e.failure.Is(target) }
 
-// Timeout tells what the method of that name of the function's error says, if it has one.
+// Timeout returns what the method Timeout of the function's error returned, or false if it has none.
 func (e *FuncError) Timeout() bool { return e.failure.Timeout }
 
-// Temporary tells what the method of that name of the function's error says, if it has one.
+// Temporary returns what the method Temporary of the function's error returned, or false if it has none.
 func (e *FuncError) Temporary() bool { return e.failure.Temporary }
 
-// A PanicError is a panic of a function in a child, or the end of its goroutine.
+// A PanicError is a panic of a function in a child, or the end of its goroutine ([runtime.Goexit]).
+// In package fmt, %+v prints the stack behind the text.
 type PanicError struct {
 	Func  string // name of the function
-	Value string // the panic value, printed, and shortened in the middle if it is longer than 64 KiB
-	Stack []byte // the child's stack
+	Value string // the panic value as text, shortened in the middle if it is longer than 64 KiB
+	Stack []byte // the stack of the goroutine that panicked
 }
 
 func newPanicError(name string, answer *call.Answer) error {
@@ -140,17 +149,17 @@ func newPanicError(name string, answer *call.Answer) error {
 	return &PanicError{Func: name, Value: panicked.Value, Stack: panicked.Stack}
 }
 
-// Error returns the panic value, as one line, shortened in the middle if it is longer than 4 KiB.
+// Error returns the panic value as one line, shortened in the middle if it is longer than 4 KiB.
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("gons/reexec: function %q panicked: %s", e.Func, shortLine(e.Value))
 }
 
-// Format prints the error for package fmt. With %+v the stack follows.
+// Format implements [fmt.Formatter]. With %+v the stack follows the text.
 func (e *PanicError) Format(s fmt.State, verb rune) {
 	format(s, verb, e, part{"stack", string(e.Stack)})
 }
 
-// A part is what %+v prints behind an error.
+// A part is what %+v prints behind the text of an error.
 type part struct{ name, text string }
 
 func format(s fmt.State, verb rune, err error, parts ...part) {

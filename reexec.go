@@ -11,13 +11,11 @@ import (
 	"example.com/gons/reexec/internal/testsupport"
 )
 
-// enabled tells that this process is a parent that has called CheckAction (or
-// RunAction) and so may start children. Without that call a child would run the
-// whole program again instead of an action, its own children included.
+// enabled tells that this process is a parent that has called CheckAction or RunAction, and so may start
+// children. Without that call a child would run all of main instead of its action, and start children in turn.
 var enabled atomic.Bool
 
-// order is what the parent has told this process to do. It is zero in a process
-// that is no child.
+// order is what the parent has told this process to do. It is zero in a process that is not a child.
 var order child.Orders
 
 // A child takes its orders before any package that uses this one is initialised.
@@ -29,23 +27,23 @@ func init() {
 	testsupport.CheckAction = CheckAction
 }
 
-// CheckAction is where a child runs its function or action. Call it first thing in main,
-// or in an init function, as long as all functions and actions have been registered by then.
+// CheckAction runs the function or action of a child. Call it first in main:
 //
 //	func main() {
 //		reexec.CheckAction()
 //		…
 //	}
 //
-// In a child it never returns: the child ends with exit status 0. If the child could not
-// join its namespaces, or does not know its action, it says so on stderr and ends with exit
-// status 1. In any other process CheckAction returns at once, and children can be started
-// from then on.
+// In a child it never returns: the child runs its action and exits, with status 0. A child that could not
+// join its namespaces, or does not know its action, says so and exits with status 1. In any other process
+// CheckAction returns at once, and children can be started from then on.
+//
+// It may also be called in an init function, if all functions and actions have been registered by then.
 //
 // A child is a process that this package has started, or one that was started by hand with
 // gons_reexec_action=NAME in its environment. Package github.com/thediveo/gons/reexec
-// starts its children in this way, too; a program in which both are used calls that one's
-// CheckAction first.
+// starts its children in this way, too; a program that uses both calls the CheckAction of that
+// package first.
 func CheckAction() {
 	action, err := pending()
 	if err != nil {
@@ -62,12 +60,11 @@ func CheckAction() {
 	testsupport.Exit(0)
 }
 
-// RunAction does the same as [CheckAction] and leaves it to the caller how a
-// child ends: in a child it runs the action and then returns true. In any other
-// process it enables the start of children and returns false.
+// RunAction is [CheckAction] for a main function that decides itself how a child ends: in a child it runs the
+// action and returns true. In any other process it returns false, and children can be started from then on.
 //
-// RunAction panics if the child could not join its namespaces, with the error
-// that [gons.Status] reports, and if the child does not know its action.
+// RunAction panics if the child could not join its namespaces, with the error of
+// github.com/thediveo/gons.Status, and if the child does not know its action.
 func RunAction() (action bool) {
 	run, err := pending()
 	switch {
@@ -82,9 +79,9 @@ func RunAction() (action bool) {
 	return true
 }
 
-// pending returns the action that this process is to run, if it is a child. If
-// it is not, pending enables the start of children. A function's child that cannot
-// run it tells its parent on the pipe for answers, and ends here.
+// pending returns the action that this process is to run, or nil if it is not a child; then it enables the start
+// of children. The child of a function that cannot run that tells its parent on the pipe for answers, and ends
+// here.
 func pending() (Action, error) {
 	action, err := findAction()
 	if err != nil {
@@ -122,5 +119,6 @@ func findAction() (Action, error) {
 	return action, nil
 }
 
-// isChild tells whether this process is to run an action, also if it was started by hand and has not been told so yet.
+// isChild tells whether this process is to run an action. One that was started by hand may not have
+// called CheckAction yet.
 func isChild() bool { return order.Action != "" || !enabled.Load() && child.ActionByHand() != "" }
