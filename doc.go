@@ -98,8 +98,7 @@ child joins at most one namespace of each type.
 A child that joins a user namespace becomes root of it, as with nsenter(1). The option
 [PreserveCredentials] leaves it the user of its parent.
 
-A run succeeds only if its child has reported that it is in all of these namespaces. If it
-cannot join one of them, the error holds a [*JoinError], which tells which one, and why.
+A run succeeds only if its child has reported that it is in all of these namespaces.
 
 # Errors
 
@@ -109,8 +108,8 @@ The type of an error tells what went wrong:
     on both sides, such as [io/fs.ErrNotExist] and [io.EOF]; [RegisterErrors] adds errors of
     your own.
   - [*PanicError]: the function has panicked.
-  - [*ActionError]: all else, such as the end of the context or of the child. A [*JoinError]
-    is in its chain.
+  - [*ActionError]: all else, such as the end of the context or of the child. If the child could
+    not join a namespace, a [*JoinError] is in its chain.
 
 If [errors.Is] finds [ErrNotStarted], the function has certainly not begun, and you may call it
 again. The format %+v prints what else is known: the stack of a panic; what the child wrote to

@@ -11,11 +11,11 @@ import (
 	"example.com/gons/reexec/internal/sys"
 )
 
-// facts are what is known of a run that has failed, or may have. Method explain makes an
-// error of them, or none; the others are for what goes wrong before there is a child.
+// facts are what is known of a run. Method explain decides which error they make, if any. Method notBegun
+// is for what goes wrong before there is a child.
 type facts struct {
 	name     string
-	function bool // or else an action
+	function bool // not an action
 
 	call.End       // of the child
 	answered bool  // the answer is complete
@@ -24,7 +24,7 @@ type facts struct {
 
 	result  bool   // of an action: an answer was wanted
 	spoke   bool   // it wrote to stderr, which is a failure
-	excerpt string // of the answer
+	excerpt string // of the answer, if that could not be decoded
 }
 
 var (
@@ -33,8 +33,8 @@ var (
 	errLost    = errors.New("child has ended without an answer")
 )
 
-// explain returns the error of a run that has ended, or nil. The first row that is true
-// counts: the fact, the text, and all causes, of which nil ones are left out.
+// explain returns the error of a run that has ended, or nil. The first case that is true
+// counts. It gives the text, and all causes, which may be nil.
 func (f facts) explain() error {
 	killed, status, send := f.whyKilled(), f.badStatus(), f.sendFailure()
 	lastWord, noAnswer := f.lastWord()
@@ -95,7 +95,7 @@ func (f facts) whyKilled() error {
 	return f.Killed
 }
 
-// inWhichState tells more of a child that was killed, or has ended.
+// inWhichState adds to the text what else is known of a child that has ended, or was killed.
 func (f facts) inWhichState() (state string) {
 	if f.Unread {
 		state = " (it had not begun its function)"
@@ -106,8 +106,8 @@ func (f facts) inWhichState() (state string) {
 	return state
 }
 
-// badStatus is the child's status, if that is a failure. It is none if the status is our own
-// doing, or unknown, and the answer is there.
+// badStatus returns the child's status, if that is a failure. After an answer it is not one if this package has killed the
+// child, or if the status is unknown.
 func (f facts) badStatus() error {
 	ours := f.Killed == child.ErrLingers && (f.Status == child.ErrStuck || sys.EndedBy(f.State) == sys.SIGKILL)
 	unknown := (f.function || f.result && !f.spoke) && errors.Is(f.Status, sys.ECHILD)
@@ -117,8 +117,7 @@ func (f facts) badStatus() error {
 	return f.Status
 }
 
-// sendFailure is why the parameter was not sent, if that is a failure: whether a child
-// reads it is its own affair, as long as it does what it is asked for.
+// sendFailure returns why the parameter was not sent, if that is a failure. An action that succeeds may leave it unread.
 func (f facts) sendFailure() error {
 	if f.answered && (f.result || !f.spoke && f.badStatus() == nil) {
 		return nil
@@ -126,7 +125,7 @@ func (f facts) sendFailure() error {
 	return f.Unsent
 }
 
-// exit is how a child has ended when this was no time to end, not even well.
+// exit returns how a child has ended that has not answered. Status 0 is an error then, too.
 func (f facts) exit() error {
 	if f.Status == nil {
 		return &exec.ExitError{ProcessState: f.State}
@@ -134,7 +133,7 @@ func (f facts) exit() error {
 	return f.Status
 }
 
-// quoted quotes what a child wrote to stderr, in short.
+// quoted adds to the text what a child wrote to stderr, shortened.
 func (f facts) quoted() string {
 	if f.Stderr == "" && f.Unborn != nil {
 		return ""
@@ -142,22 +141,20 @@ func (f facts) quoted() string {
 	return fmt.Sprintf(", stderr: %q", child.Excerpt(f.Stderr, maxQuotedStderr))
 }
 
-// maxQuotedStderr is how many bytes of each the beginning and the end of a stderr are in the
-// text of a function's error.
+// maxQuotedStderr is how many bytes of the beginning of stderr, and of its end, the text of a function's error holds.
 const maxQuotedStderr = 512
 
-// joinFailure is the error of a child that could not join a namespace.
+// joinFailure returns the error of a child that could not join a namespace.
 func (f facts) joinFailure(join *birth.JoinError) error {
 	text := oneLine(join.Text)
-	f.Stderr = text // as if the child itself had said so
+	f.Stderr = text // as if the child had written it
 	if !f.function {
 		text = fmt.Sprintf("child failed with stderr message %q", text)
 	}
 	return f.failure(text, public(join), f.Status)
 }
 
-// unanswered is the error of a child that was not started, or that has ended without being where it
-// should be, and of a call that was not answered.
+// unanswered returns the error of a call that was not answered, for what package call tells of that.
 func (f facts) unanswered(err error) error {
 	var end *call.End
 	var unsent *call.UnsentError
@@ -178,7 +175,7 @@ func (f facts) unanswered(err error) error {
 	return f.notBegun(cannotStart, err)
 }
 
-// ended is the error of a child that has ended.
+// ended returns the error of a run whose child has ended, or nil.
 func (f facts) ended(end *call.End) error {
 	f.End = *end
 	if end.Word != nil && end.Word.Kind() == call.Refused {
@@ -187,7 +184,7 @@ func (f facts) ended(end *call.End) error {
 	return f.explain()
 }
 
-// lastWord is why the child has ended without an answer, as it says, if it says so.
+// lastWord returns why the child has ended without an answer, if the child has told it.
 func (f facts) lastWord() (text string, noAnswer error) {
 	if f.Word == nil || f.Word.Kind() == call.Panicked {
 		return "", nil
@@ -201,7 +198,7 @@ func (f facts) lastWord() (text string, noAnswer error) {
 	return text, errLost
 }
 
-// hear notes what a child has answered to a call. A result is decoded into what result points to.
+// hear notes the answer to a call. It decodes a result into what result points to.
 func (f *facts) hear(answer *call.Answer, result any) {
 	defer answer.Close()
 	f.answered = true

@@ -11,24 +11,24 @@ import (
 	"example.com/gons/reexec/internal/value"
 )
 
-// A shape is what is known of a registered function or stream beside its types.
+// A shape is what is known of a registered function or stream, apart from its types.
 type shape struct {
 	name    string
 	context bool  // it obeys its context
 	stream  bool  // it answers with events, too
-	hash    int64 // of its types, which parent and child have in common if they are the same program
+	hash    int64 // of its types; parent and child compare it, as they might be different programs
 }
 
-// facts are what is known of each run of the function.
+// facts returns what is known before a run.
 func (s shape) facts() facts { return facts{name: s.name, function: true} }
 
-// register registers the action of a function, if there is one, with parameters of type P and answers
-// of type A. What run returns, and gives to emit, is a pointer to an answer.
+// register registers the action that serves a function with parameters of type P and answers of type A, which are
+// results or events. What run returns, and gives to emit, is a pointer to an answer.
 func register[P, A any](s shape, exists bool, run func(ctx context.Context, param P, emit func(any) bool) (any, error)) shape {
 	if !exists {
 		Register(s.name, nil) // panics
 	}
-	if order.Action == "" || order.Action == s.name { // in a child it takes too long to look at what is not called
+	if order.Action == "" || order.Action == s.name { // a child skips the functions that it does not serve, to start faster
 		param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
 		what := "result"
 		if s.stream {
@@ -60,7 +60,7 @@ func (s shape) mustTravel(what string, t reflect.Type) {
 	}
 }
 
-// mustBeAbleToRun panics where a call is a programming mistake.
+// mustBeAbleToRun panics if a call is a programming mistake.
 func (s shape) mustBeAbleToRun() {
 	switch {
 	case isChild():
@@ -74,7 +74,7 @@ func (s shape) mustBeAbleToRun() {
 	}
 }
 
-// errDecoder is why a child is killed whose result made the parent's decoder panic.
+// errDecoder is why a child is killed if decoding its answer panics in the parent.
 var errDecoder = errors.New("decoder of the result panicked")
 
 // run runs the function in a child of its own, passes each event to yield, and decodes the result into what result points
@@ -127,12 +127,12 @@ func (s shape) run(ctx context.Context, param any, options []ReexecActionOption,
 	return run.ended(end)
 }
 
-// spec returns what the child of a function is to be.
+// spec returns what the child of the function is to be.
 func (s shape) spec(a *ReexecAction) call.Spec {
 	return call.Spec{Spec: a.spec(), Context: s.context, Stream: s.stream, Hash: s.hash}
 }
 
-// action returns the action that serves a function, whose options must make sense.
+// action returns the action that serves the function, with these options. It panics if the call is a programming mistake.
 func (s shape) action(ctx context.Context, options []ReexecActionOption) *ReexecAction {
 	if s.name == "" {
 		panic("gons/reexec: Func: zero Func or Stream, use RegisterFunc or RegisterStream")

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// What keeps a run from beginning.
+// Why a run has not begun, in the texts of its errors.
 const (
 	notStarted  = "child was not started"
 	cannotStart = "cannot start child"
@@ -36,7 +36,7 @@ func (f facts) failure(what string, causes ...error) error {
 	return &ActionError{Action: f.name, Stderr: f.Stderr, Err: err, Stack: f.Stack, text: oneLine(text), notStarted: f.NotBegun}
 }
 
-// A causeList is several errors, or one of several lines, in one line.
+// A causeList is one or more errors. Its text is one line.
 type causeList []error
 
 func (l causeList) Error() string {
@@ -49,8 +49,7 @@ func (l causeList) Error() string {
 
 func (l causeList) Unwrap() []error { return l }
 
-// oneLine makes one line of a text, without anything that a terminal would obey: a text
-// may be a child's.
+// oneLine makes one line of a text, without control characters for a terminal, since it may come from a child.
 func oneLine(text string) string { return printable(text, "") }
 
 // printable quotes what is neither printable nor to be kept. A newline that is not kept becomes a space.

@@ -11,24 +11,24 @@ import (
 
 // A Worker is a child that serves many calls of a function, in the same namespaces, and
 // so spares each of them the start of a process. [Func.Start] makes one. A Worker is safe
-// for concurrent use; it serves one call at a time or, with [Concurrency], several. Each call
+// for concurrent use. It serves one call at a time or, with [Concurrency], several. Each call
 // runs in a goroutine of its own, so a thread that it locks and changes ends with it ([runtime.LockOSThread]).
 //
 // A worker is gone after a panic of its function, after the end of its child, and after a
 // call that was cancelled while it was being served, unless its function obeys its
-// context; see [RegisterFuncContext]. Every later call returns why, matches [ErrNotStarted], and is not about itself; after a panic
-// it begins with "worker is gone, reason: ". Another Start makes a new worker.
+// context; see [RegisterFuncContext]. Every later call returns the reason, in an error that matches
+// [ErrNotStarted]; after a panic that begins with "worker is gone, reason: ". Another Start makes a new worker.
 //
-// A worker that is started in a bubble of package testing/synctest is for that bubble only, and one that is started outside is for none:
-// else Go ends the program with a fatal error about a channel.
-//
-// A worker that serves no call outlasts SIGINT, SIGTERM and SIGHUP, as of a terminal or a service manager. It
-// ends by itself when its parent ends. Calls that are being served then have the
+// A worker outlasts SIGINT, SIGTERM and SIGHUP, as of a terminal or a service manager, while it serves no call. It
+// ends by itself when its parent ends; calls that are being served then have the
 // grace period.
+//
+// With package testing/synctest use a worker only in the bubble in which it was started, and one that was
+// started outside in none: else Go ends the program with a fatal error about a channel.
 type Worker[P, R any] struct {
 	shape  shape
 	worker *call.Worker
-	told   atomic.Bool // a call has returned why the worker is gone
+	told   atomic.Bool // a call has returned why the worker is gone, so Close need not
 }
 
 // Start starts a child that serves any number of calls until ctx is done: ctx bounds the
@@ -42,9 +42,10 @@ type Worker[P, R any] struct {
 //	defer w.Close()
 //	name, err := w.Call(ctx, struct{}{})
 //
-// When ctx ends, the child is killed at once, even if its function obeys a context. So a ctx with a timeout for the start
-// alone is a mistake: time limits belong to the contexts of the calls. A program that is to clean up at Ctrl-C gives the
-// context of [signal.NotifyContext] to the calls, and one that outlasts it to Start; then Close waits for the clean-up.
+// When ctx ends, the child is killed at once, even if its function obeys a context. So do not limit the start
+// by a ctx with a timeout: time limits belong to the contexts of the calls. A program that is to clean up at
+// Ctrl-C gives the context of [os/signal.NotifyContext] to the calls, and one that outlasts it to Start; then
+// Close waits for the clean-up.
 //
 // Errors and panics are those of [Func.Call], except that [Concurrency] is allowed.
 func (f Func[P, R]) Start(ctx context.Context, options ...ReexecActionOption) (*Worker[P, R], error) {
@@ -71,11 +72,16 @@ func (w *Worker[P, R]) mustBeStarted() {
 // in which they come, each as soon as the child is free. The time that they wait counts for ctx.
 //
 // When ctx is done, Call returns an error that wraps [context.Cause](ctx), unless the answer has
-// arrived by then. A call that had not begun never runs, which [ErrNotStarted] tells, and the worker is left alone. If
-// it had begun, the child is killed, and the worker gone. Only a function of [RegisterFuncContext] has the grace period
-// to return, for which Call does not wait; if it returns in time, the worker lives on. If not, the child is killed, and
-// [Worker.Err] tells where it hung, once [Worker.Done] is closed. If a cancelled call killed the
-// worker, all other calls fail with the same cause. Check ctx.Err to see whether it was yours.
+// arrived by then. What becomes of the worker depends on the call:
+//
+//   - A call that had not begun never runs, which [ErrNotStarted] tells, and the worker lives on.
+//   - If it had begun, the child is killed, and the worker is gone.
+//   - A function of [RegisterFuncContext] has the grace period to return, for which Call does not
+//     wait. If it returns in time, the worker lives on. If not, the child is killed, and
+//     [Worker.Err] tells where it hung, once [Worker.Done] is closed.
+//
+// If a cancelled call killed the worker, all other calls fail with the same cause. Check ctx.Err to see
+// whether it was yours.
 //
 // Other errors are those of [Func.Call], and [os.ErrClosed] after Close. Call panics if ctx
 // is nil or w is the zero Worker.
@@ -106,7 +112,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	heard = true
 	if answer.Kind() == call.Panicked {
 		w.told.Store(true)
-		_ = w.worker.DiedIn(ctx, nil) // so that nothing is left when Call returns
+		_ = w.worker.DiedIn(ctx, nil) // so that no process is left when Call returns
 	}
 	if answer.Kind() == call.Failed && ctx.Err() != nil {
 		run.Cancelled = context.Cause(ctx) // which the error is likely to be about
@@ -129,7 +135,7 @@ func (w *Worker[P, R]) explain(err error) error {
 	return w.shape.facts().unanswered(err)
 }
 
-// gone is why there is no child any more.
+// gone returns why the child has ended.
 func (w *Worker[P, R]) gone(end *call.End) error {
 	run := w.shape.facts()
 	run.NotBegun = end.NotBegun
@@ -147,18 +153,18 @@ func (w *Worker[P, R]) gone(end *call.End) error {
 // and then the child, have the grace period (see [GracePeriod]) to end by themselves. Calls
 // that have not begun return [os.ErrClosed].
 //
-// The error tells that the child has ended badly by itself, that the kernel does not end it, or that the context of
-// Start has ended, unless a call has told so already. Closing again returns the same.
+// Close returns an error if the child has ended badly by itself, if the kernel does not end it, or if the
+// context of Start has ended, unless a call has told so already. Closing again returns the same.
 func (w *Worker[P, R]) Close() error {
 	w.mustBeStarted()
 	end := w.worker.Close()
 	if w.told.Load() || !end.Idle {
-		return nil // a call has told, or is about to
+		return nil // a call has returned why, or is about to
 	}
 	return w.badEnd(end)
 }
 
-// badEnd returns why the end of a worker was none that Close has asked for.
+// badEnd returns the error of an end that Close has not asked for, or nil if the child has ended well.
 func (w *Worker[P, R]) badEnd(end *call.End) error {
 	run := w.shape.facts()
 	run.answered = true // nothing was asked
@@ -169,14 +175,14 @@ func (w *Worker[P, R]) badEnd(end *call.End) error {
 	return run.ended(end)
 }
 
-// Done returns a channel that is closed when the child has ended, for whatever reason;
-// [Worker.Err] then tells that.
+// Done returns a channel that is closed when the child has ended, for whatever reason.
+// [Worker.Err] then tells the reason.
 func (w *Worker[P, R]) Done() <-chan struct{} {
 	w.mustBeStarted()
 	return w.worker.Exited()
 }
 
-// Err returns why the worker is gone, as calls would say. It returns nil as long as the
+// Err returns why the worker is gone, as later calls do. It returns nil as long as the
 // child lives, and after a Close that went well.
 func (w *Worker[P, R]) Err() error {
 	w.mustBeStarted()
