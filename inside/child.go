@@ -9,7 +9,7 @@ import (
 	"example.com/gons/reexec"
 )
 
-// What children run. Sockets keep the network namespace in which they were made, whoever uses them.
+// The functions that children run. Sockets keep the network namespace in which they were made.
 var (
 	listen       = register("Listen", new(net.ListenConfig).Listen)
 	listenPacket = register("ListenPacket", new(net.ListenConfig).ListenPacket)
@@ -19,7 +19,7 @@ var (
 
 const prefix = "gons/reexec/inside."
 
-// An endpoint is where a socket is made, or leads to, in the words of package net.
+// An endpoint is what package net wants to know to listen or dial.
 type endpoint struct{ Network, Address string }
 
 // register registers a function that makes a socket of package net. The child answers with its file.

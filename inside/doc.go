@@ -1,9 +1,9 @@
 /*
 Package inside listens, dials and opens files in other namespaces, such as those of a container, for a program that stays where it is.
 
-What it returns are listeners, connections and files of this process, as if they had been made here: no byte that they carry passes
-through a child. Only making them takes one, and [reexec.CheckAction] first in main. This web server is reached at port 8080 in a
-rootless container, and runs outside:
+It returns listeners, connections and files of this process, as if they had been made here. Only making them takes a child, so
+main has to call [reexec.CheckAction] first; what they carry does not pass through that child. This web server runs outside, and
+answers at port 8080 in a rootless container:
 
 	package main
 
@@ -35,8 +35,8 @@ rootless container, and runs outside:
 		})))
 	}
 
-A [Dialer] dials for a client of the standard library. This program gets a page from a web server in a container, each second, until
-it is interrupted:
+A [Dialer] dials for clients such as that of package net/http. This program gets a page from a web server in a container, each
+second, until it is interrupted:
 
 	package main
 
@@ -89,23 +89,23 @@ it is interrupted:
 
 # Namespaces
 
-The options are those of package reexec; mostly [reexec.Target] says where. It depends on what is asked for which namespaces count:
+The options are those of package reexec; mostly [reexec.Target] says where. These namespaces are needed for:
 
-  - addresses of networks, and abstract Unix sockets ("@name"): net
-  - names of hosts: mnt, too, for /etc/hosts and /etc/resolv.conf; with net alone they are looked up in the files of this side
+  - network addresses, and abstract Unix sockets ("@name"): net
+  - names of hosts: mnt, too, for /etc/hosts and /etc/resolv.conf; with net alone they are looked up in the files outside
   - files, and Unix sockets with a path: mnt
   - any of these in a rootless container: user, and first
 
-Addresses are those of the socket, in its namespaces. The zone of a link-local address, though, is named after the interface that has
-the same number on this side. A socket keeps its network namespace, after the end of the container, too.
+The addresses of a socket are those in its namespaces. But the zone of a link-local address is named after the interface that has
+the same number outside. A socket keeps its network namespace, also after the end of the container.
 
 # Errors
 
-What package net or os says in the child arrives as a [*reexec.FuncError] with the same text: [errors.Is] finds what it would find
-there, such as [syscall.ECONNREFUSED], and it is a [net.Error], whose Timeout is the original's. Other types stay behind: of a
-[*net.DNSError] no more than text and Timeout is left. All else, such as a namespace that cannot be joined, the end of
+An error of package net or os arrives as a [*reexec.FuncError] with the same text. [errors.Is] finds what it would find
+in the child, such as [syscall.ECONNREFUSED], and it is a [net.Error], with the original's Timeout. Other types stay behind: only text
+and Timeout of a [*net.DNSError] are left. All else, such as a namespace that cannot be joined, or the end of
 a context or of the child, is a [*reexec.ActionError]. To recognize a timeout in all of these, ask for a net.Error with [errors.As].
-All functions panic as [reexec.Func.Call] does, for example if CheckAction has not been called.
+All functions panic as [reexec.Func.Call] does, for example if main has not called CheckAction.
 
 # Cost
 
@@ -114,7 +114,7 @@ On the loopback interface of a busy machine with two processors a dial takes 50 
 # Containers that you do not trust
 
 What a child finds in a container can make it wait, so give each call a context that ends. A dial that does not obey its context within
-the grace period, as where /etc/hosts is a FIFO, takes the child of a Dialer with it.
-What [Open] opens may be a FIFO or a device where a file should be, so look at its mode before you read.
+the grace period, for example if /etc/hosts is a FIFO, ends the child of a Dialer. What [Open] opens may be a FIFO or a device
+instead of a file, so look at its mode before you read.
 */
 package inside
