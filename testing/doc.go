@@ -1,10 +1,10 @@
 /*
-Package testing has tests count the coverage of re-executed children, and fail where the race
-detector finds a data race in one.
+Package testing is for tests of programs that use package reexec. It counts the coverage of the
+children, and makes the tests fail if the race detector finds a data race in one.
 
 A test binary that starts copies of itself needs a test main, so that a copy runs
-its action instead of the tests. [M] takes the place of [testing.M] there; this is
-a whole one:
+its action instead of the tests. [M] takes the place of [testing.M] there. This is
+a whole test:
 
 	package hostname
 
@@ -41,33 +41,33 @@ that is run by hand.
 
 # Data races
 
-With “go test -race” the children have the race detector, too. One that has found a data race
-ends with exit status 66. That is the error of a call, and of reexec.Worker.Close, which few
-tests look at. So [M.Run] returns 1 then, whatever the tests say, and tells which function it was:
+With “go test -race” the children have the race detector, too. A child with a data race
+ends with exit status 66. The error of its call tells that, or that of reexec.Worker.Close, which few
+tests look at. So [M.Run] returns 1 then, even if all tests have passed, and tells which function it was:
 
 	FAIL: data race in a re-executed child, which ran "hostname" (see its stderr)
 
-The report itself is on the stderr of the tests, or where reexec.Stderr sends it; that of an
+The report of the race detector is on the stderr of the tests, or where reexec.Stderr sends it; that of an
 action is in its error. A child that was killed, as at the end of the context of
-reexec.Func.Start, has no exit status: close workers.
+reexec.Func.Start, has no exit status, so close workers.
 
 # How coverage works
 
 A test binary built for coverage writes its data when it ends in [os.Exit], into
 the directory GOCOVERDIR. After the tests [testing.M.Run] adds up all that it finds
 in the directory given by the flag -test.gocoverdir, or in a temporary one. M sets
-this directory and passes it to each child, by path and as an open file, as the
-path may mean nothing, or something else, in another mount namespace. A child that
-ends, or panics, goes there before it leaves its data.
+this directory and passes it to each child, by path and as an open file, as another
+directory, or none, may be at that path in another mount namespace. A child that
+ends, or panics, changes to it before it writes its data.
 
-A program built by “go build -cover” needs no M: if GOCOVERDIR is set then its
-children leave their data there, too, whatever mount namespace they are in. But
-there Go cannot be told of a new way once the action runs, so an action should not
-change its own root directory.
+A program built by “go build -cover” needs no M: if GOCOVERDIR is set, its
+children write their data there, too, whatever mount namespace they are in. But
+an action should not change its own root directory, since Go then does not find the
+directory any more.
 
 # What cannot be done
 
-Go writes coverage data in [os.Exit] only, and into files, so these are lost:
+Go writes coverage data only in [os.Exit], and into files, so it loses:
 
   - the data of a child that is killed, also by its parent: because its context has
     ended, or because it lingers for longer than its grace period;
@@ -76,7 +76,7 @@ Go writes coverage data in [os.Exit] only, and into files, so these are lost:
   - the data of an action that runs before package main is initialised, as
     reexec.CheckAction does when it is called from an init function;
   - the data of an action that calls os.Exit by itself, instead of returning, in a
-    mount namespace without /proc, or whose /proc belongs to a PID namespace that
+    mount namespace without /proc, or with the /proc of a PID namespace that
     the child is not in;
   - the data of a child that may not write into the directory, since it has the
     credentials of another user, or finds no room on the disk. The action itself does not

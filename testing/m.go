@@ -14,11 +14,11 @@ import (
 type M struct{ *testing.M }
 
 // Run runs the action in a child, and then never returns. In any other process it
-// enables re-execution, runs the tests, and returns the exit code for [os.Exit].
+// runs the tests, which can start children, and returns the exit code for [os.Exit].
 // All actions must have been registered by then.
 //
 // With the race detector, a data race in a child fails the tests, as one in a test does, even
-// where no test looks at the error of the child's call or worker.
+// if no test looks at the error of the child's call or worker.
 //
 // With coverage on, the data of the children counts like that of the tests
 // themselves. Run then parses the command line, as [testing.M.Run] would.
@@ -49,8 +49,8 @@ func TestMainWithCoverage(m *testing.M) {
 	os.Exit((&M{M: m}).Run())
 }
 
-// collect has children leave their coverage data where package testing looks for
-// it after the tests: in the directory that a flag says.
+// collect makes children leave their coverage data where package testing looks for
+// it after the tests: in the directory that a flag names.
 func collect() (done func(), err error) {
 	if !flag.Parsed() {
 		flag.Parse()
