@@ -60,20 +60,6 @@ func (s shape) mustTravel(what string, t reflect.Type) {
 	}
 }
 
-// mustBeAbleToRun panics if a call is a programming mistake.
-func (s shape) mustBeAbleToRun() {
-	switch {
-	case isChild():
-		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called in a child: "+
-			"tried to re-execute in already re-executing child process", s.name))
-	case !enabled.Load():
-		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called before reexec.CheckAction(), "+
-			"which has to come first in main: func main() { reexec.CheckAction(); … }", s.name))
-	case registered(s.name) == nil:
-		panic(fmt.Sprintf("gons/reexec: Func: function %q is not registered", s.name))
-	}
-}
-
 // errDecoder is why a child is killed if decoding its answer panics in the parent.
 var errDecoder = errors.New("decoder of the result panicked")
 
@@ -134,17 +120,23 @@ func (s shape) spec(a *ReexecAction) call.Spec {
 
 // action returns the action that serves the function, with these options. It panics if the call is a programming mistake.
 func (s shape) action(ctx context.Context, options []ReexecActionOption) *ReexecAction {
-	if s.name == "" {
+	switch {
+	case s.name == "":
 		panic("gons/reexec: Func: zero Func or Stream, use RegisterFunc or RegisterStream")
-	}
-	if ctx == nil {
+	case ctx == nil:
 		panic("nil Context")
 	}
 	a := NewReexecAction(s.name, options...)
-	if a.Param != nil || a.Result != nil {
+	switch {
+	case a.Param != nil || a.Result != nil:
 		panic(fmt.Sprintf("gons/reexec: Func: function %q takes neither the option Param nor the option Result", s.name))
+	case isChild():
+		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called in a child: "+
+			"tried to re-execute in already re-executing child process", s.name))
+	case !enabled.Load():
+		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called before reexec.CheckAction(), "+
+			"which has to come first in main: func main() { reexec.CheckAction(); … }", s.name))
 	}
-	s.mustBeAbleToRun()
 	if a.options.Stderr == nil {
 		a.options.Stderr = child.ParentStderr{}
 	}
