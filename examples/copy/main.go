@@ -5,10 +5,10 @@
 //
 //	go -C examples/copy run . PID /etc/passwd /tmp/passwd
 //
-// Without arguments it makes a process in new namespaces, with a large file that nobody else
-// sees, and copies that one to /dev/null; that needs no privileges.
+// Without arguments it makes a process in new namespaces, with a large file that no other
+// process sees, and copies that one to /dev/null; that needs no privileges.
 //
-// It is a module of its own, as the library for the progress bar is nothing that others need.
+// It is a module of its own, so that only it requires the library for the progress bar.
 package main
 
 import (
@@ -71,7 +71,7 @@ func copyFile(ctx context.Context, pid int, there, here string) (err error) {
 		return err
 	}
 	defer from.Close()
-	defer context.AfterFunc(ctx, func() { _ = from.Close() })() // ends the copying
+	defer context.AfterFunc(ctx, func() { _ = from.Close() })() // stops the copying
 	info, err := from.Stat()
 	if err != nil {
 		return err
@@ -85,8 +85,8 @@ func copyFile(ctx context.Context, pid int, there, here string) (err error) {
 	return err
 }
 
-// progress shows on stderr how much has been written to it: as a bar in a terminal, and otherwise, as in
-// a log, by a line for each tenth.
+// progress returns a writer that shows on stderr how much has been written to it: by a bar in a terminal, or
+// by a line for each tenth elsewhere, such as in a log.
 func progress(size int64, name string) io.Writer {
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		return progressbar.DefaultBytes(size, name)
@@ -108,7 +108,7 @@ func (l *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// furnish makes a file of so many bytes in a file system that only this mount namespace has.
+// furnish makes a file of this size in a file system that only its mount namespace has.
 var furnish = reexec.RegisterFunc("furnish", func(size int64) (path string, err error) {
 	if err := syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, ""); err != nil {
 		return "", fmt.Errorf("cannot mount a tmpfs: %w", err)

@@ -33,8 +33,8 @@ import (
 // An event is something that has happened to an interface.
 type event struct{ What, Interface, Address string }
 
-// follow listens to rtnetlink(7) where it is called, in another network namespace. The first
-// event says that nothing is missed from now on.
+// follow listens to rtnetlink(7) in the network namespace of its child. The first
+// event says that it misses nothing from now on.
 var follow = reexec.RegisterStream("follow", func(ctx context.Context, _ struct{}, yield func(event) bool) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -46,7 +46,7 @@ var follow = reexec.RegisterStream("follow", func(ctx context.Context, _ struct{
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
 		return err
 	}
-	// When nobody wants any more events, there may be none for a long time.
+	// At the end of ctx no event may come for a long time.
 	defer context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Now()) })()
 	buffer := make([]byte, 1<<16)
 	for wanted := yield(event{What: "following"}); wanted; {
@@ -97,7 +97,7 @@ func parse(m syscall.NetlinkMessage) (e event, ok bool) {
 	return e, true
 }
 
-// raise raises the loopback interface. Its child is the process in new namespaces.
+// raise raises the loopback interface. Its child is the process in the new namespaces.
 var raise = reexec.RegisterFunc("raise", func(struct{}) (struct{}, error) {
 	return struct{}{}, loopback.Up()
 })

@@ -5,8 +5,8 @@
 //
 //	go -C examples/everywhere run .
 //
-// An ordinary user sees those of one's own processes only. It is a module of its own, as errgroup
-// is nothing that others need.
+// For an ordinary user it finds only those of this user's processes. It is a module of its own, so that
+// only it requires errgroup.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"example.com/gons/reexec"
 )
 
-// addresses are those of the network namespace where it is called.
+// addresses returns the addresses in the network namespace of its child.
 var addresses = reexec.RegisterFunc("addresses", func(struct{}) (all []string, err error) {
 	found, err := net.InterfaceAddrs()
 	for _, a := range found {
@@ -62,7 +62,7 @@ func run(ctx context.Context) error {
 				return err
 			}
 			lines[i] = fmt.Sprintf("%7d %-15s %s", pid, command(pid), strings.Join(all, " "))
-			if err != nil { // such as that of a process that has just ended
+			if err != nil { // for example since the process has just ended
 				lines[i] += err.Error()
 			}
 			progress("%d of %d namespaces", done.Add(1), len(processes))
@@ -77,7 +77,7 @@ func run(ctx context.Context) error {
 	return err
 }
 
-// namespaces finds a process in each network namespace, the first ones there are.
+// namespaces returns a process of each network namespace, the one with the lowest PID.
 func namespaces() (pids []int) {
 	found := map[string]int{}
 	links, _ := filepath.Glob("/proc/[0-9]*/ns/net")
@@ -85,7 +85,7 @@ func namespaces() (pids []int) {
 		pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
 		namespace, err := os.Readlink(link)
 		if err != nil {
-			continue // somebody else's process, or one that has ended
+			continue // another user's process, or one that has ended
 		}
 		if first, ok := found[namespace]; !ok || pid < first {
 			found[namespace] = pid
@@ -94,7 +94,7 @@ func namespaces() (pids []int) {
 	return slices.SortedFunc(maps.Values(found), cmp.Compare[int])
 }
 
-// types are the namespaces to join: root needs no user namespace to join any other.
+// types returns the types of the namespaces to join: root can join a network namespace without its user namespace.
 func types() []string {
 	if os.Geteuid() == 0 {
 		return []string{"net"}
@@ -102,13 +102,13 @@ func types() []string {
 	return []string{"user", "net"}
 }
 
-// command is the name of a process' program.
+// command returns the name of a process.
 func command(pid int) string {
 	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	return strings.TrimSpace(string(name))
 }
 
-// progress shows a text in place of the last one, in a terminal.
+// progress shows a text in place of the last one, if stderr is a terminal.
 func progress(text string, args ...any) {
 	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		fmt.Fprintf(os.Stderr, "\r\033[K"+text, args...)

@@ -5,8 +5,8 @@
 //
 //	go run ./examples/interfaces PID
 //
-// Without a PID it makes a process in new namespaces to visit; that needs no
-// privileges, but as an ordinary user takes a user namespace too.
+// Without a PID it makes a process in new namespaces to visit. That needs no
+// privileges: for an ordinary user it makes a user namespace, too.
 package main
 
 import (
@@ -24,8 +24,8 @@ import (
 	"example.com/gons/reexec"
 )
 
-// interfaces tells the names and addresses of the network interfaces. Where it is
-// called, it runs in a child in other namespaces.
+// interfaces tells the names and addresses of the network interfaces, in the namespaces
+// of its child.
 var interfaces = reexec.RegisterFunc("interfaces", func(struct{}) ([]string, error) {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -69,7 +69,7 @@ func run(args []string) error {
 	return nil
 }
 
-// target is the process to visit: the one that the arguments tell, or else a new
+// target returns the process to visit: the one that the arguments name, or else a new
 // one, which lasts until end is called.
 func target(args []string) (pid int, end func(), err error) {
 	if len(args) > 0 {

@@ -5,7 +5,7 @@
 //
 //	go run ./examples/listen -address 127.0.0.1:8080 PID
 //
-// Who is in there reaches the server at this address, and nobody else does. Without a PID it
+// Only processes in there reach the server at this address. Without a PID it
 // makes a process in new namespaces, and pays one visit from there; that needs no privileges.
 package main
 
@@ -75,7 +75,7 @@ func run(ctx context.Context, address, process string) error {
 	return nil
 }
 
-// visit gets a page from where it is called. Without a URL it raises the loopback interface, which
+// visit gets a page from inside the namespaces of its child. Without a URL it raises the loopback interface, which
 // is down in a new network namespace.
 var visit = reexec.RegisterFunc("visit", func(url string) (page string, err error) {
 	if url == "" {

@@ -1,8 +1,8 @@
 //go:build linux
 
 // Command rootless runs a function as root of a new user namespace, with a mount
-// namespace of its own, and mounts a tmpfs there. It needs no privileges, and
-// nobody else sees that mount:
+// namespace of its own, and mounts a tmpfs there, which no other process sees. It needs no
+// privileges:
 //
 //	go run ./examples/rootless
 package main
@@ -18,7 +18,7 @@ import (
 	"example.com/gons/reexec"
 )
 
-// A report tells how the world looks from inside.
+// A report is what the function sees inside.
 type report struct {
 	UID   int
 	Files []string

@@ -5,8 +5,8 @@
 //
 //	go run ./examples/watch -dial 127.0.0.1:80 -pause 5s PID
 //
-// One and the same child in the process' network namespace dials each time; flags come before the
-// PID. Without one it makes a process in new namespaces, with a service that answers; that needs
+// One child in the network namespace of the process dials each time. Flags come before the
+// PID. Without a PID it makes a process in new namespaces, with a service that answers; that needs
 // no privileges.
 package main
 

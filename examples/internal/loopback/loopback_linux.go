@@ -1,4 +1,4 @@
-// Package loopback is what examples do first in a network namespace that is new.
+// Package loopback makes the loopback interface of a new network namespace usable.
 package loopback
 
 import "golang.org/x/sys/unix"
