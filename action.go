@@ -12,8 +12,8 @@ import (
 	"example.com/gons/reexec/internal/child"
 )
 
-// A ReexecAction says which [Action] a child is to run, where, with what, and where its
-// answer goes. [RunReexecAction] makes and runs one in one step. Running it does not change it, so it may
+// A ReexecAction says which [Action] a child is to run, where, with what, and where its answer
+// goes. [RunReexecAction] makes and runs one in one step. Running it does not change it, so it may
 // be run any number of times, also concurrently if it has no Result.
 type ReexecAction struct {
 	ActionName  string      // name of a registered action
@@ -56,26 +56,25 @@ func (a *ReexecAction) Run() (err error) {
 	return a.RunContext(context.Background())
 }
 
-// RunContext starts a child, which joins the namespaces and runs the action,
-// and blocks until the child has ended and is reaped.
+// RunContext starts a child, which joins the namespaces and runs the action, and blocks until the
+// child has ended and is reaped.
 //
-// Every error is an [*ActionError]. Without the option [Stderr] an action that writes
-// anything to its stderr has failed. If an action fails, its Result may have
-// been written to all the same.
+// Every error is an [*ActionError]. Without the option [Stderr] an action that writes anything to
+// its stderr has failed. If an action fails, its Result may have been written to all the same.
 //
-// When ctx is done the child is killed, and the error wraps [context.Cause](ctx). If it is done already,
-// no child is started. A child that lingers after its answer has arrived is killed after a grace
-// period, see [GracePeriod]; that is no error. If descendants of the child keep its pipes open,
-// RunContext waits for them no longer than the grace period after the child's
-// end, and not at all once ctx is done.
+// When ctx is done the child is killed, and the error wraps [context.Cause](ctx). If it is done
+// already, no child is started. A child that lingers after its answer has arrived is killed after a
+// grace period, see [GracePeriod]; that is no error. If descendants of the child keep its pipes
+// open, RunContext waits for them no longer than the grace period after the child's end, and not at
+// all once ctx is done.
 //
-// The child inherits what children inherit, also the namespaces of the calling thread
-// if the caller has locked itself to it ([runtime.LockOSThread]).
+// The child inherits what children inherit, also the namespaces of the calling thread if the caller
+// has locked itself to it ([runtime.LockOSThread]).
 //
-// RunContext panics if ctx is nil, if Result is anything but a pointer that is not nil, if
-// the action is not registered, if [CheckAction] has not been called yet, and in a child: a
-// child cannot call functions or run actions of this package in turn. It is safe for
-// concurrent use.
+// RunContext panics if ctx is nil, if Result is anything but a pointer that is not nil, if there is
+// a [Stdout] or a [Concurrency] among the options, if the action is not registered, if
+// [CheckAction] has not been called yet, and in a child: a child cannot call functions or run
+// actions of this package in turn. It is safe for concurrent use.
 func (a *ReexecAction) RunContext(ctx context.Context) error {
 	if ctx == nil {
 		panic("nil Context")

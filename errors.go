@@ -12,15 +12,15 @@ import (
 	"example.com/gons/reexec/internal/sys"
 )
 
-// ErrNotStarted tells that a function has certainly not begun: [errors.Is] finds it in such an error of a [Func],
-// a [Worker] or a [Stream]. So the call may be tried again, once what was wrong is mended. A worker that is
-// gone, or closed, fails every call, so try with a new one. An error without it leaves open whether the function
-// has begun.
+// ErrNotStarted is what [errors.Is] finds in an error of a [Func], a [Worker] or a [Stream] if the
+// function has certainly not begun. So the call may be tried again, once what was wrong is mended.
+// A worker that is gone, or closed, fails every call, so try with a new one. An error without it
+// leaves open whether the function has begun.
 var ErrNotStarted = errors.New("function has not begun")
 
-// An ActionError says why the run of a function or an action failed, other than by an error or
-// a panic of the function. Its text is one line and tells the most important reason. All reasons
-// are in its chain, so most callers want [errors.Is] and [errors.As], for instance with
+// An ActionError says why the run of a function or an action failed, other than by an error or a
+// panic of the function. Its text is one line and tells the most important reason. All reasons are
+// in its chain, so most callers want [errors.Is] and [errors.As], for instance with
 // [context.DeadlineExceeded], [ErrNotStarted], a [*JoinError], an [*exec.ExitError] or, of an
 // action, a [*json.SyntaxError].
 //
@@ -59,24 +59,25 @@ func (e *ActionError) Timeout() bool {
 	return errors.As(e.Err, &timeout) && timeout.Timeout()
 }
 
-// Format implements [fmt.Formatter]. With %+v the stderr and the stack of the child follow the text.
+// Format implements [fmt.Formatter]. With %+v the stderr and the stack of the child follow the
+// text.
 func (e *ActionError) Format(s fmt.State, verb rune) {
 	format(s, verb, e, part{"stderr", e.Stderr}, part{"stack", string(e.Stack)})
 }
 
-// A JoinError says which namespace a child could not join. It is in the chain of an
-// [*ActionError]; most callers want [errors.Is], for instance with [io/fs.ErrNotExist]
-// or [syscall.EPERM].
+// A JoinError says which namespace a child could not join. It is in the chain of an [*ActionError],
+// or of an error of [NamespacesOf]. Most callers want [errors.Is], for instance with
+// [io/fs.ErrNotExist] or [syscall.EPERM].
 type JoinError struct {
-	Type string // "net"
+	Type string // such as "net"
 	Path string // its reference, such as "/proc/42/ns/net"
 	Err  error  // why, usually a syscall.Errno
 
 	text string // what Error says
 }
 
-// public makes the JoinError of this package of one of package birth that names a namespace. It returns all
-// other errors as they are.
+// public makes the JoinError of this package of one of package birth that names a namespace. It
+// returns all other errors as they are.
 func public(err error) error {
 	if join := (*birth.JoinError)(nil); errors.As(err, &join) && join.Kind != "" {
 		return &JoinError{Type: join.Kind, Path: join.Path, Err: join.Err, text: oneLine(join.Text)}
@@ -84,8 +85,8 @@ func public(err error) error {
 	return err
 }
 
-// Error says which namespace the child could not join, and why. If the reason alone misleads, it also
-// says in parentheses what to do.
+// Error says which namespace the child could not join, and why. If the reason alone misleads, it
+// also says in parentheses what to do.
 func (e *JoinError) Error() string {
 	if e.text == "" {
 		return fmt.Sprintf("package gons: cannot join gons_%s using reference %q: %v", e.Type, e.Path, e.Err)
@@ -96,9 +97,9 @@ func (e *JoinError) Error() string {
 // Unwrap returns Err.
 func (e *JoinError) Unwrap() error { return e.Err }
 
-// A FuncError is an error that a function has returned in a child. Its text is that of
-// the function's error; its type stays behind. [errors.Is] finds in it what [FuncError.Unwrap] tells. It is a
-// [net.Error].
+// A FuncError is an error that a function has returned in a child. Its text is that of the
+// function's error; its type stays behind. [FuncError.Unwrap] and [FuncError.Is] say what
+// [errors.Is] finds in it. It is a [net.Error].
 type FuncError struct {
 	Func    string    // name of the function
 	Message string    // text of its error, shortened in the middle if it is longer than 64 KiB
@@ -115,22 +116,26 @@ func newFuncError(name string, failure call.Failure) error {
 	return e
 }
 
-// Error returns the text of the function's error as one line, shortened in the middle if it is longer than 4 KiB.
+// Error returns the text of the function's error as one line, shortened in the middle if it is
+// longer than 4 KiB.
 func (e *FuncError) Error() string { return shortLine(e.Message) }
 
-// Unwrap returns what has travelled of the chain of the function's error: each [syscall.Errno], so that
-// [errors.Is] finds for instance [syscall.ENOENT] on both sides; the errors that packages errors, io, io/fs,
-// os, os/exec and context declare, such as [io.EOF]; and those of [RegisterErrors].
+// Unwrap returns what has travelled of the chain of the function's error: each [syscall.Errno], so
+// that [errors.Is] finds for instance [syscall.ENOENT] on both sides; the errors that packages
+// errors, io, io/fs, os, os/exec and context declare, such as [io.EOF]; and those of
+// [RegisterErrors].
 func (e *FuncError) Unwrap() []error { return e.failure.Causes() }
 
-// Is reports whether target is an error that package net declares, such as [net.ErrClosed], and was in the
-// chain of the function's error.
+// Is reports whether target is an error that package net declares, such as [net.ErrClosed], and was
+// in the chain of the function's error.
 func (e *FuncError) Is(target error) bool { return e.failure.Is(target) }
 
-// Timeout returns what the method Timeout of the function's error returned, or false if it has none.
+// Timeout returns what the method Timeout of the function's error returned, or false if it has
+// none.
 func (e *FuncError) Timeout() bool { return e.failure.Timeout }
 
-// Temporary returns what the method Temporary of the function's error returned, or false if it has none.
+// Temporary returns what the method Temporary of the function's error returned, or false if it has
+// none.
 func (e *FuncError) Temporary() bool { return e.failure.Temporary }
 
 // A PanicError is a panic of a function in a child, or the end of its goroutine ([runtime.Goexit]).

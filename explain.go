@@ -11,8 +11,8 @@ import (
 	"example.com/gons/reexec/internal/sys"
 )
 
-// facts are what is known of a run. Method explain decides which error they make, if any. Method notBegun
-// is for what goes wrong before there is a child.
+// facts are what is known of a run. Method explain decides which error they make, if any. Method
+// notBegun is for what goes wrong before there is a child.
 type facts struct {
 	name     string
 	function bool // not an action
@@ -33,8 +33,8 @@ var (
 	errLost    = errors.New("child has ended without an answer")
 )
 
-// explain returns the error of a run that has ended, or nil. The first case that is true
-// counts. It gives the text, and all causes, which may be nil.
+// explain returns the error of a run that has ended, or nil. The first case that is true counts. It
+// gives the text, and all causes, which may be nil.
 func (f facts) explain() error {
 	killed, status, send := f.whyKilled(), f.badStatus(), f.sendFailure()
 	lastWord, noAnswer := f.lastWord()
@@ -83,8 +83,9 @@ func (f facts) explain() error {
 	return nil
 }
 
-// whyKilled returns why the child was killed, if that is a failure: a child that lingered had answered. If the child
-// had ended by itself, and the context ended the wait for its descendants, that counts as well.
+// whyKilled returns why the child was killed, if that is a failure: a child that lingered had
+// answered. If the child had ended by itself, and the context ended the wait for its descendants,
+// that counts as well.
 func (f facts) whyKilled() error {
 	switch {
 	case f.Killed == child.ErrLingers:
@@ -106,8 +107,8 @@ func (f facts) inWhichState() (state string) {
 	return state
 }
 
-// badStatus returns the child's status, if that is a failure. After an answer it is not one if this package has killed the
-// child, or if the status is unknown.
+// badStatus returns the child's status, if that is a failure. After an answer it is not one if this
+// package has killed the child, or if the status is unknown.
 func (f facts) badStatus() error {
 	ours := f.Killed == child.ErrLingers && (f.Status == child.ErrStuck || sys.EndedBy(f.State) == sys.SIGKILL)
 	unknown := (f.function || f.result && !f.spoke) && errors.Is(f.Status, sys.ECHILD)
@@ -117,7 +118,8 @@ func (f facts) badStatus() error {
 	return f.Status
 }
 
-// sendFailure returns why the parameter was not sent, if that is a failure. An action that succeeds may leave it unread.
+// sendFailure returns why the parameter was not sent, if that is a failure. An action that succeeds
+// may leave it unread.
 func (f facts) sendFailure() error {
 	if f.answered && (f.result || !f.spoke && f.badStatus() == nil) {
 		return nil
@@ -141,7 +143,8 @@ func (f facts) quoted() string {
 	return fmt.Sprintf(", stderr: %q", child.Excerpt(f.Stderr, maxQuotedStderr))
 }
 
-// maxQuotedStderr is how many bytes of the beginning of stderr, and of its end, the text of a function's error holds.
+// maxQuotedStderr is how many bytes of the beginning of stderr, and of its end, the text of a
+// function's error holds.
 const maxQuotedStderr = 512
 
 // joinFailure returns the error of a child that could not join a namespace.
@@ -154,7 +157,8 @@ func (f facts) joinFailure(join *birth.JoinError) error {
 	return f.failure(text, public(join), f.Status)
 }
 
-// unanswered returns the error of a call that was not answered, for what package call tells of that.
+// unanswered returns the error of a call that was not answered, for what package call tells of
+// that.
 func (f facts) unanswered(err error) error {
 	var end *call.End
 	var unsent *call.UnsentError

@@ -11,17 +11,19 @@ import (
 	"example.com/gons/reexec/internal/testsupport"
 )
 
-// enabled tells that this process is a parent that has called CheckAction or RunAction, and so may start
-// children. Without that call a child would run all of main instead of its action, and start children in turn.
+// enabled tells that this process is a parent that has called CheckAction or RunAction, and so may
+// start children. Without that call a child would run all of main instead of its action, and start
+// children in turn.
 var enabled atomic.Bool
 
-// order is what the parent has told this process to do. It is zero in a process that is not a child.
+// order is what the parent has told this process to do. It is zero in a process that is not a
+// child.
 var order child.Orders
 
 // A child takes its orders before any package that uses this one is initialised.
 //
-// Package testing cannot import this package, since then the tests inside this
-// package could not import package testing.
+// Package testing cannot import this package, since then the tests inside this package could not
+// import package testing.
 func init() {
 	order = child.TakeOrders()
 	testsupport.CheckAction = CheckAction
@@ -34,16 +36,16 @@ func init() {
 //		…
 //	}
 //
-// In a child it never returns: the child runs its action and exits, with status 0. A child that could not
-// join its namespaces, or does not know its action, says so and exits with status 1. In any other process
-// CheckAction returns at once, and children can be started from then on.
+// In a child it never returns: the child runs its action and exits, with status 0. A child that
+// could not join its namespaces, or does not know its action, says so and exits with status 1. In
+// any other process CheckAction returns at once, and children can be started from then on.
 //
-// It may also be called in an init function, if all functions and actions have been registered by then.
+// It may also be called in an init function, if all functions and actions have been registered by
+// then.
 //
 // A child is a process that this package has started, or one that was started by hand with
-// gons_reexec_action=NAME in its environment. Package github.com/thediveo/gons/reexec
-// starts its children in this way, too; a program that uses both calls the CheckAction of that
-// package first.
+// gons_reexec_action=NAME in its environment. Package github.com/thediveo/gons/reexec starts its
+// children in this way, too; a program that uses both calls the CheckAction of that package first.
 func CheckAction() {
 	action, err := pending()
 	if err != nil {
@@ -60,8 +62,9 @@ func CheckAction() {
 	testsupport.Exit(0)
 }
 
-// RunAction is [CheckAction] for a main function that decides itself how a child ends: in a child it runs the
-// action and returns true. In any other process it returns false, and children can be started from then on.
+// RunAction is [CheckAction] for a main function that decides itself how a child ends: in a child
+// it runs the action and returns true. In any other process it returns false, and children can be
+// started from then on.
 //
 // RunAction panics if the child could not join its namespaces, with the error of
 // github.com/thediveo/gons.Status, and if the child does not know its action.
@@ -79,9 +82,9 @@ func RunAction() (action bool) {
 	return true
 }
 
-// pending returns the action that this process is to run, or nil if it is not a child; then it enables the start
-// of children. The child of a function that cannot run that tells its parent on the pipe for answers, and ends
-// here.
+// pending returns the action that this process is to run, or nil if it is not a child; then it
+// enables the start of children. The child of a function that cannot run that tells its parent on
+// the pipe for answers, and ends here.
 func pending() (Action, error) {
 	action, err := findAction()
 	if err != nil {

@@ -8,12 +8,13 @@ import (
 	"example.com/gons/reexec/internal/call"
 )
 
-// An Action is a function that a child runs and that talks to its parent by standard streams. ([RegisterFunc] is for
-// ordinary functions.) It finds its parameter, if there is one, as a JSON value on [os.Stdin], and
-// writes its answer as one JSON value to [os.Stdout]. It has failed if it writes anything to [os.Stderr], or exits
-// with another status than 0.
+// An Action is a function that a child runs and that talks to its parent by standard streams.
+// ([RegisterFunc] is for ordinary functions.) It finds its parameter, if there is one, as a JSON
+// value on [os.Stdin], and writes its answer as one JSON value to [os.Stdout]. It has failed if it
+// writes anything to [os.Stderr], or exits with another status than 0.
 //
-// The child of an action is not told when its parent ends: it goes on. [Cmd] with Pdeathsig changes that.
+// The child of an action is not told when its parent ends: it goes on. [Cmd] with Pdeathsig changes
+// that.
 type Action func()
 
 // actions maps the names of actions to their functions.
@@ -43,16 +44,16 @@ func registered(name string) Action {
 	return action
 }
 
-// RegisterErrors lets errors of the program travel: if one of them is in the chain of an error that a function
-// returns, [errors.Is] finds it in the [*FuncError], too. Many errors of the standard library travel without it;
-// see [FuncError.Unwrap].
+// RegisterErrors lets errors of the program travel: if one of them is in the chain of an error that
+// a function returns, [errors.Is] finds it in the [*FuncError], too. Many errors of the standard
+// library travel without it; see [FuncError.Unwrap].
 //
 //	var ErrBusy = errors.New("busy")
 //
 //	func init() { reexec.RegisterErrors(ErrBusy) }
 //
-// Call it in init functions, or for package-level variables: parent and child must register the same errors in the
-// same order. It panics if one of them is nil.
+// Call it in init functions, or for package-level variables: parent and child must register the
+// same errors in the same order. It panics if one of them is nil.
 func RegisterErrors(errs ...error) {
 	if slices.Contains(errs, nil) {
 		panic("gons/reexec: RegisterErrors: nil error")

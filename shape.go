@@ -22,8 +22,9 @@ type shape struct {
 // facts returns what is known before a run.
 func (s shape) facts() facts { return facts{name: s.name, function: true} }
 
-// register registers the action that serves a function with parameters of type P and answers of type A, which are
-// results or events. What run returns, and gives to emit, is a pointer to an answer.
+// register registers the action that serves a function with parameters of type P and answers of
+// type A, which are results or events. What run returns, and gives to emit, is a pointer to an
+// answer.
 func register[P, A any](s shape, exists bool, run func(ctx context.Context, param P, emit func(any) bool) (any, error)) shape {
 	if !exists {
 		Register(s.name, nil) // panics
@@ -63,8 +64,9 @@ func (s shape) mustTravel(what string, t reflect.Type) {
 // errDecoder is why a child is killed if decoding its answer panics in the parent.
 var errDecoder = errors.New("decoder of the result panicked")
 
-// run runs the function in a child of its own, passes each event to yield, and decodes the result into what result points
-// to. An error of yield ends the child: errBreak, or why an event cannot be decoded.
+// run runs the function in a child of its own, passes each event to yield, and decodes the result
+// into what result points to. An error of yield ends the child: errBreak, or why an event cannot be
+// decoded.
 func (s shape) run(ctx context.Context, param any, options []ReexecActionOption, result any, yield func(*call.Answer) error) error {
 	a := s.action(ctx, options)
 	a.mustNotBeConcurrent()
@@ -118,7 +120,8 @@ func (s shape) spec(a *ReexecAction) call.Spec {
 	return call.Spec{Spec: a.spec(), Context: s.context, Stream: s.stream, Hash: s.hash}
 }
 
-// action returns the action that serves the function, with these options. It panics if the call is a programming mistake.
+// action returns the action that serves the function, with these options. It panics if the call is
+// a programming mistake.
 func (s shape) action(ctx context.Context, options []ReexecActionOption) *ReexecAction {
 	switch {
 	case s.name == "":

@@ -49,10 +49,12 @@ func (l causeList) Error() string {
 
 func (l causeList) Unwrap() []error { return l }
 
-// oneLine makes one line of a text, without control characters for a terminal, since it may come from a child.
+// oneLine makes one line of a text, without control characters for a terminal, since it may come
+// from a child.
 func oneLine(text string) string { return printable(text, "") }
 
-// printable quotes what is neither printable nor to be kept. A newline that is not kept becomes a space.
+// printable quotes what is neither printable nor to be kept. A newline that is not kept becomes a
+// space.
 func printable(text, kept string) string {
 	var line strings.Builder
 	for len(text) > 0 {

@@ -22,7 +22,8 @@ const prefix = "gons/reexec/inside."
 // An endpoint is what package net wants to know to listen or dial.
 type endpoint struct{ Network, Address string }
 
-// register registers a function that makes a socket of package net. The child answers with its file.
+// register registers a function that makes a socket of package net. The child answers with its
+// file.
 func register[S io.Closer](name string, makeSocket func(ctx context.Context, network, address string) (S, error)) reexec.Func[endpoint, *os.File] {
 	return reexec.RegisterFuncContext(prefix+name, func(ctx context.Context, e endpoint) (*os.File, error) {
 		s, err := makeSocket(ctx, e.Network, e.Address)

@@ -13,15 +13,15 @@ import (
 // M is a [testing.M] for packages that re-execute their own test binary.
 type M struct{ *testing.M }
 
-// Run runs the action in a child, and then never returns. In any other process it
-// runs the tests, which can start children, and returns the exit code for [os.Exit].
-// All actions must have been registered by then.
+// Run runs the action in a child, and then never returns. In any other process it runs the tests,
+// which can start children, and returns the exit code for [os.Exit]. All actions must have been
+// registered by then.
 //
-// With the race detector, a data race in a child fails the tests, as one in a test does, even
-// if no test looks at the error of the child's call or worker.
+// With the race detector, a data race in a child fails the tests, as one in a test does, even if no
+// test looks at the error of the child's call or worker.
 //
-// With coverage on, the data of the children counts like that of the tests
-// themselves. Run then parses the command line, as [testing.M.Run] would.
+// With coverage on, the data of the children counts like that of the tests themselves. Run then
+// parses the command line, as [testing.M.Run] would.
 func (m *M) Run() (exitcode int) {
 	if testsupport.CheckAction != nil {
 		testsupport.CheckAction()
@@ -49,8 +49,8 @@ func TestMainWithCoverage(m *testing.M) {
 	os.Exit((&M{M: m}).Run())
 }
 
-// collect makes children leave their coverage data where package testing looks for
-// it after the tests: in the directory that a flag names.
+// collect makes children leave their coverage data where package testing looks for it after the
+// tests: in the directory that a flag names.
 func collect() (done func(), err error) {
 	if !flag.Parsed() {
 		flag.Parse()
