@@ -200,7 +200,7 @@ var _ = Describe("a dialer", func() {
 		d := ok(inside.NewDialer(living))
 		defer d.Close()
 		cancel(http.ErrServerClosed)
-		Expect(d.DialContext(ctx, "tcp", "127.0.0.1:1")).Error().To(MatchError(http.ErrServerClosed))
+		Eventually(func() error { return second(d.DialContext(ctx, "tcp", "127.0.0.1:1")) }).Should(MatchError(http.ErrServerClosed))
 	})
 
 })
