@@ -3,6 +3,7 @@ package birth
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/gons/reexec/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,7 +47,9 @@ func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err e
 		if err != nil {
 			// A clone may have died before its report: the first process of its PID
 			// namespace had ended, and waits for the clone to be reaped.
-			if err != ErrNoReport {
+			if err == io.EOF {
+				err = ErrNoReport
+			} else {
 				err = fmt.Errorf("%w: %w", ErrNoReport, err)
 			}
 			if clone != 0 {
@@ -76,56 +80,19 @@ func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err e
 // receive receives a report, and its sender's PID. Its error is that of a child that
 // has nothing more to say.
 func receive(socket *os.File) (text string, sender int, err error) {
-	conn, err := socket.SyscallConn()
-	if err != nil {
-		return "", 0, err
+	buffer := make([]byte, 4*unix.PathMax) // a report has two paths at the most
+	var n int
+	now := func() error {
+		var files []int
+		n, files, sender, err = sys.Receive(socket, buffer)
+		sys.CloseDescriptors(files)
+		return err
 	}
-	// A report has two paths at the most.
-	buffer, control := make([]byte, 4*unix.PathMax), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-	var n, oobn int
-	now := func(fd uintptr) (done bool) {
-		n, oobn, err = receiveNow(int(fd), buffer, control)
-		return err != unix.EAGAIN
+	listenErr := sys.Listen(socket, now)
+	if errors.Is(listenErr, os.ErrDeadlineExceeded) && !errors.Is(now(), sys.EAGAIN) {
+		listenErr = err // what has come before the deadline counts
 	}
-	readErr := conn.Read(now)
-	if errors.Is(readErr, os.ErrDeadlineExceeded) {
-		controlErr := conn.Control(func(fd uintptr) {
-			if now(fd) {
-				readErr = nil // what has come before counts
-			}
-		})
-		readErr = errors.Join(readErr, controlErr)
-	}
-	if readErr != nil || err != nil {
-		return "", 0, errors.Join(readErr, err)
-	}
-	if n == 0 {
-		return "", 0, ErrNoReport
-	}
-	messages, err := unix.ParseSocketControlMessage(control[:oobn])
-	if err != nil || len(messages) != 1 {
-		return "", 0, fmt.Errorf("report without credentials: %w", errors.Join(err, ErrNoReport))
-	}
-	credentials, err := unix.ParseUnixCredentials(&messages[0])
-	if err != nil {
-		return "", 0, err
-	}
-	return string(buffer[:n]), int(credentials.Pid), nil
-}
-
-// receiveNow receives what has been sent already. All of it is 0 at the end.
-func receiveNow(fd int, buffer, control []byte) (n, controlLen int, err error) {
-	for tries := 0; tries < 2; { // the kernel looks for reports, and then for the end: both may come in between
-		n, controlLen, _, _, err = unix.Recvmsg(fd, buffer, control, unix.MSG_CMSG_CLOEXEC)
-		if err == unix.EINTR {
-			continue
-		}
-		if controlLen > 0 || err != nil { // a report, which may be empty, comes with credentials
-			break
-		}
-		tries++
-	}
-	return n, controlLen, err
+	return string(buffer[:n]), sender, listenErr
 }
 
 // newJoinError makes an error of a report of failure.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"example.com/gons/reexec/internal/specs"
+	"example.com/gons/reexec/internal/sys"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -146,7 +147,7 @@ var _ = Describe("reports", func() {
 		Entry("cloned, where the child is another one to itself", "say cloned 1 1; mute; last"),
 		Entry("cloned, without numbers", "say cloned; say cloned x y; say cloned 1; mute; last"),
 		Entry("of another wording", "say joinedx; say Joined; say  joined; say joined\tx; mute; last"),
-		Entry("an empty one, which is as good as the end", "say ; say joined; last"),
+		Entry("an empty one, which is as good as the end", "say ; last"),
 	)
 
 	It("that tell a foreign process' PID have nobody killed", func() {
@@ -178,30 +179,6 @@ var _ = Describe("reports", func() {
 			Text: `package gons: invalid gons_time reference "/nowhere": No such file or directory`}))
 	})
 
-	It("are not lost to the end that follows them", specs.Long, func() { // between two steps of the kernel, which is rare; so there are many
-		n, buffer, control := 0, make([]byte, 10), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-		for range 20_000 {
-			ours, theirs, err := socketPair()
-			if err != nil {
-				Fail(err.Error())
-			}
-			go func() {
-				_, _ = theirs.WriteString("joined")
-				_ = theirs.Close()
-			}()
-			conn, _ := ours.SyscallConn()
-			_ = conn.Control(func(fd uintptr) {
-				for err = unix.EAGAIN; err == unix.EAGAIN; {
-					n, _, err = receiveNow(int(fd), buffer, control)
-				}
-			})
-			_ = ours.Close()
-			if err != nil || string(buffer[:n]) != "joined" {
-				Fail(fmt.Sprintf("%q, %v", buffer[:n], err))
-			}
-		}
-	})
-
 	DescribeTable("are awaited no longer than the context lasts", func(time time.Duration, script string) {
 		ctx, cancel := context.WithTimeout(context.Background(), time)
 		defer cancel()
@@ -214,7 +191,8 @@ var _ = Describe("reports", func() {
 	)
 
 	It("count if they had come by then, though nobody has read them", func() {
-		ours, theirs := specs.OK2(socketPair())
+		ours, theirs := specs.OK2(sys.SocketPair())
+		Expect(sys.NameSenders(ours)).To(Succeed())
 		defer ours.Close()
 		defer theirs.Close()
 		self := specs.OK(os.FindProcess(os.Getpid()))

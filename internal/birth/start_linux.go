@@ -83,11 +83,14 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref, preserve bool) (child
 	if err := CannotJoin(); err != nil {
 		return nil, err
 	}
-	ours, theirs, err := socketPair()
+	ours, theirs, err := sys.SocketPair()
 	if err != nil {
 		return nil, err
 	}
-	defer ours.Close()
+	defer sys.CloseAll(ours, theirs)
+	if err := sys.NameSenders(ours); err != nil {
+		return nil, err
+	}
 	orderToJoin(cmd, refs, preserve, theirs)
 	err = cmd.Start()
 	_ = theirs.Close() // so the end of the child is the end of the socket
@@ -108,21 +111,4 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref, preserve bool) (child
 // program; see constructor.c.
 func unsharesTime(cmd *exec.Cmd) bool {
 	return cmd.SysProcAttr != nil && cmd.SysProcAttr.Unshareflags&unix.CLONE_NEWTIME != 0
-}
-
-// socketPair returns both ends of a connection on which the kernel names the sender of each message (SO_PASSCRED, unix(7)).
-func socketPair() (ours, theirs *os.File, err error) {
-	if ours, theirs, err = sys.SocketPair(); err != nil {
-		return nil, nil, err
-	}
-	conn, err := ours.SyscallConn()
-	if err == nil {
-		controlErr := conn.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1) })
-		err = errors.Join(err, controlErr)
-	}
-	if err != nil {
-		sys.CloseAll(ours, theirs)
-		return nil, nil, os.NewSyscallError("setsockopt", err)
-	}
-	return ours, theirs, nil
 }

@@ -50,7 +50,7 @@ var messages = sync.Pool{New: func() any { return new([sys.MaxMessage]byte) }}
 func receive(socket *os.File) (f frame, err error) {
 	buffer := messages.Get().(*[sys.MaxMessage]byte)
 	defer messages.Put(buffer)
-	n, open, err := sys.Receive(socket, buffer[:])
+	n, open, _, err := sys.Receive(socket, buffer[:])
 	if err != nil {
 		return f, err
 	}

@@ -53,14 +53,15 @@ var _ = Describe("a message", func() {
 	buffer := make([]byte, MaxMessage)
 
 	receiveError := func(socket *os.File) error {
-		_, _, err := Receive(socket, buffer)
+		_, _, _, err := Receive(socket, buffer)
 		return err
 	}
 
 	// receive expects a message with some files, which other programs do not inherit.
 	receive := func(socket *os.File, size, count int) string {
 		GinkgoHelper()
-		n, files := specs.OK2(Receive(socket, buffer))
+		n, files, _, err := Receive(socket, buffer)
+		g.Expect(err).NotTo(g.HaveOccurred())
 		g.Expect(n).To(g.Equal(size))
 		g.Expect(files).To(g.HaveLen(count))
 		for _, fd := range files {
@@ -113,7 +114,7 @@ var _ = Describe("a message", func() {
 	It("without a byte has no meaning, and leaves no files", func() {
 		a, b := sockets()
 		sendNothing(a)
-		_, files, err := Receive(b, buffer)
+		_, files, _, err := Receive(b, buffer)
 		g.Expect(err).To(g.Equal(io.EOF))
 		g.Expect(files).To(g.BeEmpty())
 	})
@@ -134,7 +135,7 @@ var _ = Describe("a message", func() {
 			senders <- fds[1]
 			err := error(syscall.EAGAIN)
 			for errors.Is(err, syscall.EAGAIN) {
-				_, _, err = receiveNow(fds[0], buffer)
+				_, _, _, err = receiveNow(fds[0], buffer)
 			}
 			_ = unix.Close(fds[0])
 			if err != nil {
@@ -168,7 +169,7 @@ var _ = Describe("a message", func() {
 			ended <- Listen(b, func() error {
 				for {
 					buffer := make([]byte, 10)
-					n, _, err := Receive(b, buffer)
+					n, _, _, err := Receive(b, buffer)
 					if err != nil {
 						return err
 					}

@@ -56,14 +56,15 @@ func Send(socket *os.File, b []byte, files []int, wait bool) (err error) {
 	})
 }
 
-// Receive receives a message, and open files, which are close-on-exec. At the end of the connection it is [io.EOF]. If
-// there is no message yet it returns EAGAIN.
-func Receive(socket *os.File, b []byte) (n int, files []int, err error) {
+// Receive receives a message, and open files, which are close-on-exec. After [NameSenders] it also returns the sender's
+// PID, or 0 if this process cannot see the sender. It returns EAGAIN if there is no message yet, and [io.EOF] at the end of the
+// connection.
+func Receive(socket *os.File, b []byte) (n int, files []int, sender int, err error) {
 	err = onSocket(socket, false, nil, func(fd int) error {
-		n, files, err = receiveNow(fd, b)
+		n, files, sender, err = receiveNow(fd, b)
 		return err
 	})
-	return n, files, err
+	return n, files, sender, err
 }
 
 // Listen calls receive when there is something to be received, until that returns an error other than EAGAIN, which
@@ -95,10 +96,10 @@ func onSocket(socket *os.File, wait bool, whenReady func(syscall.RawConn, func(f
 }
 
 // receiveNow receives a message, if there is one.
-func receiveNow(fd int, b []byte) (n int, files []int, err error) {
-	rights := make([]byte, unix.CmsgSpace(4*MaxFiles))
+func receiveNow(fd int, b []byte) (n int, files []int, sender int, err error) {
+	control := make([]byte, unix.CmsgSpace(4*MaxFiles)+unix.CmsgSpace(12)) // open files, and the sender (struct ucred)
 	for reset, ended := false, false; ; {
-		n, rightsLen, _, _, err := unix.Recvmsg(fd, b, rights, closeOnExec|unix.MSG_DONTWAIT)
+		n, controlLen, _, _, err := unix.Recvmsg(fd, b, control, closeOnExec|unix.MSG_DONTWAIT)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -106,39 +107,40 @@ func receiveNow(fd int, b []byte) (n int, files []int, err error) {
 			reset = true
 			continue
 		case err == unix.EAGAIN && ended: // it was an empty message
-			return 0, nil, io.EOF
+			return 0, nil, 0, io.EOF
 		case err != nil:
-			return 0, nil, os.NewSyscallError("recvmsg", err)
+			return 0, nil, 0, os.NewSyscallError("recvmsg", err)
 		}
-		files := descriptors(rights[:rightsLen])
+		files, sender := parse(control[:controlLen])
 		if n > 0 {
-			return n, files, nil
+			return n, files, sender, nil
 		}
 		CloseDescriptors(files) // the end, or an empty message, which has no meaning
 		if ended {
-			return 0, nil, io.EOF
+			return 0, nil, 0, io.EOF
 		}
 		ended = true // the kernel looks for messages, and then for the end: both may come in between
 	}
 }
 
-// descriptors returns the open files in control data.
-func descriptors(control []byte) (files []int) {
+// parse returns the open files, and the sender, in control data.
+func parse(control []byte) (files []int, sender int) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
-		return nil // nothing at all has been received
+		return nil, 0 // nothing at all has been received
 	}
 	for i := range messages {
 		if more, err := unix.ParseUnixRights(&messages[i]); err == nil {
 			files = append(files, more...)
 		}
+		sender = max(sender, senderIn(&messages[i]))
 	}
 	if closeOnExec == 0 {
 		for _, fd := range files {
 			syscall.CloseOnExec(fd)
 		}
 	}
-	return files
+	return files, sender
 }
 
 // CloseDescriptors closes descriptors that belong to no [os.File].

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,21 @@ const (
 	noSignal    = unix.MSG_NOSIGNAL
 	closeOnExec = unix.MSG_CMSG_CLOEXEC
 )
+
+// NameSenders makes the kernel tell who has sent each message that a socket receives (SO_PASSCRED, unix(7)).
+func NameSenders(socket *os.File) (err error) {
+	controlErr := control(socket, func(fd int) { err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1) })
+	return errors.Join(controlErr, os.NewSyscallError("setsockopt", err))
+}
+
+// senderIn returns the PID of the sender, if that is what a control message tells, or 0.
+func senderIn(message *unix.SocketControlMessage) int {
+	credentials, err := unix.ParseUnixCredentials(message)
+	if err != nil {
+		return 0
+	}
+	return int(credentials.Pid)
+}
 
 // GrowPipe makes a pipe large enough for so many bytes, as far as the system allows. It only
 // serves speed: fewer switches between writer and reader.

@@ -5,6 +5,8 @@ package sys
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // MaxMessage is how many bytes a message has at most. Not every system takes more than 2 KiB.
@@ -12,6 +14,8 @@ const MaxMessage = 2 << 10
 
 // What these flags of messages ask for is done otherwise, or, as SIGPIPE, ignored by the Go runtime.
 const noSignal, closeOnExec = 0, 0
+
+func senderIn(*unix.SocketControlMessage) int { return 0 } // there is no NameSenders
 
 func GrowPipe(*os.File, int) {} // the size of a pipe is fixed
 
