@@ -23,7 +23,7 @@ func Status() error { return gons.Status() }
 
 // takenOrders returns the orders, each with a zero byte behind it, and whether the constructor ran.
 func takenOrders() (orders string, ran bool) {
-	return C.GoStringN(C.birth_orders, C.birth_orders_size), C.birth_state != C.BIRTH_UNSEEN
+	return C.GoStringN(C.birth_orders, C.int(C.birth_orders_size)), C.birth_state != C.BIRTH_UNSEEN
 }
 
 // IgnoresTerm tells whether the parent of this child ignores SIGTERM.

@@ -17,12 +17,6 @@
 extern int __nss_configure_lookup(const char *database, const char *services) __attribute__((weak));
 extern void *dlopen(const char *file, int mode) __attribute__((weak));
 
-/* fail says that a child must not join a mount namespace. */
-static void fail(int cause, const char *reference)
-{
-	birth_fail_to(cause, "cannot join", "mnt", reference, " (name services cannot be kept from loading its code)");
-}
-
 /*
  * birth_pin_name_services limits glibc to looking names up in files, and hosts also by DNS. It is called before anything is
  * joined, since the first call reads /etc/nsswitch.conf.
@@ -33,6 +27,7 @@ void birth_pin_name_services(const char *reference)
 		"aliases", "ethers", "group", "gshadow", "hosts", "initgroups", "netgroup",
 		"networks", "passwd", "protocols", "publickey", "rpc", "services", "shadow",
 	};
+	const char *hint = " (name services cannot be kept from loading its code)";
 	char version[64] = "";
 
 	if (!__nss_configure_lookup)
@@ -42,11 +37,13 @@ void birth_pin_name_services(const char *reference)
 
 		/* EINVAL: this version does not know the database. */
 		if (__nss_configure_lookup(databases[i], services) < 0 && errno != EINVAL)
-			fail(errno, reference);
+			birth_cannot_join("mnt", reference, hint);
 	}
 	/* Before glibc 2.34 these are modules as well, which would be loaded on first use. */
 	confstr(_CS_GNU_LIBC_VERSION, version, sizeof(version));
 	if (strverscmp(version, "glibc 2.34") < 0 &&
-	    (!dlopen || !dlopen("libnss_files.so.2", RTLD_NOW) || !dlopen("libnss_dns.so.2", RTLD_NOW)))
-		fail(ELIBACC, reference);
+	    (!dlopen || !dlopen("libnss_files.so.2", RTLD_NOW) || !dlopen("libnss_dns.so.2", RTLD_NOW))) {
+		errno = ELIBACC;
+		birth_cannot_join("mnt", reference, hint);
+	}
 }

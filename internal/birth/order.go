@@ -11,7 +11,7 @@ const ChildVar = "gons_reexec_child"
 // Order returns what the parent of this process has told it under a name, and an empty string
 // if it has told nothing, or if this process is no child.
 //
-// The constructor has copied the orders and blanked them (orders.c). Where it did not run they are
+// The constructor has copied the orders and blanked them (constructor.c). Where it did not run they are
 // still in the environment, and package child removes them.
 func Order(name string) (value string) {
 	orders, taken := takenOrders()

@@ -23,7 +23,7 @@ const (
 // These are no namespaces to be joined in their turn; see withOwner and Process.root. Their variables tell a number.
 const ownerKind, rootKind, numberVar = "owner", "root", "gons_reexec_"
 
-// orderToJoin has a child join these namespaces. The variables named above, and the files, are for constructor.c, and
+// orderToJoin has a child join these namespaces. The variables named above, and the files, are for join.c, and
 // package gons reads the others.
 func orderToJoin(cmd *exec.Cmd, refs []Ref, preserve bool, socket *os.File) {
 	add := func(f *os.File) (number string) {
@@ -108,7 +108,7 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref, preserve bool) (child
 }
 
 // unsharesTime tells whether a child gets a new time namespace, which not every kernel has it enter by executing a
-// program; see constructor.c.
+// program; see join.c.
 func unsharesTime(cmd *exec.Cmd) bool {
 	return cmd.SysProcAttr != nil && cmd.SysProcAttr.Unshareflags&unix.CLONE_NEWTIME != 0
 }

@@ -17,7 +17,7 @@ import (
 // are for one process only: children do not inherit them.
 const prefix = "gons_"
 
-// Those of numbers of files are also named in the constructor (internal/birth/orders.c).
+// Those of numbers of files are also named in the constructor (internal/birth/constructor.c).
 const (
 	actionVar = prefix + "reexec_action"
 	graceVar  = prefix + "reexec_grace"

@@ -24,7 +24,7 @@ import (
 
 const (
 	dirVar  = "GOCOVERDIR"           // path of the directory for coverage data
-	fileVar = "gons_reexec_coverdir" // child: number of the directory's descriptor, or none; the constructor reads it, too (internal/birth/orders.c)
+	fileVar = "gons_reexec_coverdir" // child: number of the directory's descriptor, or none; the constructor reads it, too (internal/birth/constructor.c)
 )
 
 // CheckAction is reexec.CheckAction, or nil in a program that does not use
