@@ -15,7 +15,16 @@ import (
 	"fmt"
 
 	"github.com/thediveo/gons"
+	"golang.org/x/sys/unix"
 )
+
+// A child in other namespaces is not dumpable, which the constructor sees to. With the race detector it leaves that to
+// this function: at the start the detector reads its options from /proc/self/environ, which would be out of its reach.
+func init() {
+	if Order(socketVar) != "" {
+		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	}
+}
 
 // Status returns why package gons could not join the namespaces that this
 // process was told to join by somebody else than this package, or nil.

@@ -22,6 +22,14 @@ func Start(_ context.Context, cmd *exec.Cmd, refs []Ref, _ bool) (child *exec.Cm
 // Run runs the action of a child.
 func Run(action func()) { action() }
 
+// cannotObey returns errSecure in a set-user-ID program.
+func cannotObey() error {
+	if os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() {
+		return errSecure
+	}
+	return nil
+}
+
 // A Process has no namespaces.
 type Process struct{ types []string }
 
