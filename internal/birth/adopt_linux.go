@@ -17,49 +17,42 @@ var errNoChild = errors.New("no child")
 // have been either.
 func isChild(pid int) error {
 	var info unix.Siginfo
-	for {
-		switch err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); {
-		case err == nil:
-			return nil
-		case err == unix.EINTR:
-		case unix.Kill(pid, 0) == unix.ESRCH:
-			return unix.ECHILD
-		default:
-			return errNoChild
-		}
+	switch err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); {
+	case err == nil:
+		return nil
+	case unix.Kill(pid, 0) == unix.ESRCH:
+		return unix.ECHILD
 	}
+	return errNoChild
 }
 
-// adopt takes over a clone from the first process, which it reaps. The command has
-// no process if somebody else, who waits for any child (wait4(2) with -1), has
-// reaped the clone: its PID must not be signalled any more.
+// adopt takes over a clone from the first process, which it reaps. The command has no process if other code of this program,
+// which waits for any child (wait4(2) with -1), has reaped the clone: its PID may be another process' by now.
+//
+// err is why the clone cannot go on, or nil. If it cannot, the kernel may be unable to end the first process, too, and adopt
+// waits for it no longer than lastWords.
 func adopt(first *exec.Cmd, pid int, err error) (*exec.Cmd, error) {
 	clone := &exec.Cmd{Path: first.Path, Args: first.Args}
-	// It is held, by a pidfd, before it is looked at; so it is the one that is seen.
-	process, findErr := os.FindProcess(pid)
-	if findErr == nil && isChild(pid) == nil {
+	process, _ := os.FindProcess(pid) // it never fails, and holds the process by a pidfd: isChild looks at the same one
+	if isChild(pid) == nil {
 		clone.Process = process
-	} else if process != nil {
+	} else {
 		_ = process.Release()
 	}
-	reap := func() {
-		if first.Wait() != nil { // it ends by itself, and its status says nothing
-			_ = first.Process.Release() // it was reaped elsewhere
-		}
-	}
-	if err == nil {
-		reap()
-		return clone, nil
-	}
-	// Something went wrong, and it may be that the kernel does not end this process.
 	reaped := make(chan struct{})
 	go func() {
 		defer close(reaped)
-		reap()
+		if first.Wait() != nil { // it ends by itself, and its status says nothing
+			_ = first.Process.Release() // it was reaped elsewhere
+		}
 	}()
+	var patience <-chan time.Time
+	if err != nil {
+		patience = time.After(lastWords)
+	}
 	select {
 	case <-reaped:
-	case <-time.After(lastWords):
+	case <-patience:
 	}
 	return clone, err
 }

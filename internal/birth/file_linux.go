@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"unsafe"
 
+	"example.com/gons/reexec/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,27 +22,16 @@ func File(f *os.File) (ref Ref, err error) {
 	if err != nil {
 		return ref, err
 	}
-	conn, err := f.SyscallConn()
+	fd, err := sys.Descriptor(f)
 	if err != nil {
 		return ref, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	controlErr := conn.Control(func(fd uintptr) {
-		var kind string
-		if kind, err = kindOf(int(fd)); err != nil {
-			err = fmt.Errorf("%s is not a namespace that can be joined: %w", f.Name(), err)
-			return
-		}
-		var duplicate int
-		if duplicate, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err != nil {
-			err = fmt.Errorf("cannot duplicate %s: %w", f.Name(), err)
-			return
-		}
-		ref = Ref{Type: "!" + kind, Path: holding(fmt.Sprintf("/proc/%s/fd/%d", self, duplicate), duplicate, f.Name())}
-	})
-	if controlErr != nil { // there is but one reason, which package os does not name here
-		return ref, fmt.Errorf("%s: %w", f.Name(), os.ErrClosed)
+	kind, err := kindOf(fd)
+	if err != nil {
+		_ = unix.Close(fd)
+		return ref, fmt.Errorf("%s is not a namespace that can be joined: %w", f.Name(), err)
 	}
-	return ref, err
+	return Ref{Type: "!" + kind, Path: holding(fmt.Sprintf("/proc/%s/fd/%d", self, fd), fd, f.Name())}, nil
 }
 
 // reopen returns a namespace whose path is one of File, or nil. A child might not be allowed to open it, since the files of a
@@ -63,10 +54,8 @@ func kindOf(fd int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for i, known := range flags {
-		if flag == known {
-			return kinds[i], nil
-		}
+	if i := slices.Index(flags, flag); i >= 0 {
+		return kinds[i], nil
 	}
 	return "", fmt.Errorf("unknown type %#x", flag)
 }

@@ -39,8 +39,8 @@ func Run(action func()) {
 			return
 		case <-died:
 		}
-		for pid, err := 1, error(nil); pid > 0 || err == unix.EINTR; {
-			pid, err = unix.Wait4(-1, nil, unix.WNOHANG|unix.WNOTHREAD, nil)
+		for pid := 1; pid > 0; {
+			pid, _ = unix.Wait4(-1, nil, unix.WNOHANG|unix.WNOTHREAD, nil)
 		}
 	}
 }

@@ -15,10 +15,7 @@ const ChildVar = "gons_reexec_child"
 // still in the environment, and package child removes them.
 func Order(name string) (value string) {
 	orders, taken := takenOrders()
-	if !taken {
-		if os.Getenv(ChildVar) == "" {
-			return ""
-		}
+	if !taken && os.Getenv(ChildVar) != "" {
 		return os.Getenv(name)
 	}
 	for order := range strings.SplitSeq(orders, "\x00") {
