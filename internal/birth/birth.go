@@ -32,33 +32,19 @@ func (r Ref) Kind() string { return strings.TrimPrefix(r.Type, "!") }
 // Package gons knows all but the last.
 var kinds = []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
 
-// Close closes open namespaces.
+// Close closes those namespaces that are open.
 func Close(refs []Ref) {
 	for _, ref := range refs {
-		_ = ref.File.Close()
+		_ = ref.File.Close() // or nothing: nil
 	}
 }
 
-// CheckKind returns an error if there is no such type of namespaces.
-func CheckKind(kind string) error {
+// checkKind returns an error if there is no such type of namespaces.
+func checkKind(kind string) error {
 	if !slices.Contains(kinds, kind) {
 		return fmt.Errorf("unknown namespace type %q", kind)
 	}
 	return nil
-}
-
-// Check finds the mistakes that need no child to be seen. Package gons would
-// pass over some of them in silence, so that the child ran where nobody wants it.
-func Check(refs []Ref) error {
-	for _, ref := range refs {
-		if err := CheckKind(ref.Kind()); err != nil {
-			return err
-		}
-		if ref.Path == "" {
-			return fmt.Errorf("namespace of type %q and path %q: both need to be given", ref.Type, ref.Path)
-		}
-	}
-	return CheckOnce(kindsOf(refs))
 }
 
 // kindsOf returns the types of references, without bangs.
@@ -69,8 +55,8 @@ func kindsOf(refs []Ref) (types []string) {
 	return types
 }
 
-// CheckOnce returns an error if a type of namespaces is there more than once.
-func CheckOnce(types []string) error {
+// checkOnce returns an error if a type of namespaces is there more than once.
+func checkOnce(types []string) error {
 	for i, kind := range types {
 		if slices.Contains(types[:i], kind) {
 			return fmt.Errorf("duplicate namespace order type %s: a child is in one namespace of each type", kind)

@@ -23,7 +23,7 @@ func orNothing(pattern string) OmegaMatcher {
 }
 
 var _ = DescribeTable("mistakes that need no child to be seen", func(message string, refs ...Ref) {
-	Expect(fmt.Sprint(Check(refs))).To(ContainSubstring(message))
+	Expect(fmt.Sprint(Joins{Refs: refs}.Check())).To(ContainSubstring(message))
 },
 	Entry("none", "<nil>"),
 	Entry("none, with all types", "<nil>", Ref{Type: "!user", Path: "a"}, Ref{Type: "mnt", Path: "a"}, Ref{Type: "cgroup", Path: "a"}, Ref{Type: "ipc", Path: "a"},
@@ -69,8 +69,8 @@ var _ = It("a path that holds a file is opened in the parent if it bears a bang"
 	f := specs.OK(os.Open("/proc/self/ns/net"))
 	defer f.Close()
 	held := specs.OK(File(f))
-	refs, release, err := Joins{Refs: []Ref{held, {Type: "uts", Path: held.Path}, {Type: "!ipc", Path: "/proc/self/ns/ipc"}}}.Open(0)
-	defer release()
+	refs, err := Joins{Refs: []Ref{held, {Type: "uts", Path: held.Path}, {Type: "!ipc", Path: "/proc/self/ns/ipc"}}}.Open(0)
+	defer Close(refs)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.SameFile(specs.OK(refs[0].File.Stat()), specs.OK(f.Stat()))).To(BeTrue())
 	Expect(refs[0].File.Name()).To(Equal(f.Name()))
@@ -111,12 +111,10 @@ var _ = Describe("a process that is held", func() {
 	It("is compared alike with and without /proc", func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		own := openOwn()
-		defer own.close()
 		for _, kind := range kinds {
-			byProc, known := own.inode(kind)
-			Expect(known).To(BeTrue())
-			if byPidfd, known := ownByPidfd(kind); known { // the kernel may have no such ioctl
+			byProc, byPidfd := ownInode(kind), ownInodeByPidfd(kind)
+			Expect(byProc).NotTo(BeZero())
+			if byPidfd != 0 { // the kernel may have no such ioctl
 				Expect(byPidfd).To(Equal(byProc), kind)
 			}
 		}

@@ -54,7 +54,7 @@ func kindOf(fd int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if i := slices.Index(flags, flag); i >= 0 {
+	if i := slices.Index(cloneFlags, flag); i >= 0 {
 		return kinds[i], nil
 	}
 	return "", fmt.Errorf("unknown type %#x", flag)

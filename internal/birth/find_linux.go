@@ -13,31 +13,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flags are the flags of clone(2) for each of the kinds, and pidfdGet the numbers
+// cloneFlags are those of clone(2) for each of the kinds, and pidfdGet the numbers
 // of ioctl_pidfd(2) for those namespaces that children get.
 var (
-	flags = []int{
+	cloneFlags = []int{
 		unix.CLONE_NEWUSER, unix.CLONE_NEWNS, unix.CLONE_NEWCGROUP, unix.CLONE_NEWIPC,
 		unix.CLONE_NEWNET, unix.CLONE_NEWPID, unix.CLONE_NEWUTS, unix.CLONE_NEWTIME,
 	}
 	pidfdGet = []uint{9, 3, 1, 2, 4, 6, 10, 8} // PIDFD_GET_USER_NAMESPACE, …; Linux 6.11
 )
 
-// Flag returns the flag of a type of namespaces.
-func Flag(kind string) (flag int, err error) {
-	if err := checkWord(kind); err != nil {
+func flag(kind string) uintptr { return uintptr(cloneFlags[slices.Index(kinds, kind)]) }
+
+// Flags returns the flags of types of namespaces, which bear no bangs.
+func Flags(types []string) (flags uintptr, err error) {
+	if err := checkTypes(types); err != nil {
 		return 0, err
 	}
-	return flags[slices.Index(kinds, kind)], nil
+	for _, kind := range types {
+		flags |= flag(kind)
+	}
+	return flags, nil
 }
 
-// checkWord is CheckKind where a type bears no bang.
-func checkWord(word string) error {
-	err := CheckKind(word)
-	if err != nil && CheckKind(strings.TrimPrefix(word, "!")) == nil {
-		return fmt.Errorf("%w: types are given without bang", err)
+// checkTypes returns an error if a type is unknown, as one that bears a bang is, or there more than once.
+func checkTypes(types []string) error {
+	for _, kind := range types {
+		err := checkKind(kind)
+		if err != nil && checkKind(strings.TrimPrefix(kind, "!")) == nil {
+			return fmt.Errorf("%w: types are given without bang", err)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return checkOnce(types)
 }
 
 // pidfdMagic is the type of the ioctls of a pidfd. What else is in their numbers depends on the
@@ -55,12 +65,7 @@ type Process struct {
 // Hold finds a process whose namespaces of these types are wanted; of all, if there
 // are none. It stays held until Close.
 func Hold(pid int, types []string) (*Process, error) {
-	for _, kind := range types {
-		if err := checkWord(kind); err != nil {
-			return nil, err
-		}
-	}
-	if err := CheckOnce(types); err != nil {
+	if err := checkTypes(types); err != nil {
 		return nil, err
 	}
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -86,34 +91,23 @@ func (p *Process) Close() { _ = p.dir.Close() }
 // open opens a file in the directory of the process, which is about one of its namespaces. There is no os.File yet, since many
 // are just compared and closed.
 func (p *Process) open(name string, flags int, kind string) (fd int, err error) {
-	for {
-		fd, err = unix.Openat(int(p.dir.Fd()), name, flags|unix.O_CLOEXEC, 0)
-		switch err {
-		case nil:
-			return fd, nil
-		case unix.EINTR:
-			continue
-		case unix.ESRCH: // what openat says of a process that has gone
-			err = unix.ENOENT
-		}
+	fd, err = unix.Openat(int(p.dir.Fd()), name, flags|unix.O_CLOEXEC, 0)
+	if err == unix.ESRCH { // what openat says of a process that has gone
+		err = unix.ENOENT
+	}
+	if err != nil {
 		return -1, notFound(p.pid, kind, err)
 	}
+	return fd, nil
 }
 
-// Open opens the namespaces that are wanted, but for those that the calling thread's
-// children are in anyway, since they get no fresh ones of that type. If all are wanted, fresh ones do not matter, and those
-// that joining the user namespace would put out of reach come first. With the mount namespace comes the root directory.
+// Open opens the namespaces that are wanted, except those that the calling thread's
+// children are in anyway, unless they get fresh ones of that type, as the flags of clone(2) say. If all are wanted, fresh ones do
+// not matter, and those that joining the user namespace would put out of reach come first. With the mount namespace comes the
+// root directory. The caller closes what is returned, also with an error.
 func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
-	runtime.LockOSThread() // the answer is about one thread
+	runtime.LockOSThread() // ownInode is about one thread
 	defer runtime.UnlockOSThread()
-	defer func() {
-		if err != nil {
-			Close(namespaces)
-			namespaces = nil
-		}
-	}()
-	own := openOwn()
-	defer own.close()
 	types, all := p.types, len(p.types) == 0
 	if all {
 		types = kinds
@@ -128,14 +122,8 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 		if err != nil {
 			return namespaces, err
 		}
-		there, err := inode(fd)
-		if err != nil {
-			_ = unix.Close(fd)
-			return namespaces, err
-		}
-		// Where the own one is not known, the kernel has the last word.
-		here, known := own.inode(kind)
-		if stays := all || fresh&uintptr(flags[slices.Index(kinds, kind)]) == 0; stays && known && here == there {
+		there := inode(fd)
+		if stays := all || fresh&flag(kind) == 0; stays && ownInode(kind) == there {
 			_ = unix.Close(fd)
 			continue
 		}
@@ -194,61 +182,40 @@ func (p *Process) lacks(kind string) bool {
 		unix.Fstatat(int(p.dir.Fd()), "ns/"+kind, &stat, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
 }
 
-// inode identifies a namespace, among those of all types.
-func inode(fd int) (uint64, error) {
+// inode identifies an open namespace among those of all types.
+func inode(fd int) uint64 {
 	var stat unix.Stat_t
-	err := unix.Fstat(fd, &stat)
-	return stat.Ino, err
+	_ = unix.Fstat(fd, &stat) // it is open
+	return stat.Ino
 }
 
-// An ownDir is the directory of the calling thread's namespaces, or -1 if there is none.
-type ownDir int
-
-func openOwn() ownDir {
-	fd, err := unix.Open("/proc/thread-self/ns", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1
+// ownInode identifies the namespace of this type that the calling thread's children are in. It returns 0 if that cannot be found out.
+func ownInode(kind string) uint64 {
+	name := kind
+	if kind == "pid" || kind == "time" {
+		name += "_for_children" // a thread's own may be another one (namespaces(7))
 	}
-	return ownDir(fd)
-}
-
-func (d ownDir) close() {
-	if d >= 0 {
-		_ = unix.Close(int(d))
+	// The text "net:[4026531840]" says it, and takes a third of the time of stat, which has to make that inode.
+	text, _ := os.Readlink("/proc/thread-self/ns/" + name)
+	_, number, _ := strings.Cut(text, ":[")
+	if ino, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64); err == nil {
+		return ino
 	}
+	return ownInodeByPidfd(kind)
 }
 
-// inode identifies the namespace of the calling thread's children, if that can be found out.
-func (d ownDir) inode(kind string) (ino uint64, known bool) {
-	if d >= 0 {
-		name := kind
-		if kind == "pid" || kind == "time" {
-			name += "_for_children" // a thread's own may be another one (namespaces(7))
-		}
-		// The text "net:[4026531840]" says it, and takes a third of the time of stat, which has to make that inode.
-		var text [64]byte
-		n, err := unix.Readlinkat(int(d), name, text[:])
-		_, number, ok := strings.Cut(string(text[:max(n, 0)]), ":[")
-		if ino, parseErr := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64); err == nil && ok && parseErr == nil {
-			return ino, true
-		}
-	}
-	return ownByPidfd(kind)
-}
-
-// ownByPidfd is inode without /proc, which may belong to a PID namespace that does not know
-// this process.
-func ownByPidfd(kind string) (ino uint64, known bool) {
+// ownInodeByPidfd is ownInode without /proc, which may belong to a PID namespace that does not know
+// this process. It takes Linux 6.11.
+func ownInodeByPidfd(kind string) uint64 {
 	pidfd, err := unix.PidfdOpen(unix.Gettid(), unix.O_EXCL) // PIDFD_THREAD
 	if err != nil {
-		return 0, false
+		return 0
 	}
 	defer unix.Close(pidfd)
 	fd, err := unix.IoctlRetInt(pidfd, unix.NS_GET_NSTYPE&^0xffff|pidfdMagic|pidfdGet[slices.Index(kinds, kind)])
 	if err != nil {
-		return 0, false
+		return 0
 	}
 	defer unix.Close(fd)
-	ino, err = inode(fd)
-	return ino, err == nil
+	return inode(fd)
 }

@@ -1,6 +1,6 @@
 package birth
 
-import "slices"
+import "fmt"
 
 // Joins are the namespaces that a child is to join: those of the targets, and then those
 // given by reference.
@@ -16,7 +16,8 @@ type Target struct {
 	Err     error // why there is no such process
 }
 
-// Check finds the mistakes that can be seen before a child is thought of.
+// Check finds the mistakes that need no child to be seen. Package gons would pass over some of them in silence, so that the child
+// ran in other namespaces than it should.
 func (j Joins) Check() error {
 	if len(j.Targets)+len(j.Refs) == 0 {
 		return nil
@@ -24,41 +25,40 @@ func (j Joins) Check() error {
 	if err := CannotJoin(); err != nil {
 		return err
 	}
-	if err := Check(j.Refs); err != nil {
-		return err
-	}
-	var named []string // even those that will be left out
+	var types []string
 	for _, target := range j.Targets {
 		if target.Err != nil {
 			return target.Err
 		}
-		named = append(named, target.Process.types...)
+		types = append(types, target.Process.types...) // even those that will be left out
 	}
-	return CheckOnce(append(named, kindsOf(j.Refs)...))
-}
-
-// Open returns all references, which have been checked. What they refer to is held until release is called, which must
-// be done, also after an error. The child gets fresh namespaces, as the flags of clone(2) say.
-func (j Joins) Open(fresh uintptr) (refs []Ref, release func(), err error) {
-	var held []Ref
-	release = func() { Close(held) }
-	for _, target := range j.Targets {
-		namespaces, err := target.Process.Open(fresh)
-		held = append(held, namespaces...)
-		if err != nil {
-			return nil, release, err
+	for _, ref := range j.Refs {
+		if err := checkKind(ref.Kind()); err != nil {
+			return err
+		}
+		if ref.Path == "" {
+			return fmt.Errorf("namespace of type %q and path %q: both need to be given", ref.Type, ref.Path)
 		}
 	}
-	held = withOwner(held, fresh)
-	refs = slices.Clone(held)
+	return checkOnce(append(types, kindsOf(j.Refs)...))
+}
+
+// Open returns all references, which have been checked, and opens what must not change before they are joined. The child gets
+// fresh namespaces, as the flags of clone(2) say. The caller closes what is returned, also with an error.
+func (j Joins) Open(fresh uintptr) (refs []Ref, err error) {
+	for _, target := range j.Targets {
+		namespaces, err := target.Process.Open(fresh)
+		refs = append(refs, namespaces...)
+		if err != nil {
+			return refs, err
+		}
+	}
+	refs = withOwner(refs, fresh)
 	for _, ref := range j.Refs {
 		if ref.Type != ref.Kind() { // with a bang; others are looked up in the child's namespaces
 			ref.File = reopen(ref.Path)
 		}
-		if ref.File != nil {
-			held = append(held, ref)
-		}
 		refs = append(refs, ref)
 	}
-	return refs, release, CheckOnce(kindsOf(refs)) // again, as targets without types may have brought more
+	return refs, checkOnce(kindsOf(refs)) // again, as targets without types may have brought more
 }

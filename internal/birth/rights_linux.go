@@ -20,8 +20,7 @@ func belongs(fd int, user uint64) bool {
 		return err == unix.ENOTTY // before Linux 4.9; EPERM: it is out of this process' sight
 	}
 	defer unix.Close(owner)
-	ino, err := inode(owner)
-	return err == nil && (ino == user || belongs(owner, user))
+	return inode(owner) == user || belongs(owner, user)
 }
 
 // withOwner adds the user namespace that owns those namespaces of targets that are joined before another one, or without: the
@@ -31,10 +30,8 @@ func withOwner(refs []Ref, fresh uintptr) []Ref {
 	if len(first) == 0 || fresh&unix.CLONE_NEWUSER != 0 || may(unix.CAP_SYS_ADMIN) {
 		return refs
 	}
-	own := openOwn()
-	defer own.close()
-	ownUser, known := own.inode("user")
-	if !known {
+	own := ownInode("user")
+	if own == 0 {
 		return refs
 	}
 	var owner []Ref
@@ -44,8 +41,8 @@ func withOwner(refs []Ref, fresh uintptr) []Ref {
 		if err != nil {
 			continue // it is a root directory, or out of this process' sight
 		}
-		ino, err := inode(fd)
-		if err != nil || ino == ownUser || ino == user || owner != nil && belongs(ref.fd(), outermost) {
+		ino := inode(fd)
+		if ino == own || ino == user || owner != nil && belongs(ref.fd(), outermost) {
 			_ = unix.Close(fd)
 			continue
 		}
@@ -63,7 +60,7 @@ func untilUser(refs []Ref) (first []Ref, user uint64) {
 		return refs, 0
 	}
 	if refs[i].File != nil {
-		user, _ = inode(refs[i].fd())
+		user = inode(refs[i].fd())
 	}
 	return refs[:i], user
 }

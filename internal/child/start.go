@@ -32,8 +32,8 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
-	refs, release, err := spec.Joins.Open(fresh)
-	defer release()
+	refs, err := spec.Joins.Open(fresh)
+	defer birth.Close(refs)
 	if err != nil {
 		return err
 	}

@@ -33,23 +33,18 @@ func newNamespaces(cmd *exec.Cmd) (flags uintptr) {
 }
 
 func addNew(attr *syscall.SysProcAttr, kinds []string) error {
-	for _, kind := range kinds {
-		flag, err := birth.Flag(kind)
-		if err != nil {
-			return err
-		}
-		switch flag {
-		case unix.CLONE_NEWNS, unix.CLONE_NEWTIME:
-			// Package syscall makes mounts private only here, and to clone(2) the flag of time namespaces is a part of
-			// the exit signal.
-			attr.Unshareflags |= uintptr(flag)
-		default:
-			attr.Cloneflags |= uintptr(flag)
-		}
+	flags, err := birth.Flags(kinds)
+	if err != nil {
+		return err
 	}
+	// Package syscall makes mounts private only after unshare(2), and to clone(2) the flag of time namespaces is a part of
+	// the exit signal.
+	const unshared = unix.CLONE_NEWNS | unix.CLONE_NEWTIME
+	attr.Unshareflags |= flags & unshared
+	attr.Cloneflags |= flags &^ unshared
 	if attr.Cloneflags&unix.CLONE_NEWUSER != 0 && attr.UidMappings == nil && attr.GidMappings == nil {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
-	return birth.CheckOnce(kinds)
+	return nil
 }
