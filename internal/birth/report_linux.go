@@ -98,14 +98,14 @@ func receive(socket *os.File) (text string, sender int, err error) {
 // newJoinError makes an error of a report of failure.
 func newJoinError(report string, refs []Ref) *JoinError {
 	number, text, _ := strings.Cut(report, " ")
-	e := &JoinError{Text: text}
-	if errno, err := strconv.Atoi(number); err == nil && errno > 0 {
-		e.Err = syscall.Errno(errno)
-	} else {
+	errno, _ := strconv.Atoi(number)
+	e := &JoinError{Err: syscall.Errno(errno), Text: text}
+	if errno <= 0 {
 		e.Err = errors.New(text)
 	}
 	_, named, _ := strings.Cut(text, " gons_")
 	e.Kind, _, _ = strings.Cut(named, " ")
+	first, user := untilUser(refs)
 	var foreign, inUser bool
 	for i, ref := range refs {
 		sent := strconv.Quote(ref.sent)
@@ -113,8 +113,7 @@ func newJoinError(report string, refs []Ref) *JoinError {
 			if e.Path = ref.Path; ref.File != nil {
 				e.Path = ref.File.Name()
 			}
-			e.Text = strings.ReplaceAll(e.Text, sent, strconv.Quote(e.Path))
-			first, user := untilUser(refs)
+			e.Text = strings.ReplaceAll(text, sent, strconv.Quote(e.Path))
 			inUser = i > len(first)
 			foreign = inUser && e.Kind != "user" && user != 0 && ref.File != nil && !belongs(ref.fd(), user)
 		}
