@@ -22,9 +22,6 @@
 
 #include "constructor.h"
 
-#define CHILD_VAR "gons_reexec_child"        /* set in each child of this package, and in no other process */
-#define SOCKET_VAR "gons_reexec_socket"      /* FIRST-LAST: where to report, and more files; only if there are namespaces to be joined */
-
 int birth_state = BIRTH_UNSEEN;
 int birth_ignores_term;
 char *birth_orders;
@@ -116,7 +113,7 @@ static int find_constructor(struct dl_phdr_info *file, size_t size, void *unused
  */
 __attribute__((constructor(101))) static void birth_constructor(void)
 {
-	const char *child = getenv(CHILD_VAR), *socket;
+	const char *child = getenv("gons_reexec_child"), *socket;
 	struct sigaction term;
 
 	birth_state = BIRTH_LIBRARY;
@@ -137,7 +134,7 @@ __attribute__((constructor(101))) static void birth_constructor(void)
 	take_orders();
 	close_on_exec();
 	birth_ignores_term = sigaction(SIGTERM, NULL, &term) == 0 && term.sa_handler == SIG_IGN;
-	socket = birth_order(SOCKET_VAR);
+	socket = birth_order("gons_reexec_socket");
 	if (socket)
 		birth_join(socket);
 	else

@@ -20,12 +20,16 @@
 #define CLONE_NEWTIME 0x80 /* since Linux 5.6, and so unknown to older headers */
 #endif
 
-/* The orders that a child obeys here; see start_linux.go, and DEATH_VAR in package child. */
-#define OWNER_VAR "gons_reexec_owner"        /* number of a user namespace that is joined before all others */
-#define TIME_VAR "gons_reexec_time"          /* '<', '!' or '=', then the time namespace's reference; '<': before another user namespace, if that can be */
-#define ROOT_VAR "gons_reexec_root"          /* number of the directory that becomes the root directory */
-#define PRESERVE_VAR "gons_reexec_preserve"  /* set if a child keeps its IDs in a user namespace */
-#define DEATH_VAR "gons_reexec_pdeath"       /* number of a signal */
+/*
+ * The orders that a child obeys here; see start_linux.go, and package child for the last:
+ *
+ *	gons_reexec_socket      FIRST-LAST: where to report, and more files; only if there are namespaces to be joined
+ *	gons_reexec_owner       number of a user namespace that is joined before all others
+ *	gons_reexec_time        '<', '!' or '=', then the time namespace's reference; '<': before another user namespace, if that can be
+ *	gons_reexec_root        number of the directory that becomes the root directory
+ *	gons_reexec_preserve    set if a child keeps its IDs in a user namespace
+ *	gons_reexec_pdeath      number of a signal
+ */
 
 /*
  * The constructor of package gons, and its error message: weak, since cgo links this file
@@ -51,7 +55,7 @@ static void undumpable(void)
 /* ask_for_death asks for a signal at the parent's death. New credentials, and a clone, take that away (prctl(2)). */
 static void ask_for_death(void)
 {
-	const char *death = birth_order(DEATH_VAR);
+	const char *death = birth_order("gons_reexec_pdeath");
 
 	if (death)
 		prctl(PR_SET_PDEATHSIG, atoi(death), 0, 0, 0);
@@ -185,8 +189,8 @@ static void become_sibling(const char *pid)
 void birth_join(const char *socket)
 {
 	const char *user = birth_order("gons_user"), *mnt = birth_order("gons_mnt"), *pid = birth_order("gons_pid");
-	const char *owner = birth_order(OWNER_VAR), *time = birth_order(TIME_VAR), *root = birth_order(ROOT_VAR);
-	int becomes_root = (user || owner) && !birth_order(PRESERVE_VAR), was_root = geteuid() == 0;
+	const char *owner = birth_order("gons_reexec_owner"), *time = birth_order("gons_reexec_time"), *root = birth_order("gons_reexec_root");
+	int becomes_root = (user || owner) && !birth_order("gons_reexec_preserve"), was_root = geteuid() == 0;
 	int last = prepare(socket), time_fd = -1;
 
 	/* 5. As long as all is that of before. */

@@ -42,7 +42,7 @@ func withOwner(refs []Ref, fresh uintptr) []Ref {
 			continue // it is a root directory, or out of this process' sight
 		}
 		ino := inode(fd)
-		if ino == own || ino == user || owner != nil && belongs(ref.fd(), outermost) {
+		if ino == own || ino == user || belongs(ref.fd(), outermost) {
 			_ = unix.Close(fd)
 			continue
 		}

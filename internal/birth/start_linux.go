@@ -74,7 +74,9 @@ func orderToJoin(cmd *exec.Cmd, refs []Ref, preserve bool, socket *os.File) {
 //
 // The end of ctx kills a child that has not joined them by then.
 func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref, preserve bool) (child *exec.Cmd, err error) {
-	if len(refs) == 0 && !unsharesTime(cmd) {
+	// Not every kernel makes the child enter a new time namespace when it executes the program: join.c does.
+	newTime := cmd.SysProcAttr != nil && cmd.SysProcAttr.Unshareflags&unix.CLONE_NEWTIME != 0
+	if len(refs) == 0 && !newTime {
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
@@ -105,12 +107,6 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref, preserve bool) (child
 		_ = child.Process.Kill() // there may be a clone, or what has no constructor
 	}
 	return child, err
-}
-
-// unsharesTime tells whether a child gets a new time namespace, which not every kernel has it enter by executing a
-// program; see join.c.
-func unsharesTime(cmd *exec.Cmd) bool {
-	return cmd.SysProcAttr != nil && cmd.SysProcAttr.Unshareflags&unix.CLONE_NEWTIME != 0
 }
 
 // cannotObey returns errSecure in a set-user-ID program, or one with file capabilities, where the
