@@ -12,9 +12,8 @@ import (
 // errNoChild says that a process is no child of this one.
 var errNoChild = errors.New("no child")
 
-// isChild returns nil if a process is a child of this one, alive or waiting to be
-// reaped, and errNoChild if it is the child of another process. If it is gone it can
-// have been either.
+// isChild returns nil if a process is a child of this one, alive or waiting to be reaped, errNoChild if it is the child of another
+// process, and ECHILD if it is gone.
 func isChild(pid int) error {
 	var info unix.Siginfo
 	switch err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); {

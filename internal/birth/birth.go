@@ -1,12 +1,10 @@
-// Package birth has processes be born in namespaces.
+// Package birth starts processes in namespaces.
 //
 // A child joins its namespaces in a constructor in C (constructor.c), before its
-// Go runtime starts, and reports to its parent (report_linux.go). This report is the
-// only proof: without it no child counts as being where it should be. No thread of
-// the parent ever moves.
+// Go runtime starts, and reports to its parent (report_linux.go). Without this report the start
+// fails. No thread of the parent ever joins a namespace.
 //
-// It also finds the namespaces of other processes (find_linux.go). It is for package
-// process, which starts children, and for the root: its public names, and CheckAction.
+// It also finds the namespaces of other processes (find_linux.go).
 package birth
 
 import (
@@ -22,7 +20,7 @@ type Ref struct {
 	Type string // with or without bang
 	Path string
 	File *os.File // the namespace itself, if it is open already
-	sent string   // its path, or its number, for the child, then
+	sent string   // how the child names that file: by a path, or by its number
 }
 
 // Kind returns the type without bang.
@@ -39,7 +37,7 @@ func Close(refs []Ref) {
 	}
 }
 
-// checkKind returns an error if there is no such type of namespaces.
+// checkKind returns an error if a type of namespaces is unknown.
 func checkKind(kind string) error {
 	if !slices.Contains(kinds, kind) {
 		return fmt.Errorf("unknown namespace type %q", kind)
@@ -55,7 +53,7 @@ func kindsOf(refs []Ref) (types []string) {
 	return types
 }
 
-// checkOnce returns an error if a type of namespaces is there more than once.
+// checkOnce returns an error if there is a type more than once.
 func checkOnce(types []string) error {
 	for i, kind := range types {
 		if slices.Contains(types[:i], kind) {
@@ -67,7 +65,7 @@ func checkOnce(types []string) error {
 
 // A JoinError says why a child could not join a namespace.
 type JoinError struct {
-	Kind, Path string // empty if it was none in particular
+	Kind, Path string // empty if the error is not about a particular namespace
 	Err        error
 	Text       string // in the words of package gons
 }
@@ -80,11 +78,9 @@ var errSecure = errors.New("a set-user-ID program, or one with file capabilities
 	"children that obey their environment, which is that of whoever runs it")
 
 var (
-	// ErrKilled says that the context's end killed a child before it was in its
-	// namespaces.
+	// ErrKilled says that the end of the context killed a child before it had joined its namespaces.
 	ErrKilled = errors.New("child was killed before it had joined its namespaces")
 
-	// ErrNoReport says that a child has ended, or has closed the socket, without a
-	// report.
+	// ErrNoReport says that a child has ended, or has closed the socket, without a report.
 	ErrNoReport = errors.New("child has not reported that it has joined its namespaces")
 )

@@ -15,11 +15,11 @@
 /*
  * birth_clone clones this process. The clone is a child of its parent's own
  * (CLONE_PARENT), and in the PID namespace that this process has set for its
- * children. It goes on with a copy of all there is, capabilities included; since
- * it does not execute anything, it needs neither a file nor a loader in there.
+ * children. It goes on with a copy of this process, capabilities included; since
+ * it executes no program, it needs neither a file nor a loader in there.
  *
  * Both C libraries keep the thread ID of this process, and a bare clone(2) leaves that to
- * the clone: a signal that the clone raises would hit whoever has this ID in its PID
+ * the clone: a signal that the clone raises would hit the process with this ID in its PID
  * namespace. In glibc it is at the address of CLONE_CHILD_CLEARTID, which prctl(2) knows, and the
  * kernel can write the clone's there. In musl something else is at this address, and the
  * ID is near the beginning of what pthread_self() points to; the clone does what musl's

@@ -50,7 +50,7 @@ static void take_orders(void)
 		birth_fail(ENOMEM, "gons/reexec: cannot copy the orders of a child: %s", strerror(ENOMEM));
 }
 
-/* birth_order returns the value of an order, the first one as getenv(3) does, or NULL. An empty one is none. */
+/* birth_order returns the value of an order, the first one as getenv(3) does. It returns NULL if there is none, or if it is empty. */
 const char *birth_order(const char *name)
 {
 	size_t length = strlen(name);

@@ -26,8 +26,7 @@ func init() {
 	}
 }
 
-// Status returns why package gons could not join the namespaces that this
-// process was told to join by somebody else than this package, or nil.
+// Status returns why package gons could not join namespaces that other code than this package has ordered, or nil.
 func Status() error { return gons.Status() }
 
 // takenOrders returns the orders, each with a zero byte behind it, and whether the constructor ran.

@@ -11,10 +11,10 @@ import (
 // Status returns nil, since no process joins namespaces at its start.
 func Status() error { return nil }
 
-// takenOrders returns that no constructor has taken orders.
+// takenOrders returns no orders, since no constructor runs.
 func takenOrders() (orders string, ran bool) { return "", false }
 
-// IgnoresTerm is not known.
+// IgnoresTerm returns false: it is not known.
 func IgnoresTerm() bool { return false }
 
 // CannotStart returns why this process may start no children, or nil.

@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File refers to a namespace by an open file, of which it keeps a duplicate for as
-// long as the path, or a part of it, is in use.
+// File refers to a namespace by an open file. It keeps a duplicate of the file as long as the program uses the path, or a
+// part of it.
 func File(f *os.File) (ref Ref, err error) {
 	if f == nil {
 		return ref, os.ErrInvalid
 	}
-	self, err := os.Readlink("/proc/self") // in the view of /proc this may be another PID than os.Getpid
+	self, err := os.Readlink("/proc/self") // not os.Getpid: /proc may belong to another PID namespace
 	if err != nil {
 		return ref, err
 	}
@@ -34,8 +34,8 @@ func File(f *os.File) (ref Ref, err error) {
 	return Ref{Type: "!" + kind, Path: holding(fmt.Sprintf("/proc/%s/fd/%d", self, fd), fd, f.Name())}, nil
 }
 
-// reopen returns a namespace whose path is one of File, or nil. A child might not be allowed to open it, since the files of a
-// process that is not dumpable are root's (proc_pid_fd(5)).
+// reopen opens a namespace whose path File has made. It returns nil for other paths. A child may lack the right to open it, since
+// root owns the files of a process that is not dumpable (proc_pid_fd(5)).
 func reopen(path string) *os.File {
 	name, held := names.Load(path)
 	if !held {
@@ -43,7 +43,7 @@ func reopen(path string) *os.File {
 	}
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil // which the child will tell
+		return nil // the child will fail likewise, and tell
 	}
 	return os.NewFile(uintptr(fd), name.(string))
 }
@@ -60,11 +60,11 @@ func kindOf(fd int) (string, error) {
 	return "", fmt.Errorf("unknown type %#x", flag)
 }
 
-// names are those of the files that paths of File hold, for errors, by these paths.
+// names maps each path that File has made to the name of the file, for errors.
 var names sync.Map
 
-// holding returns a copy of a path that closes a descriptor, of a file with this name, when it, with all that
-// shares its memory, is garbage.
+// holding returns a copy of a path that keeps a descriptor open. The garbage collector closes the descriptor once nothing refers
+// to the memory of the copy. name is that of the file.
 func holding(path string, fd int, name string) string {
 	names.Store(path, name)
 	// A string of its own: memory of less than 16 bytes is shared with others.

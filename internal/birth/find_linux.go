@@ -50,20 +50,15 @@ func checkTypes(types []string) error {
 	return checkOnce(types)
 }
 
-// pidfdMagic is the type of the ioctls of a pidfd. What else is in their numbers depends on the
-// architecture, and is what those of namespaces have.
-const pidfdMagic = 0xff00
-
-// A Process is held by its directory in /proc, so that no other one with the same
-// PID is ever mistaken for it.
+// A Process is held by its directory in /proc, so that another one that gets its PID is never mistaken for it.
 type Process struct {
 	pid   int
 	dir   *os.File
 	types []string
 }
 
-// Hold finds a process whose namespaces of these types are wanted; of all, if there
-// are none. It stays held until Close.
+// Hold finds a process whose namespaces are to be joined: those of these types, or all of them if there are no types. Close
+// releases it.
 func Hold(pid int, types []string) (*Process, error) {
 	if err := checkTypes(types); err != nil {
 		return nil, err
@@ -75,24 +70,24 @@ func Hold(pid int, types []string) (*Process, error) {
 	return &Process{pid: pid, dir: os.NewFile(uintptr(fd), "process"), types: types}, nil
 }
 
-// notFound returns the error of a namespace that is out of reach.
+// notFound returns the error of a namespace that cannot be opened.
 func notFound(pid int, kind string, err error) error {
 	e := &JoinError{Kind: kind, Path: path(pid, kind), Err: err}
 	e.Text = fmt.Sprintf("cannot find %s namespace of process %d: %v%s", kind, pid, err, Hint(err, kind, e.Path))
 	return e
 }
 
-// path is where the namespaces of processes are.
+// path returns the path of a namespace of a process.
 func path(pid int, kind string) string { return fmt.Sprintf("/proc/%d/ns/%s", pid, kind) }
 
-// Close ends the hold.
+// Close releases the process.
 func (p *Process) Close() { _ = p.dir.Close() }
 
-// open opens a file in the directory of the process, which is about one of its namespaces. There is no os.File yet, since many
-// are just compared and closed.
+// open opens a file in the directory of the process. An error names this kind of namespace. The result is a descriptor, and no
+// os.File, since most of them are only compared and closed.
 func (p *Process) open(name string, flags int, kind string) (fd int, err error) {
 	fd, err = unix.Openat(int(p.dir.Fd()), name, flags|unix.O_CLOEXEC, 0)
-	if err == unix.ESRCH { // what openat says of a process that has gone
+	if err == unix.ESRCH { // the process has gone
 		err = unix.ENOENT
 	}
 	if err != nil {
@@ -101,10 +96,10 @@ func (p *Process) open(name string, flags int, kind string) (fd int, err error) 
 	return fd, nil
 }
 
-// Open opens the namespaces that are wanted, except those that the calling thread's
-// children are in anyway, unless they get fresh ones of that type, as the flags of clone(2) say. If all are wanted, fresh ones do
-// not matter, and those that joining the user namespace would put out of reach come first. With the mount namespace comes the
-// root directory. The caller closes what is returned, also with an error.
+// Open opens the namespaces that are to be joined, and with the mount namespace the root directory. It leaves out those that the
+// calling thread's children are in anyway, unless types were given and the child gets a fresh namespace of that type, as the flags
+// of clone(2) say. Without types, namespaces that the user namespace does not own come before it: they are out of reach after
+// it. The caller closes what is returned, also with an error.
 func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 	runtime.LockOSThread() // ownInode is about one thread
 	defer runtime.UnlockOSThread()
@@ -112,8 +107,8 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 	if all {
 		types = kinds
 	}
-	var user uint64 // the user namespace to be joined, if all are wanted
-	foreign := 0    // how many of the namespaces do not belong to it
+	var user uint64 // the user namespace to be joined, if all are
+	foreign := 0    // how many of the others it does not own
 	for _, kind := range types {
 		fd, err := p.open("ns/"+kind, unix.O_RDONLY, kind)
 		if all && errors.Is(err, fs.ErrNotExist) && p.lacks(kind) {
@@ -145,7 +140,8 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 	return namespaces, nil
 }
 
-// root opens the root directory of the process. A child that is in this mount namespace already may have the same one.
+// root opens the root directory of the process. It returns nothing if the child has that root directory already, which can be
+// only if it has not joined the mount namespace.
 func (p *Process) root(joined bool) ([]Ref, error) {
 	fd, err := p.open("root", unix.O_PATH|unix.O_DIRECTORY, "mnt")
 	if err != nil {
@@ -163,8 +159,8 @@ func (p *Process) root(joined bool) ([]Ref, error) {
 	return []Ref{{Type: rootKind, Path: path, File: os.NewFile(uintptr(fd), path)}}, nil
 }
 
-// Ended returns an error if the process has ended, or is about to: it is without namespaces sooner than it is gone. The first
-// process of a PID namespace is not gone before all others in there have been reaped.
+// Ended returns an error if the process has ended, or is about to: it loses its namespaces before it is gone. The first process
+// of a PID namespace stays until all others in there have been reaped.
 func (p *Process) Ended() error {
 	var stat unix.Stat_t
 	switch unix.Fstatat(int(p.dir.Fd()), "ns/mnt", &stat, 0) {
@@ -174,8 +170,7 @@ func (p *Process) Ended() error {
 	return nil
 }
 
-// lacks tells whether the kernel does not have this type of namespaces: the
-// process is there, but not this namespace.
+// lacks tells whether the kernel lacks this type of namespaces: the process has namespaces, but none of this type.
 func (p *Process) lacks(kind string) bool {
 	var stat unix.Stat_t
 	return unix.Fstatat(int(p.dir.Fd()), "ns/user", &stat, 0) == nil &&
@@ -189,7 +184,8 @@ func inode(fd int) uint64 {
 	return stat.Ino
 }
 
-// ownInode identifies the namespace of this type that the calling thread's children are in. It returns 0 if that cannot be found out.
+// ownInode identifies the namespace of this type that the calling thread's children are in. It returns 0 where the kernel does not
+// tell.
 func ownInode(kind string) uint64 {
 	name := kind
 	if kind == "pid" || kind == "time" {
@@ -204,8 +200,12 @@ func ownInode(kind string) uint64 {
 	return ownInodeByPidfd(kind)
 }
 
-// ownInodeByPidfd is ownInode without /proc, which may belong to a PID namespace that does not know
-// this process. It takes Linux 6.11.
+// pidfdMagic is the type of the ioctls of a pidfd. The rest of their numbers depends on the architecture, and is that of
+// NS_GET_NSTYPE.
+const pidfdMagic = 0xff00
+
+// ownInodeByPidfd is ownInode without /proc, which may belong to a PID namespace where this process has no number. It takes
+// Linux 6.11.
 func ownInodeByPidfd(kind string) uint64 {
 	pidfd, err := unix.PidfdOpen(unix.Gettid(), unix.O_EXCL) // PIDFD_THREAD
 	if err != nil {

@@ -18,9 +18,9 @@ func init() {
 }
 
 // Run runs the action of a child. The first process of a PID namespace also reaps the orphans in there, without taking the status of
-// processes that the action waits for. The kernel makes orphans children of the main thread, and a process that the program
-// starts is the child of the thread that has started it. So the action runs on others, and the main thread waits for its
-// own children only. To it go those of a thread that has ended, too.
+// processes that the action waits for. The kernel makes orphans, and the children of a thread that has ended, children of the
+// main thread; a process that the program starts is the child of the thread that has started it. So the action runs on other
+// threads, and the main thread waits for its own children only.
 func Run(action func()) {
 	if !isInit {
 		action()

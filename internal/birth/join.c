@@ -61,13 +61,13 @@ static void ask_for_death(void)
 		prctl(PR_SET_PDEATHSIG, atoi(death), 0, 0, 0);
 }
 
-/* prepare is what a child does before it joins anything. It returns the last of the files that are for the constructor alone. */
+/* prepare is what a child does first. It returns the last of the files that are for the constructor alone. */
 static int prepare(const char *socket)
 {
 	int last;
 	char more;
 
-	/* 1. Its end must be seen by the parent, so nothing that is executed may hold the socket. */
+	/* 1. The parent must see the socket end, so no other program may inherit it. */
 	if (sscanf(socket, "%d-%d%c", &birth_parent, &last, &more) != 2 || birth_parent <= STDERR_FILENO || last < birth_parent)
 		_exit(1);
 	for (int fd = birth_parent; fd <= last; fd++)
@@ -79,10 +79,10 @@ static int prepare(const char *socket)
 		birth_fail(EINVAL, "cannot join namespaces, since the constructor of package reexec ran too late in this process: "
 			   "Invalid argument (a library, as of LD_PRELOAD, has started a thread before)");
 
-	/* 3. An orphan shall not wait for ever for a reference to open. */
+	/* 3. An orphan must not wait for ever for a reference to open. */
 	ask_for_death();
 
-	/* 4. From here on nobody in the namespaces may look at this process. */
+	/* 4. From here on no process in the namespaces may look at this one. */
 	undumpable();
 	return last;
 }
@@ -193,7 +193,7 @@ void birth_join(const char *socket)
 	int becomes_root = (user || owner) && !birth_order("gons_reexec_preserve"), was_root = geteuid() == 0;
 	int last = prepare(socket), time_fd = -1;
 
-	/* 5. As long as all is that of before. */
+	/* 5. What must happen before the first join. */
 	birth_enter_time_for_children();
 	if (time && *time != '=')
 		time_fd = open_time(time + 1);

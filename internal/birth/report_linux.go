@@ -24,11 +24,11 @@ import (
 // The kernel tells the parent who has sent a report (SO_PASSCRED, unix(7)).
 
 // lastWords is how long a clone may take to report after the first process was killed. Usually the
-// socket has its end much sooner; but whoever else has inherited it may keep it open.
+// socket ends much sooner, but another process may have inherited it.
 const lastWords = time.Second
 
-// await reads the child's reports, and returns the process that goes on. A child that has not reported all by the
-// socket's deadline is killed; one that has may be running its function, and it is up to others how that ends.
+// await reads the child's reports, and returns the process that goes on. It kills a child that has not joined by the
+// socket's deadline. One that has may be running its function, so await leaves it alone.
 func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err error) {
 	clone, killed := 0, false
 	defer func() {
@@ -45,8 +45,8 @@ func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err e
 			continue
 		}
 		if err != nil {
-			// A clone may have died before its report: the first process of its PID
-			// namespace had ended, and waits for the clone to be reaped.
+			// A clone may have died before its report: the first process of its PID namespace, which has
+			// ended, waits for all others in there to be reaped.
 			if err == io.EOF {
 				err = ErrNoReport
 			} else {
@@ -64,10 +64,10 @@ func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err e
 		case word == "joined" && isChild(sender) != errNoChild:
 			return adopt(first, sender, nil)
 		case sender != first.Process.Pid:
-			// Nobody else has anything to say.
+			// All other reports are the first process' own.
 		case word == "cloned":
-			// If this process is in another PID namespace itself, as the calling
-			// thread wanted its children to be, then its numbers are not the parent's.
+			// Its numbers are not the parent's if the first process is in another PID namespace itself, where
+			// the calling thread's children are.
 			if pid, self, _ := strings.Cut(rest, " "); self == strconv.Itoa(sender) {
 				clone, _ = strconv.Atoi(pid)
 			}
@@ -77,8 +77,7 @@ func await(socket *os.File, first *exec.Cmd, refs []Ref) (child *exec.Cmd, err e
 	}
 }
 
-// receive receives a report, and its sender's PID. Its error is that of a child that
-// has nothing more to say.
+// receive receives a report, and its sender's PID. It returns [io.EOF] if no process can send any more.
 func receive(socket *os.File) (text string, sender int, err error) {
 	buffer := make([]byte, 4*unix.PathMax) // a report has two paths at the most
 	var n int

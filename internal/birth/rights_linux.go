@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whoever joins a namespace needs CAP_SYS_ADMIN in the user namespace that owns it (setns(2)). Who has that in a user
-// namespace has it in all below (user_namespaces(7)); who joins a user namespace has it in there, and nowhere else.
+// To join a namespace takes CAP_SYS_ADMIN in the user namespace that owns it (setns(2)). A process that has it in a user
+// namespace has it in all below. One that joins a user namespace gets it in there, and loses it elsewhere (user_namespaces(7)).
 
 // fd returns the descriptor of an open namespace.
 func (r Ref) fd() int { return int(r.File.Fd()) }
@@ -23,8 +23,8 @@ func belongs(fd int, user uint64) bool {
 	return inode(owner) == user || belongs(owner, user)
 }
 
-// withOwner adds the user namespace that owns those namespaces of targets that are joined before another one, or without: the
-// child joins it first where the calling thread lacks the rights. It is the outermost if there are several.
+// withOwner adds the user namespace that owns the namespaces to be joined before references to a user namespace, or without one.
+// The child joins it first, where the calling thread lacks CAP_SYS_ADMIN. If several own them it is the outermost.
 func withOwner(refs []Ref, fresh uintptr) []Ref {
 	first, user := untilUser(refs)
 	if len(first) == 0 || fresh&unix.CLONE_NEWUSER != 0 || may(unix.CAP_SYS_ADMIN) {
@@ -53,7 +53,7 @@ func withOwner(refs []Ref, fresh uintptr) []Ref {
 	return append(refs, owner...)
 }
 
-// untilUser returns what comes before the user namespace, and that, if it is there and open.
+// untilUser returns the references before the one to a user namespace, and identifies that: 0 if there is none that is open.
 func untilUser(refs []Ref) (first []Ref, user uint64) {
 	i := slices.IndexFunc(refs, func(ref Ref) bool { return ref.Kind() == "user" })
 	if i < 0 {

@@ -20,11 +20,12 @@ const (
 	preserveVar = "gons_reexec_preserve" // 1 if the child keeps its IDs in a user namespace
 )
 
-// These are no namespaces to be joined in their turn; see withOwner and Process.root. Their variables tell a number.
+// The kinds of references that are joined out of turn: see withOwner and Process.root. Their variables, which begin with
+// numberVar, tell the number of a descriptor.
 const ownerKind, rootKind, numberVar = "owner", "root", "gons_reexec_"
 
-// orderToJoin has a child join these namespaces. The variables named above, and the files, are for join.c, and
-// package gons reads the others.
+// orderToJoin orders a child to join namespaces. join.c reads the variables named above, and gets the files; package gons
+// reads the other variables.
 func orderToJoin(cmd *exec.Cmd, refs []Ref, preserve bool, socket *os.File) {
 	add := func(f *os.File) (number string) {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
@@ -63,16 +64,14 @@ func orderToJoin(cmd *exec.Cmd, refs []Ref, preserve bool, socket *os.File) {
 	cmd.Env = append(cmd.Env, "gons_order="+strings.Join(types, ","), socketVar+"="+first+"-"+last)
 }
 
-// Start starts a child and returns once it is in these namespaces, if there are
-// any. They must have been checked. In a user namespace it becomes root, unless it is to
-// preserve its credentials. The child inherits what the calling thread has.
+// Start starts a child and returns once it has joined these namespaces, if there are any. They must have been checked. In a
+// user namespace the child becomes root, unless it is to preserve its credentials. It inherits what the calling thread has.
 //
-// The command that is returned is the one to wait for, another one if the child
-// was born in a PID namespace. It is nil if no child has been started. With both a
-// command and an error the child has been started, but is not where it should be:
-// it has ended or will do so at once, and has to be waited for all the same.
+// The caller waits for the command that Start returns, which is another one than cmd if the child has joined a PID namespace. It
+// is nil if no child was started. With a command and an error the child was started, but has not joined: it has ended, or is
+// about to, and the caller waits for it all the same.
 //
-// The end of ctx kills a child that has not joined them by then.
+// The end of ctx kills a child that has not joined by then.
 func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref, preserve bool) (child *exec.Cmd, err error) {
 	// Not every kernel makes the child enter a new time namespace when it executes the program: join.c does.
 	newTime := cmd.SysProcAttr != nil && cmd.SysProcAttr.Unshareflags&unix.CLONE_NEWTIME != 0
@@ -95,7 +94,7 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref, preserve bool) (child
 	}
 	orderToJoin(cmd, refs, preserve, theirs)
 	err = cmd.Start()
-	_ = theirs.Close() // so the end of the child is the end of the socket
+	_ = theirs.Close() // so that the socket ends with the child
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +103,7 @@ func Start(ctx context.Context, cmd *exec.Cmd, refs []Ref, preserve bool) (child
 	defer stop()
 	child, err = await(ours, cmd, refs)
 	if (errors.Is(err, ErrKilled) || errors.Is(err, ErrNoReport)) && child.Process != nil {
-		_ = child.Process.Kill() // there may be a clone, or what has no constructor
+		_ = child.Process.Kill() // it may be a clone, or a program without the constructor
 	}
 	return child, err
 }
