@@ -78,9 +78,10 @@ Go writes coverage data only in [os.Exit], and into files, so it loses:
   - the data of an action that calls os.Exit by itself, instead of returning, in a
     mount namespace without /proc, or with the /proc of a PID namespace that
     the child is not in;
-  - the data of a child that may not write into the directory, since it has the
-    credentials of another user, or finds no room on the disk. The action itself does not
-    fail for that.
+  - the data of a child that finds no room on the disk. The action itself does not fail for that.
+
+Children of root may be other users, as root of a rootless container is: while the tests of root run, the
+directory is open to all.
 
 Where a test panics or times out, Go itself counts nothing. A test binary that was
 not started by the go command then leaves a temporary directory behind, named

@@ -78,8 +78,20 @@ func collect() (done func(), err error) {
 		remove()
 		return nil, err
 	}
+	restore := share(path)
 	return func() {
 		stop()
+		restore()
 		remove()
 	}, nil
+}
+
+// share lets the children of root write into a directory, whoever they are: root of a rootless container is another user
+// here. If that fails, their data is lost.
+func share(dir string) (restore func()) {
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 || os.Chmod(dir, os.ModeSticky|0o777) != nil {
+		return func() {}
+	}
+	return func() { _ = os.Chmod(dir, info.Mode()) }
 }
