@@ -138,7 +138,8 @@ func (s shape) action(ctx context.Context, options []ReexecActionOption) *Reexec
 			"tried to re-execute in already re-executing child process", s.name))
 	case !enabled.Load():
 		panic(fmt.Sprintf("gons/reexec: Func: function %q cannot be called before reexec.CheckAction(), "+
-			"which has to come first in main: func main() { reexec.CheckAction(); … }", s.name))
+			"which has to come first in main: func main() { reexec.CheckAction(); … }, "+
+			"and in tests is called by the test main of example.com/gons/reexec/testing", s.name))
 	}
 	if a.options.Stderr == nil {
 		a.options.Stderr = child.ParentStderr{}

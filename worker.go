@@ -44,7 +44,8 @@ type Worker[P, R any] struct {
 //	name, err := w.Call(ctx, struct{}{})
 //
 // When ctx ends, the child is killed at once, even if its function obeys a context. So do not limit
-// the start by a ctx with a timeout: time limits belong to the contexts of the calls. A program
+// the start by a ctx with a timeout: time limits belong to the contexts of the calls. A timer that
+// calls the ctx's cancel function, and is stopped once Start has returned, limits the start alone. A program
 // that is to clean up at Ctrl-C gives the context of [os/signal.NotifyContext] to the calls, and
 // one that outlasts it to Start; then Close waits for the clean-up.
 //
