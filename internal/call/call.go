@@ -50,16 +50,22 @@ func (call *Call) reuse() {
 	spare.Put(call)
 }
 
-// write writes a call to the child. It returns false if that does not take it at once: then writeLater goes on.
-func (c *Conversation) write(call *Call, param Param, files bool) (done bool) {
+// send sends a call, after its open files, which it closes. What the child does not take at once is sent in another
+// goroutine. The caller has taken the lock sending; it is given back when all is sent.
+func (c *Conversation) send(call *Call, param Param, open []int) {
 	call.param = param.outgoing
 	param.number(call.number)
 	c.p.WillWrite(&param.Writing, param.parts)
-	return !files && param.Now()
+	if len(open) == 0 && param.Now() {
+		<-c.sending
+	} else {
+		go c.sendLater(call, open)
+	}
 }
 
-// writeLater writes what is left of a call, after its open files, which it closes.
-func (c *Conversation) writeLater(call *Call, open []int) {
+// sendLater sends the open files and the rest of a call.
+func (c *Conversation) sendLater(call *Call, open []int) {
+	defer func() { <-c.sending }()
 	err := sendFiles(c.p.Control, call.number, open, false)
 	switch {
 	case err == nil:
@@ -76,8 +82,6 @@ func (c *Conversation) fail(call *Call, err error) {
 	if i := slices.Index(c.calls, call); i >= 0 {
 		c.calls = slices.Delete(c.calls, i, i+1)
 		call.answers <- frame{lost: &UnsentError{err}}
-		if c.reader == call {
-			c.poke()
-		}
+		c.poke(call)
 	}
 }

@@ -28,6 +28,7 @@ type Conversation struct {
 	spec Spec
 
 	reading chan struct{} // a lock, held by the goroutine that reads for all
+	sending chan struct{} // a lock, held while a call is written to the child
 	lost    chan struct{} // closed when the child says nothing more
 	over    chan struct{} // closed when there are no more answers to calls: then, and when the child is to be killed
 
@@ -39,12 +40,8 @@ type Conversation struct {
 	last   uint64  // number of the last call
 	reader *Call   // whose goroutine is in Poll, nil: none is
 	poked  bool    // the reader was interrupted
-	word   frame   // the last one, where it says why: a refusal, a signal, or a panic
-	fault  error   // why what the child said makes no sense
 	doom   error   // why the child is to be killed, nil: it is not
-	deaf   bool    // answers are dropped, but for Stack
-	unread bool    // the child has ended without having read its call
-	stack  []byte  // where its goroutines were then
+	soFar  End     // what is known of the child's end
 }
 
 // start starts a child. Its error is an *End if the child was started all the same.
@@ -63,6 +60,7 @@ func start(ctx context.Context, spec Spec) (*Conversation, error) {
 		p:       p,
 		spec:    spec,
 		reading: make(chan struct{}, 1),
+		sending: make(chan struct{}, 1),
 		lost:    make(chan struct{}),
 		over:    make(chan struct{}),
 	}, nil
@@ -83,17 +81,17 @@ func isClosed(channel <-chan struct{}) bool {
 // lose ends all waiting: there are no more frames, or they make no sense. It needs mu.
 func (c *Conversation) lose(fault error) {
 	if !c.isLost() {
-		c.fault = fault
+		c.soFar.Fault = fault
 		close(c.lost)
 		c.finish()
 	}
 }
 
-// finish ends the waiting for answers to calls. It needs mu.
+// finish ends the waiting for answers to calls, which are dropped from now on. It needs mu.
 func (c *Conversation) finish() {
 	if !isClosed(c.over) {
 		close(c.over)
-		c.poke()
+		c.poke(c.reader)
 	}
 }
 
@@ -117,26 +115,20 @@ func (c *Conversation) isOpen(call *Call, condemn error) bool {
 		return false
 	}
 	if condemn != nil {
-		c.doom, c.deaf = condemn, true
+		c.doom = condemn
 		c.finish()
 	}
 	return true
 }
 
-func (c *Conversation) isDoomed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.doom != nil
-}
-
-// kill kills a child that was condemned, after it was asked where its goroutines are. The call is the one that it
-// has not answered.
+// kill kills a child that was condemned, after it was asked where its goroutines are, unless it has not begun with the call, which
+// is the one that it has not answered.
 func (c *Conversation) kill(call *Call, why error) {
+	defer c.p.Leave(why)
 	c.mu.Lock()
-	c.unread = c.hasNotBegun(call)
-	if c.unread {
+	c.soFar.Unread = c.hasNotBegun(call)
+	if c.soFar.Unread {
 		c.mu.Unlock()
-		c.p.Leave(why)
 		return
 	}
 	asked := c.register()
@@ -148,10 +140,9 @@ func (c *Conversation) kill(call *Call, why error) {
 		var text []byte
 		_ = f.decode(&text) // what cannot be understood is not there
 		c.mu.Lock()
-		c.stack = text[:min(len(text), maxText)]
+		c.soFar.Stack = text[:min(len(text), maxText)]
 		c.mu.Unlock()
 	}
-	c.p.Leave(why)
 }
 
 // dumpTime is how long a child may take to say where its goroutines are.
@@ -162,9 +153,25 @@ func (c *Conversation) hasNotBegun(call *Call) bool {
 	return c.spec.Concurrency <= 1 && (!call.param.Done() || sys.Unread(c.p.Stdin) > 0)
 }
 
-// outlast gives the child the grace period to answer a call whose caller has left, and drops what it answers. Then the child is
-// killed. It returns the last answer.
-func (c *Conversation) outlast(call *Call, why error) (frame, error) {
+// leave tells the child that the context of a call has ended, or kills it. If the call has been answered by now, or never
+// will be, leave does nothing, and returns false.
+func (c *Conversation) leave(ctx context.Context, call *Call, kills bool) bool {
+	why := context.Cause(ctx)
+	switch {
+	case kills && c.isOpen(call, why):
+		c.kill(call, why)
+	case !kills && c.isOpen(call, nil):
+		extra, cause := cancellation(ctx)
+		tell(c.p.Control, header{kind: cancel, call: call.number, extra: extra}, cause)
+	default:
+		return false
+	}
+	return true
+}
+
+// outlast gives the child the grace period to answer a call whose context has ended, and drops its events. Then it kills the
+// child. It returns the last answer.
+func (c *Conversation) outlast(ended context.Context, call *Call) (frame, error) {
 	c.mu.Lock()
 	call.left = true
 	c.mu.Unlock()
@@ -173,11 +180,9 @@ func (c *Conversation) outlast(call *Call, why error) (frame, error) {
 	for {
 		f, err := c.await(ctx, call, c.over)
 		switch {
-		case err == errDone && c.isOpen(call, why):
-			c.kill(call, why)
-			return frame{}, errOver
 		case err == errDone:
-			ctx = context.Background() // it is there, or there will be none
+			c.leave(ended, call, true)
+			ctx = context.Background() // an answer has arrived, or there will be none
 		case err == nil && f.kind == Event:
 			f.close()
 		default:
@@ -186,8 +191,19 @@ func (c *Conversation) outlast(call *Call, why error) (frame, error) {
 	}
 }
 
-// cancel tells the child that the context of a call has ended.
-func (c *Conversation) cancel(ctx context.Context, call *Call) {
-	extra, cause := cancellation(ctx)
-	tell(c.p.Control, header{kind: cancel, call: call.number, extra: extra}, cause)
+// hangUp lets the child end, and releases all that it took. It is called once.
+func (c *Conversation) hangUp() *End {
+	c.mu.Lock()
+	isToEnd := c.doom != nil || c.soFar.Closed
+	c.mu.Unlock()
+	if !isToEnd {
+		c.p.Linger() // it has nothing more to do
+	}
+	c.sending <- struct{}{} // a parameter that is being written is written to its end
+	_ = c.p.Stdin.Close()
+	<-c.sending
+	c.readAll()
+	outcome := c.p.Wait()
+	c.p.Close()
+	return c.end(outcome)
 }

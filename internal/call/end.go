@@ -31,14 +31,15 @@ func (e *End) Error() string { return "child has ended" }
 func (c *Conversation) end(outcome child.Outcome) *End {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := &End{Outcome: outcome, Fault: c.fault, NotBegun: c.unread, Unread: c.unread, Stack: c.stack}
-	if c.word.kind != 0 {
-		e.Word = &Answer{frame: c.word}
+	e := c.soFar
+	e.Outcome, e.NotBegun = outcome, e.Unread
+	if e.Word != nil {
+		e.Word = &Answer{frame: e.Word.frame} // its receiver decodes it
 	}
 	if c.doom != nil {
 		e.Killed = c.doom // though it may have ended, or been killed, in between
 	}
-	return e
+	return &e
 }
 
 // await waits for a moment for the end of a context if a signal has ended the child that may have been for its parent, too:
@@ -51,9 +52,7 @@ func (e *End) await(ctx context.Context) {
 	case <-ctx.Done():
 	case <-time.After(time.Until(e.Ended.Add(signalMoment))):
 	}
-	if ctx.Err() != nil {
-		e.Cancelled = context.Cause(ctx)
-	}
+	e.Cancelled = context.Cause(ctx) // nil, if it has not ended
 }
 
 // signalMoment is how much later than its child a parent may learn of a signal.

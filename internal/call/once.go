@@ -30,9 +30,8 @@ func Begin(ctx context.Context, spec Spec, param Param) (*Once, error) {
 	}
 	o := &Once{Conversation: c, ctx: ctx, call: c.register()}
 	o.call.events = spec.Stream
-	if !c.write(o.call, param, len(open) > 0) {
-		go c.writeLater(o.call, open)
-	}
+	c.sending <- struct{}{}
+	c.send(o.call, param, open)
 	open = nil
 	return o, nil
 }
@@ -49,7 +48,7 @@ func (o *Once) Next() (*Answer, error) {
 		}
 	}
 	if err == errDone {
-		f, err = o.leave()
+		f, err = o.leave(o.ctx)
 	}
 	switch {
 	case err != nil:
@@ -79,54 +78,40 @@ func (o *Once) atHand() (frame, error) {
 	return <-o.call.answers, nil
 }
 
-// leave is what the end of the context does.
-func (o *Once) leave() (frame, error) {
-	cause := context.Cause(o.ctx)
-	if o.spec.Context {
-		if o.isOpen(o.call, nil) {
-			o.cancelled = cause
-			o.cancel(o.ctx, o.call)
-			o.p.LetGo(cause)
-			return o.outlast(o.call, cause)
-		}
-	} else if o.isOpen(o.call, cause) {
-		o.kill(o.call, cause)
+// leave is what the end of a context does to the child. It returns the last answer.
+func (o *Once) leave(ended context.Context) (frame, error) {
+	if o.Conversation.leave(ended, o.call, !o.spec.Context) && o.spec.Context {
+		o.cancelled = context.Cause(o.ctx)
+		o.p.LetGo(context.Cause(ended))
+		return o.outlast(ended, o.call)
 	}
-	return o.await(context.Background(), o.call, o.over) // it is there, or there will be none
+	return o.await(context.Background(), o.call, o.over) // an answer has arrived, or there will be none
 }
 
 // Break tells the child that no more events are wanted, and gives it the grace period to end.
 func (o *Once) Break() {
-	if o.ctx.Err() != nil {
-		o.cancelled = context.Cause(o.ctx)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	o.cancel(ctx, o.call)
+	o.cancelled = context.Cause(o.ctx) // nil, if that has not ended
 	o.p.LetGo(context.Canceled)
-	f, err := o.outlast(o.call, context.Canceled)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	f, err := o.leave(ended)
 	o.answered = err == nil
 	f.close()
 }
 
 // Finish blocks until the child has ended, and tells how. The last answer has been taken, or there is none.
 func (o *Once) Finish() *End {
-	if o.answered && o.cancelled == nil {
-		o.p.OnEnd(o.ctx, func() { o.p.Leave(child.ErrLingers) }) // the answer counts
-	} else if !o.answered {
+	switch {
+	case !o.answered:
 		o.p.OnEnd(o.ctx, func() { o.p.Leave(context.Cause(o.ctx)) })
+	case o.cancelled == nil:
+		o.p.OnEnd(o.ctx, func() { o.p.Leave(child.ErrLingers) }) // the answer counts
 	}
 	o.mu.Lock()
-	o.unread = o.unread || !o.answered && o.hasNotBegun(o.call)
-	o.deaf = true
+	o.soFar.Unread = o.soFar.Unread || !o.answered && o.hasNotBegun(o.call)
+	o.finish()
 	o.mu.Unlock()
-	o.p.Linger()
-	_ = o.p.Stdin.Close()
-	o.readAll()
-	outcome := o.p.Wait()
-	o.call.param.Detach() // what has not been written by now, never will be
-	o.p.Close()
-	end := o.end(outcome)
+	end := o.hangUp()
 	end.Cancelled = o.cancelled
 	if !o.answered {
 		end.await(o.ctx)

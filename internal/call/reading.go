@@ -48,14 +48,12 @@ func (c *Conversation) readAll() { _, _ = c.await(context.Background(), c.newCal
 func (c *Conversation) interrupt(call *Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.reader == call {
-		c.poke()
-	}
+	c.poke(call)
 }
 
-// poke ends the wait of the reader, if there is one. It needs mu.
-func (c *Conversation) poke() {
-	if c.reader != nil && !c.poked {
+// poke is interrupt for a caller that holds mu. Without a call it does nothing.
+func (c *Conversation) poke(call *Call) {
+	if call != nil && call == c.reader && !c.poked {
 		c.poked = true
 		c.p.Answer.Interrupt()
 	}
@@ -119,7 +117,7 @@ func (c *Conversation) deliver(f *frame) {
 	}
 	switch {
 	case f.kind == Refused || f.kind == Ended:
-		c.word = *f
+		c.soFar.Word = &Answer{frame: *f}
 		c.lose(nil)
 		return
 	case f.extra != c.spec.Hash:
@@ -128,9 +126,9 @@ func (c *Conversation) deliver(f *frame) {
 		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.kind)))
 	case !slices.Contains(lastKinds, f.kind) && (f.kind != Event || !call.events):
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.kind)))
-	case !c.deaf || f.kind == stack:
+	case !isClosed(c.over) || f.kind == stack:
 		if f.kind == Panicked {
-			c.word = *f
+			c.soFar.Word = &Answer{frame: *f}
 		}
 		if f.kind != Event {
 			c.calls = slices.Delete(c.calls, i, i+1)

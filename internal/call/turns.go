@@ -7,72 +7,60 @@ import (
 )
 
 // begin waits for a turn, and sends a call.
-func (w *Worker) begin(ctx context.Context, param Param) (call *Call, err error) {
-	hasTurn := false
-	select {
-	case w.turns <- struct{}{}:
-		hasTurn = true
-	case <-ctx.Done():
-	case <-w.closing:
-	case <-w.over:
-	case <-w.p.Exited():
+func (w *Worker) begin(ctx context.Context, param Param) (*Call, error) {
+	if err := w.take(ctx, w.turns); err != nil {
+		return nil, err
 	}
-	err = w.Refuses(ctx) // by now
-	if err == nil {
-		call, err = w.send(ctx, param)
-	}
-	if err != nil && hasTurn {
+	call, err := w.sendNext(ctx, param)
+	if err != nil {
 		<-w.turns
 	}
 	return call, err
 }
 
-// send sends a call that has a turn.
-func (w *Worker) send(ctx context.Context, param Param) (call *Call, err error) {
+// take takes a turn, or the lock sending, unless no call can begin any more.
+func (w *Worker) take(ctx context.Context, turn chan struct{}) error {
+	select {
+	case turn <- struct{}{}:
+		err := w.Refuses(ctx) // by now
+		if err != nil {
+			<-turn
+		}
+		return err
+	case <-ctx.Done():
+	case <-w.closing:
+	case <-w.over:
+	case <-w.p.Exited():
+	}
+	return w.Refuses(ctx)
+}
+
+// sendNext sends a call that has a turn, once those before it are sent.
+func (w *Worker) sendNext(ctx context.Context, param Param) (*Call, error) {
+	if err := w.take(ctx, w.sending); err != nil {
+		return nil, err
+	}
 	open, err := duplicates(param.files)
 	if err != nil {
+		<-w.sending
 		return nil, &UnsentError{err}
 	}
-	select {
-	case w.sending <- struct{}{}:
-		if call, err = w.number(); err != nil {
-			<-w.sending
-		}
-		if err == errOver {
-			err = w.Refuses(ctx)
-		}
-	case <-ctx.Done():
-		err = w.Refuses(ctx)
-	case <-w.over:
-		err = w.Refuses(ctx)
-	}
+	call, err := w.number()
 	if err != nil {
+		<-w.sending
 		sys.CloseDescriptors(open)
 		return nil, err
 	}
-	if w.write(call, param, len(open) > 0) {
-		<-w.sending
-	} else {
-		go w.sendLater(call, open)
-	}
+	w.send(call, param, open)
 	return call, nil
 }
 
-// sendLater sends the rest of a call.
-func (w *Worker) sendLater(call *Call, open []int) {
-	w.writeLater(call, open)
-	<-w.sending
-}
-
-// number registers a call that is about to be sent.
+// number registers a call that is about to be sent, unless Close has been called by now.
 func (w *Worker) number() (*Call, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case w.closed:
+	if w.soFar.Closed {
 		return nil, ErrClosed
-	case isClosed(w.over):
-		return nil, errOver
 	}
 	return w.register(), nil
 }

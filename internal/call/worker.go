@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
@@ -17,12 +16,8 @@ import (
 type Worker struct {
 	*Conversation
 	turns   chan struct{} // each element is a turn that is taken
-	sending chan struct{} // a lock, held by the goroutine that writes to the child
 	closing chan struct{} // closed by Close
 	hungUp  func() *End
-
-	closed bool // Close has been called; mu guards this, and the next
-	idle   bool // no call was being served then
 }
 
 // Start starts a child that serves many calls, and waits until it is ready. The end of ctx kills it at any time.
@@ -34,7 +29,6 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	w := &Worker{
 		Conversation: c,
 		turns:        make(chan struct{}, spec.Concurrency),
-		sending:      make(chan struct{}, 1),
 		closing:      make(chan struct{}),
 	}
 	w.hungUp = sync.OnceValue(w.hangUp)
@@ -91,20 +85,16 @@ func (w *Worker) call(ctx context.Context, param Param) (Answer, error) {
 	}
 	f, err := w.await(ctx, call, w.over)
 	if err == errDone {
-		cause := context.Cause(ctx)
-		switch {
-		case w.spec.Context && w.isOpen(call, nil):
-			w.cancel(ctx, call)
+		if w.leave(ctx, call, !w.spec.Context) {
 			call.param.Detach()
-			go w.outlastTurn(call, cause)
-			return Answer{}, &Cancelled{Cause: cause, Begun: true}
-		case !w.spec.Context && w.isOpen(call, cause):
-			w.kill(call, cause)
-			call.param.Detach()
-			<-w.turns
-			return Answer{}, w.Died()
+			if !w.spec.Context {
+				<-w.turns
+				return Answer{}, w.Died()
+			}
+			go w.outlastTurn(ctx, call)
+			return Answer{}, &Cancelled{Cause: context.Cause(ctx), Begun: true}
 		}
-		f, err = w.await(context.Background(), call, w.over) // it is there, or there will be none
+		f, err = w.await(context.Background(), call, w.over) // an answer has arrived, or there will be none
 	}
 	<-w.turns
 	if err != nil {
@@ -123,8 +113,8 @@ func (w *Worker) call(ctx context.Context, param Param) (Answer, error) {
 }
 
 // outlastTurn is outlast for a call that keeps its turn until then.
-func (w *Worker) outlastTurn(call *Call, why error) {
-	f, _ := w.outlast(call, why)
+func (w *Worker) outlastTurn(ended context.Context, call *Call) {
+	f, _ := w.outlast(ended, call)
 	f.close()
 	<-w.turns
 }
@@ -133,8 +123,8 @@ func (w *Worker) outlastTurn(call *Call, why error) {
 // those that have, and then the child, have the grace period to end by themselves.
 func (w *Worker) Close() *End {
 	w.mu.Lock()
-	if !w.closed {
-		w.closed, w.idle = true, !slices.ContainsFunc(w.calls, func(call *Call) bool { return !call.left })
+	if !w.soFar.Closed {
+		w.soFar.Closed, w.soFar.Idle = true, !slices.ContainsFunc(w.calls, func(call *Call) bool { return !call.left })
 		close(w.closing)
 	}
 	w.mu.Unlock()
@@ -182,25 +172,3 @@ func (w *Worker) DiedIn(ctx context.Context, call *Call) error {
 
 // ctxMoment is how long a call whose context has ended waits for the end of a child that is about to end.
 const ctxMoment = 100 * time.Millisecond
-
-// hangUp lets the child end, and releases all that it took. It is called once.
-func (w *Worker) hangUp() *End {
-	if !isClosed(w.closing) && !w.isDoomed() {
-		w.p.Linger() // it has nothing more to do
-	}
-	w.sending <- struct{}{} // a parameter that is being written is written to its end
-	_ = w.p.Stdin.Close()
-	<-w.sending
-	w.readAll()
-	outcome := w.p.Wait()
-	w.p.Close()
-	return w.end(outcome)
-}
-
-func (w *Worker) end(outcome child.Outcome) *End {
-	end := w.Conversation.end(outcome)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	end.Closed, end.Idle = w.closed, w.closed && w.idle
-	return end
-}
