@@ -10,11 +10,13 @@ import (
 // An unservedError says why a parameter could not be decoded, or an answer not be sent.
 type unservedError struct {
 	kind Kind   // Unread or Unserved
-	what string // has happened
+	what string // could not be done, before the reason
 	error
 }
 
 func (e *unservedError) Unwrap() error { return e.error }
+
+const inChild = " in child, reason: "
 
 // conclude answers with a result, or with the reason why there is none.
 func (s *server) conclude(call uint64, value any, err error) {
@@ -24,12 +26,9 @@ func (s *server) conclude(call uint64, value any, err error) {
 		}
 	}
 	closeFiles(value)
-	var unserved *unservedError
-	if errors.As(err, &unserved) {
-		s.tell(header{kind: unserved.kind, call: call}, newFailure(unserved.what+" in child, reason: ", err))
-	} else {
-		s.tell(header{kind: Failed, call: call}, newFailure("", err))
-	}
+	failed := &unservedError{kind: Failed}
+	errors.As(err, &failed)
+	s.tell(header{kind: failed.kind, call: call}, newFailure(failed.what, err))
 }
 
 // answer sends the value that pointer points to, open files included, which are closed then.
@@ -38,20 +37,25 @@ func (s *server) answer(h header, what string, pointer any) error {
 	defer closeFiles(pointer)
 	o, err := encode(h, pointer)
 	if err != nil {
-		return &unservedError{Unserved, "cannot encode " + what, err}
+		return &unservedError{Unserved, "cannot encode " + what + inChild, err}
 	}
 	open, err := duplicates(o.files)
 	if err != nil {
-		return &unservedError{Unserved, "cannot send " + what, err}
+		return &unservedError{Unserved, "cannot send " + what + inChild, err}
 	}
 	s.answering.Lock()
 	defer s.answering.Unlock()
 	if len(open) > 0 {
 		if err := sendFiles(s.control.socket, h.call, open, true); err != nil { // its parent may be slow
-			return &unservedError{Unserved, "cannot send " + what, err}
+			return &unservedError{Unserved, "cannot send " + what + inChild, err}
 		}
 	}
-	s.write(o)
+	sys.GrowPipe(s.answers, o.size())
+	o.Init(s.conn, o.parts)
+	if !o.Now() && o.Wait() != nil && s.control != nil {
+		s.control.orphaned() // nothing reads answers any more
+	}
+	o.free()
 	return nil
 }
 
@@ -69,28 +73,7 @@ func closeFiles(pointer any) {
 
 // tell sends what can be encoded for sure.
 func (s *server) tell(h header, pointer any) {
-	h.extra = s.function.Hash
-	o, err := encode(h, pointer)
-	if err != nil {
+	if err := s.answer(h, "", pointer); err != nil {
 		panic(err)
 	}
-	s.answering.Lock()
-	defer s.answering.Unlock()
-	s.write(o)
-}
-
-// write writes an answer. Where nothing reads it any more, the parent has ended.
-func (s *server) write(o *outgoing) {
-	sys.GrowPipe(s.answers, o.size())
-	var err error
-	if len(o.parts) == 1 {
-		_, err = s.answers.Write(o.parts[0])
-	} else {
-		o.Init(s.conn, o.parts)
-		err = o.Wait()
-	}
-	if err != nil && s.control != nil {
-		s.control.orphaned()
-	}
-	o.free()
 }

@@ -50,26 +50,22 @@ func Serve(o child.Orders, function Function) {
 		fmt.Fprintf(os.Stderr, "gons/reexec: function %q must be called with Func.Call", function.Name)
 		child.Exit(1)
 	}
-	low := []int{o.Answers, o.Control, o.Stderr}
+	var low []int
 	for _, fd := range []*int{&o.Answers, &o.Control, &o.Stderr} {
-		*fd = sys.Raise(*fd) // out of reach of code that closes, or reuses, the first descriptors
+		number := *fd
+		if *fd = sys.Raise(number); *fd != number { // out of reach of code that closes, or reuses, the first descriptors
+			low = append(low, number)
+		}
 	}
-	err := s.open(o)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "gons/reexec: function %q cannot answer: %v", function.Name, err)
-		child.Exit(1)
-	}
+	s.open(o)
+	var err error
 	if s.stdin, err = sys.TakeStdin(); err != nil {
 		s.last(Refused, "cannot take parameters: "+err.Error())
 		child.Exit(1)
 	}
 	s.signals = newSignals(s, o)
 	s.control = newControl(s, o)
-	for i, fd := range []int{o.Answers, o.Control, o.Stderr} {
-		if low[i] != fd {
-			sys.CloseDescriptors(low[i : i+1]) // only now, or the first ones would be those of the runtime's poller
-		}
-	}
+	sys.CloseDescriptors(low) // only now, or the first ones would be those of the runtime's poller
 	if s.many > 0 {
 		s.tell(header{kind: ready}, nil)
 	}
@@ -80,7 +76,9 @@ func Serve(o child.Orders, function Function) {
 // Refuse tells the parent why this child does not serve its function, and ends the child. It
 // returns only if this child is not meant to serve a function.
 func Refuse(o child.Orders, why string) {
-	if s := (&server{}); o.Answers != 0 && s.open(o) == nil {
+	if o.Answers != 0 {
+		s := &server{}
+		s.open(o)
 		s.last(Refused, why)
 		child.Exit(1)
 	}
@@ -90,10 +88,9 @@ func Refuse(o child.Orders, why string) {
 func (s *server) last(kind Kind, why string) { s.tell(header{kind: kind}, &why) }
 
 // open opens the pipe for answers.
-func (s *server) open(o child.Orders) (err error) {
+func (s *server) open(o child.Orders) {
 	s.answers = os.NewFile(uintptr(o.Answers), "answers")
-	s.conn, err = s.answers.SyscallConn()
-	return err
+	s.conn, _ = s.answers.SyscallConn() // of a file that is open
 }
 
 // next reads the next call and serves it. It is the goroutine of one call, which gets its successor before it ends: so a
@@ -149,7 +146,7 @@ func (s *server) serve(ctx context.Context, f *frame) {
 	s.signals.begin()
 	decode := func(pointer any) error {
 		if err := f.decode(pointer); err != nil {
-			return &unservedError{Unread, "cannot decode parameter", err}
+			return &unservedError{Unread, "cannot decode parameter" + inChild, err}
 		}
 		return nil
 	}
