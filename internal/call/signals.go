@@ -30,7 +30,7 @@ type signals struct {
 	calls    int        // that are being served
 	catching bool
 	end      *time.Timer // ends the child after the grace period
-	long     *time.Timer // stops the catching during a long call of a plain function
+	long     *time.Timer // stops the catching during a long call of a plain function; nil for others
 }
 
 // while is how long a plain function runs before it is ended by a signal as any program is.
@@ -43,6 +43,9 @@ func newSignals(s *server, o child.Orders) *signals {
 	}
 	g.caught = make(chan os.Signal, 1)
 	g.catch()
+	if !s.function.Context {
+		g.long = time.AfterFunc(while, g.endure)
+	}
 	go func() {
 		for caught := range g.caught {
 			g.obey(caught)
@@ -110,29 +113,24 @@ func (g *signals) begin() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stop()
-	g.calls++
-	if g.s.function.Context || g.calls > 1 {
-		return
-	}
-	if g.long == nil {
-		g.long = time.AfterFunc(while, func() {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			if g.calls > 0 { // it has not just ended
-				g.letGo()
-			}
-		})
-	} else {
+	if g.calls++; g.calls == 1 && g.long != nil {
 		g.long.Reset(while)
+	}
+}
+
+// endure stops the catching during a call that lasts a while, unless that has just ended.
+func (g *signals) endure() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.calls > 0 {
+		g.letGo()
 	}
 }
 
 // letGo stops the catching. It needs mu.
 func (g *signals) letGo() {
-	if g.catching {
-		signal.Stop(g.caught)
-		g.catching = false
-	}
+	signal.Stop(g.caught)
+	g.catching = false
 }
 
 // finish ends a call.
