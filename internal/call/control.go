@@ -38,18 +38,15 @@ func newControl(s *server, o child.Orders) *control {
 		stderr:  o.Stderr,
 		running: map[uint64]context.CancelCauseFunc{},
 	}
-	go c.listen()
+	go func() {
+		_ = sys.Listen(c.socket, func() error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.obey()
+		}) // whatever ends it: there is nothing to listen to any more
+		c.orphaned()
+	}()
 	return c
-}
-
-// listen is the goroutine that waits for the parent's messages, and for its end.
-func (c *control) listen() {
-	_ = sys.Listen(c.socket, func() error {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.obey()
-	}) // whatever ends it: there is nothing to listen to any more
-	c.orphaned()
 }
 
 // obey obeys the messages that have come, and returns EAGAIN after the last. It needs mu.
@@ -127,7 +124,7 @@ func (c *control) begin(f *frame) (ctx context.Context, begun bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f.files > 0 {
-		_ = c.obey() // at the end of the socket listen ends, too
+		_ = c.obey() // the listener meets the end of the socket, too
 	}
 	c.begun = f.call
 	if !c.orphan {

@@ -18,10 +18,7 @@ import (
 // tell sends a message on the socket. If that has no room, it goes on in a goroutine. A child that cannot be told has ended, or
 // will be killed.
 func tell(socket *os.File, h header, pointer any) {
-	o, err := encode(h, pointer)
-	if err != nil {
-		return // there is no such message
-	}
+	o, _ := encode(h, pointer) // texts can travel
 	message := slices.Concat(o.parts...)
 	o.free()
 	if errors.Is(sys.Send(socket, message, nil, false), sys.EAGAIN) {
@@ -133,10 +130,8 @@ func sendFiles(socket *os.File, call uint64, descriptors []int, patient bool) er
 	defer func() { sys.CloseDescriptors(descriptors) }()
 	for len(descriptors) > 0 {
 		now := descriptors[:min(len(descriptors), sys.MaxFiles)]
-		o, err := encode(header{kind: files, call: call, files: uint32(len(now))}, nil)
-		if err != nil {
-			return err
-		}
+		o, _ := encode(header{kind: files, call: call, files: uint32(len(now))}, nil)
+		var err error
 		begin, pause := time.Now(), time.Millisecond
 		for {
 			unread := patient && sys.IsUnread(socket) // before, since all may be received meanwhile, and then there is room
