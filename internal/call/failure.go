@@ -37,15 +37,14 @@ var known = []error{
 // RegisterErrors adds errors to those that are the same on both sides. It is for package initialisers.
 func RegisterErrors(errs []error) { known = append(known, errs...) }
 
-// foreign are errors of package net, which programs that do not use it need not contain: their types and texts.
-var foreign = [][2]string{
-	{"poll.errNetClosing", "use of closed network connection"}, // net.ErrClosed
-	{"*errors.errorString", "use of WriteTo with pre-connected connection"},
+// foreign are errors of package net, which programs that do not use it need not contain.
+var foreign = []string{
+	"poll.errNetClosing: use of closed network connection",              // net.ErrClosed
+	"*errors.errorString: use of WriteTo with pre-connected connection", // net.ErrWriteToConnected
 }
 
-func isForeign(err error, i int) bool {
-	return fmt.Sprintf("%T", err) == foreign[i][0] && err.Error() == foreign[i][1]
-}
+// typeAndText returns what tells a foreign error.
+func typeAndText(err error) string { return fmt.Sprintf("%T: %v", err, err) }
 
 const maxText = 64 << 10 // bytes that travel of a text
 
@@ -83,10 +82,8 @@ func (f *Failure) walk(err error) {
 	if found && !slices.Contains(f.Errnos, errno) {
 		f.Errnos = append(f.Errnos, errno)
 	}
-	for i := range foreign {
-		if isForeign(err, i) && !slices.Contains(f.Foreign, i) {
-			f.Foreign = append(f.Foreign, i)
-		}
+	if i := slices.Index(foreign, typeAndText(err)); i >= 0 && !slices.Contains(f.Foreign, i) {
+		f.Foreign = append(f.Foreign, i)
 	}
 	switch wrapper := err.(type) {
 	case interface{ Unwrap() error }:
@@ -115,7 +112,8 @@ func (f *Failure) Causes() (causes []error) {
 
 // Is tells whether an error is a foreign one that was in the chain.
 func (f *Failure) Is(target error) bool {
-	return slices.ContainsFunc(f.Foreign, func(i int) bool { return i >= 0 && i < len(foreign) && isForeign(target, i) })
+	i := slices.Index(foreign, typeAndText(target))
+	return i >= 0 && slices.Contains(f.Foreign, i)
 }
 
 // A Panic is a panic of a function, or the end of its goroutine.
