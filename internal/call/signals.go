@@ -107,9 +107,6 @@ func (g *signals) stop() {
 
 // begin begins a call.
 func (g *signals) begin() {
-	if g.caught == nil {
-		return
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stop()
@@ -135,9 +132,6 @@ func (g *signals) letGo() {
 
 // finish ends a call.
 func (g *signals) finish() {
-	if g.caught == nil {
-		return
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.calls--; g.calls > 0 {
@@ -147,7 +141,7 @@ func (g *signals) finish() {
 	if g.long != nil {
 		g.long.Stop()
 	}
-	if !g.catching {
+	if !g.catching && g.caught != nil {
 		g.catch()
 	}
 }
