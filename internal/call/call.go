@@ -8,7 +8,6 @@ import (
 // A Call is one that the child has been told of, or will be.
 type Call struct {
 	number  uint64
-	events  bool       // its answers may be events
 	left    bool       // its caller does not wait any more
 	answers chan frame // the next one
 	param   *outgoing
@@ -30,7 +29,7 @@ var spare = sync.Pool{New: func() any {
 
 func (c *Conversation) newCall() *Call {
 	call := spare.Get().(*Call)
-	call.in, call.number, call.events, call.left = c, 0, false, false
+	call.in, call.number, call.left = c, 0, false
 	return call
 }
 

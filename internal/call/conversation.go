@@ -66,9 +66,6 @@ func start(ctx context.Context, spec Spec) (*Conversation, error) {
 	}, nil
 }
 
-// isLost tells whether the child says nothing more.
-func (c *Conversation) isLost() bool { return isClosed(c.lost) }
-
 func isClosed(channel <-chan struct{}) bool {
 	select {
 	case <-channel:
@@ -80,7 +77,7 @@ func isClosed(channel <-chan struct{}) bool {
 
 // lose ends all waiting: there are no more frames, or they make no sense. It needs mu.
 func (c *Conversation) lose(fault error) {
-	if !c.isLost() {
+	if !isClosed(c.lost) {
 		c.soFar.Fault = fault
 		close(c.lost)
 		c.finish()
@@ -101,16 +98,12 @@ func (c *Conversation) finish() {
 func (c *Conversation) isOpen(call *Call, condemn error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.look(call)
-	select {
-	case f := <-call.answers:
-		if f.kind != Event {
-			call.answers <- f
-			return false
-		}
-		f.close()
-	default:
+	f, ok := c.atHand(call)
+	if ok && f.kind != Event {
+		call.answers <- f
+		return false
 	}
+	f.close()
 	if isClosed(c.over) {
 		return false
 	}

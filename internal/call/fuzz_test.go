@@ -76,11 +76,11 @@ func FuzzAnswer(f *testing.F) {
 		defer sys.CloseAll(ours, theirs)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		c := &Conversation{p: &child.Child{Control: ours}, lost: make(chan struct{}), over: make(chan struct{})}
-		asked := &Call{number: 1, events: true, answers: make(chan frame, 1)}
+		c := &Conversation{spec: Spec{Stream: true}, p: &child.Child{Control: ours}, lost: make(chan struct{}), over: make(chan struct{})}
+		asked := &Call{number: 1, answers: make(chan frame, 1)}
 		c.calls = append(c.calls, asked)
 		for n, f := range feed(&c.in, b, len(b)) {
-			if c.deliver(&f); c.isLost() {
+			if c.deliver(&f); isClosed(c.lost) {
 				break
 			}
 			select {

@@ -29,7 +29,6 @@ func Begin(ctx context.Context, spec Spec, param Param) (*Once, error) {
 		return nil, err
 	}
 	o := &Once{Conversation: c, ctx: ctx, call: c.register()}
-	o.call.events = spec.Stream
 	c.sending <- struct{}{}
 	c.send(o.call, param, open)
 	open = nil
@@ -41,12 +40,7 @@ func Begin(ctx context.Context, spec Spec, param Param) (*Once, error) {
 // The end of the context kills the child. A function that obeys its context has the grace period to give its last answer;
 // events are dropped from then on.
 func (o *Once) Next() (*Answer, error) {
-	f, err := frame{}, errDone
-	if !o.call.events || o.ctx.Err() == nil {
-		if f, err = o.atHand(); err != nil {
-			f, err = o.await(o.ctx, o.call, o.over)
-		}
-	}
+	f, err := o.next()
 	if err == errDone {
 		f, err = o.leave(o.ctx)
 	}
@@ -64,18 +58,20 @@ func (o *Once) Next() (*Answer, error) {
 	return &Answer{frame: f}, nil
 }
 
-// atHand returns the next answer if it has been read already, as most events have. It only serves speed.
-func (o *Once) atHand() (frame, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for len(o.call.answers) == 0 {
-		f, ok := o.in.frame()
-		if !ok || o.isLost() {
-			return frame{}, errOver
+// next blocks until the next answer has arrived. Most events have been read already.
+func (o *Once) next() (frame, error) {
+	if o.spec.Stream {
+		if o.ctx.Err() != nil {
+			return frame{}, errDone
 		}
-		o.deliver(&f)
+		o.mu.Lock()
+		f, ok := o.atHand(o.call)
+		o.mu.Unlock()
+		if ok {
+			return f, nil
+		}
 	}
-	return <-o.call.answers, nil
+	return o.await(o.ctx, o.call, o.over)
 }
 
 // leave is what the end of a context does to the child. It returns the last answer.

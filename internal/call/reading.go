@@ -83,7 +83,7 @@ func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{
 // look delivers what has arrived, until the call has an answer. It returns false if the pipe is empty. What a child writes meanwhile, perhaps
 // without end, is left for the next time. It needs mu.
 func (c *Conversation) look(call *Call) bool {
-	for read := 0; read <= sys.MaxPipe && len(call.answers) == 0 && !c.isLost(); {
+	for read := 0; read <= sys.MaxPipe && len(call.answers) == 0 && !isClosed(c.lost); {
 		if f, ok := c.in.frame(); ok {
 			c.deliver(&f)
 			continue
@@ -100,6 +100,17 @@ func (c *Conversation) look(call *Call) bool {
 		}
 	}
 	return true
+}
+
+// atHand returns the next answer to a call, if it has arrived. It needs mu.
+func (c *Conversation) atHand(call *Call) (f frame, ok bool) {
+	c.look(call)
+	select {
+	case f = <-call.answers:
+		return f, true
+	default:
+		return f, false
+	}
 }
 
 // deliver gives a frame to whom it may concern. It needs mu.
@@ -124,7 +135,7 @@ func (c *Conversation) deliver(f *frame) {
 		c.lose(errReplaced)
 	case call == nil:
 		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.kind)))
-	case !slices.Contains(lastKinds, f.kind) && (f.kind != Event || !call.events):
+	case !slices.Contains(lastKinds, f.kind) && (f.kind != Event || !c.spec.Stream):
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.kind)))
 	case !isClosed(c.over) || f.kind == stack:
 		if f.kind == Panicked {

@@ -84,27 +84,24 @@ func (w *Worker) call(ctx context.Context, param Param) (Answer, error) {
 		return Answer{}, err
 	}
 	f, err := w.await(ctx, call, w.over)
+	call.param.Detach() // it may have been answered before it was read to its end
 	if err == errDone {
 		if w.leave(ctx, call, !w.spec.Context) {
-			call.param.Detach()
-			if !w.spec.Context {
-				<-w.turns
-				return Answer{}, w.Died()
+			if w.spec.Context {
+				go w.outlastTurn(ctx, call)
+				return Answer{}, &Cancelled{Cause: context.Cause(ctx), Begun: true}
 			}
-			go w.outlastTurn(ctx, call)
-			return Answer{}, &Cancelled{Cause: context.Cause(ctx), Begun: true}
+			<-w.turns
+			return Answer{}, w.Died()
 		}
 		f, err = w.await(context.Background(), call, w.over) // an answer has arrived, or there will be none
 	}
 	<-w.turns
 	if err != nil {
-		call.param.Detach()
 		return Answer{}, w.DiedIn(ctx, call)
 	}
 	if call.param.Done() {
 		call.reuse()
-	} else {
-		call.param.Detach() // it was answered before it had been read to its end
 	}
 	if f.kind == 0 { // it was not sent
 		return Answer{}, f.lost
