@@ -56,7 +56,7 @@ func register[P, A any](s shape, exists bool, run func(ctx context.Context, para
 
 // mustTravel panics if values of a type can never travel.
 func (s shape) mustTravel(what string, t reflect.Type) {
-	if _, err := value.Check(t); err != nil {
+	if err := value.Check(t); err != nil {
 		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", s.name, what, err))
 	}
 }

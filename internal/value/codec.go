@@ -66,10 +66,9 @@ func codecOf(t reflect.Type) *codec {
 
 // A survey looks at types and all that their values may hold.
 type survey struct {
-	root  reflect.Type // in which all others are
-	seen  map[reflect.Type]bool
-	files bool // there may be open files
-	hash  hash.Hash64
+	root reflect.Type // in which all others are
+	seen map[reflect.Type]bool
+	hash hash.Hash64
 }
 
 // of looks at a type, to which a path of fields leads. Its error says why values of the type can never travel.
@@ -83,8 +82,6 @@ func (s *survey) of(t reflect.Type, path string) error {
 	switch c.kind {
 	case refused:
 		return refusal(t, s.root, path)
-	case file:
-		s.files = true
 	case reflect.Map:
 		if err := s.of(t.Key(), path); err != nil {
 			return err

@@ -27,12 +27,10 @@ import (
 // Large is how many bytes a string or a []byte has at least whose memory is used as it is.
 const Large = 16 << 10
 
-// Check tells whether values of a type may hold open files. Its error is why they can never travel, and names the
-// field that is to blame.
-func Check(t reflect.Type) (files bool, err error) {
+// Check returns why values of a type can never travel, with the field that is to blame, or nil.
+func Check(t reflect.Type) error {
 	s := survey{root: t, seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
-	err = s.of(t, "")
-	return s.files, err
+	return s.of(t, "")
 }
 
 // Hash returns a number that is another one, in all likelihood, for types whose values are encoded in another way: so two programs

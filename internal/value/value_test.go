@@ -349,7 +349,7 @@ var _ = It("a type may be used the first time by many goroutines", func() {
 	for i := range 16 {
 		all.Go(func() {
 			defer GinkgoRecover()
-			g.Expect(Check(types[i%len(types)])).To(g.BeTrue())
+			g.Expect(Check(types[i%len(types)])).To(g.Succeed())
 			mustEncode(&b{map[string]a{"a": {}}})
 		})
 	}
