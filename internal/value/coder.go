@@ -72,15 +72,6 @@ func (x *coder) bool(yes bool) bool {
 	return x.number(n) > 0
 }
 
-// copy encodes b, or decodes as many bytes into it.
-func (x *coder) copy(b []byte) {
-	if x.decodes {
-		copy(b, x.take(uint64(len(b))))
-	} else {
-		x.b = append(x.b, b...)
-	}
-}
-
 // take returns the next n bytes of a decoder, or none at all.
 func (x *coder) take(n uint64) (b []byte) {
 	if n > uint64(len(x.b)) {

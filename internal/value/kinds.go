@@ -18,7 +18,12 @@ func (x *coder) value(c *codec, v reflect.Value) {
 	case nothing:
 		x.number(0)
 	case numbers:
-		x.copy(unsafe.Slice((*byte)(unsafe.Pointer(v.UnsafeAddr())), c.t.Size()))
+		memory := unsafe.Slice((*byte)(unsafe.Pointer(v.UnsafeAddr())), c.t.Size())
+		if x.decodes {
+			copy(memory, x.take(uint64(len(memory))))
+		} else {
+			x.b = append(x.b, memory...)
+		}
 	case reflect.Bool:
 		if yes := x.bool(v.Bool()); x.decodes {
 			v.SetBool(yes)
@@ -195,24 +200,21 @@ func (x *coder) file(v reflect.Value) {
 
 // itself encodes or decodes what encodes itself, unless it is a nil slice or map.
 func (x *coder) itself(c *codec, v reflect.Value) {
-	var b []byte
-	var err error
 	nilable := v.Kind() == reflect.Slice || v.Kind() == reflect.Map
-	n := uint64(0)
+	n, b := uint64(0), []byte(nil)
 	if !x.decodes && !(nilable && v.IsNil()) {
-		b, err = c.pair.encode(v.Addr().Interface())
+		var err error
+		if b, err = c.pair.encode(v.Addr().Interface()); err != nil {
+			x.fail(fmt.Errorf("%s: %w", c.t, err))
+		}
 		n = uint64(len(b)) + 1
 	}
 	if n = x.number(n); n == 0 && nilable {
 		return
 	}
 	if b = x.bytes(b, n-1); x.decodes && x.err == nil {
-		err = c.pair.decode(v.Addr().Interface(), b)
-	}
-	switch {
-	case err != nil && x.decodes:
-		x.fail(err)
-	case err != nil:
-		x.fail(fmt.Errorf("%s: %w", c.t, err))
+		if err := c.pair.decode(v.Addr().Interface(), b); err != nil {
+			x.fail(err)
+		}
 	}
 }

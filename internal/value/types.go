@@ -2,6 +2,7 @@ package value
 
 import (
 	"encoding"
+	"encoding/json"
 	"fmt"
 	"os"
 	"reflect"
@@ -42,24 +43,19 @@ func isKey(t reflect.Type) bool {
 // refusal says why values of a type can never travel, and what to do. The type was found within another one, its root, by a path of
 // fields.
 func refusal(t, root reflect.Type, path string) error {
-	why := "is an untyped pointer"
-	switch k := t.Kind(); {
-	case k == reflect.Chan:
-		why = "is a channel"
-	case k == reflect.Func:
-		why = "is a function"
-	case k == reflect.Complex64, k == reflect.Complex128:
-		why = "is a complex number"
+	why := map[reflect.Kind]string{
+		reflect.Chan:          "is a channel",
+		reflect.Func:          "is a function",
+		reflect.Complex64:     "is a complex number",
+		reflect.Complex128:    "is a complex number",
+		reflect.Interface:     "is an interface with methods, so the type of what is in it is not known",
+		reflect.Map:           "has keys that are neither strings nor integers, nor encode themselves as text",
+		reflect.Struct:        "has no exported fields, nor methods such as MarshalText and UnmarshalText",
+		reflect.UnsafePointer: "is an untyped pointer",
+	}[t.Kind()]
+	switch {
 	case t == fileType:
 		why = "is an open file by value; send a pointer to it"
-	case k == reflect.Interface:
-		why = "is an interface with methods, so the type of what is in it is not known"
-	case k == reflect.Map:
-		why = "has keys that are neither strings nor integers, nor encode themselves as text"
-	case k == reflect.Struct:
-		why = "has no exported fields, nor methods such as MarshalText and UnmarshalText"
-	}
-	switch {
 	case t == reflect.TypeFor[error]():
 		why += "; send its text"
 	case slices.Contains([]string{"net.Listener", "net.Conn", "net.PacketConn"}, t.String()) || reflect.PointerTo(t).Implements(filerType):
@@ -81,14 +77,9 @@ type pair struct {
 	decode           func(pointer any, b []byte) error
 }
 
-type (
-	jsonEncoder interface{ MarshalJSON() ([]byte, error) }
-	jsonDecoder interface{ UnmarshalJSON([]byte) error }
-)
-
 // pairs are all that there are; the first one that a type has counts.
 var pairs = [...]pair{
-	newPair(jsonEncoder.MarshalJSON, jsonDecoder.UnmarshalJSON),
+	newPair(json.Marshaler.MarshalJSON, json.Unmarshaler.UnmarshalJSON),
 	newPair(encoding.TextMarshaler.MarshalText, encoding.TextUnmarshaler.UnmarshalText),
 	newPair(encoding.BinaryMarshaler.MarshalBinary, encoding.BinaryUnmarshaler.UnmarshalBinary),
 }
