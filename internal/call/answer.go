@@ -1,54 +1,41 @@
 package call
 
 import (
-	"errors"
+	"fmt"
 
 	"example.com/gons/reexec/internal/sys"
 	"example.com/gons/reexec/internal/value"
 )
 
-// An unservedError says why a parameter could not be decoded, or an answer not be sent.
-type unservedError struct {
-	kind Kind   // Unread or Unserved
-	what string // could not be done, before the reason
-	error
-}
-
-func (e *unservedError) Unwrap() error { return e.error }
-
-const inChild = " in child, reason: "
-
-// conclude answers with a result, or with the reason why there is none.
-func (s *server) conclude(call uint64, value any, err error) {
+// conclude answers with a result, or with the error why there is none, which is of a kind.
+func (s *server) conclude(call uint64, result any, kind Kind, err error) {
 	if err == nil {
-		if err = s.answer(header{kind: Result, call: call}, "result", value); err == nil {
+		if err = s.answer(header{kind: Result, call: call}, "result", result); err == nil {
 			return
 		}
+		kind = Unserved
 	}
-	closeFiles(value)
-	failed := &unservedError{kind: Failed}
-	errors.As(err, &failed)
-	s.tell(header{kind: failed.kind, call: call}, newFailure(failed.what, err))
+	closeFiles(result)
+	s.tell(header{kind: kind, call: call}, newFailure(err))
 }
 
-// answer sends the value that pointer points to, open files included, which are closed then.
+// answer sends the value that pointer points to, open files included, which are closed then. An error says why
+// that could not be sent; if nothing reads it, that is no error.
 func (s *server) answer(h header, what string, pointer any) error {
 	h.extra = s.function.Hash
 	defer closeFiles(pointer)
 	o, err := encode(h, pointer)
 	if err != nil {
-		return &unservedError{Unserved, "cannot encode " + what + inChild, err}
+		return fmt.Errorf("cannot encode %s in child, reason: %w", what, err)
 	}
 	open, err := duplicates(o.files)
-	if err != nil {
-		return &unservedError{Unserved, "cannot send " + what + inChild, err}
-	}
 	s.answering.Lock()
 	defer s.answering.Unlock()
 	if len(open) > 0 {
-		if err := sendFiles(s.control.socket, h.call, open, true); err != nil { // its parent may be slow
-			return &unservedError{Unserved, "cannot send " + what + inChild, err}
-		}
+		err = sendFiles(s.control.socket, h.call, open, true) // its parent may be slow
+	}
+	if err != nil {
+		return fmt.Errorf("cannot send %s in child, reason: %w", what, err)
 	}
 	sys.GrowPipe(s.answers, o.size())
 	o.Init(s.conn, o.parts)
@@ -59,6 +46,9 @@ func (s *server) answer(h header, what string, pointer any) error {
 	return nil
 }
 
+// tell sends what can be encoded for sure.
+func (s *server) tell(h header, pointer any) { _ = s.answer(h, "", pointer) }
+
 // closeFiles closes the open files in the value that pointer points to, but never a standard stream.
 func closeFiles(pointer any) {
 	if pointer == nil {
@@ -68,12 +58,5 @@ func closeFiles(pointer any) {
 		if !sys.IsStandard(f) {
 			_ = f.Close()
 		}
-	}
-}
-
-// tell sends what can be encoded for sure.
-func (s *server) tell(h header, pointer any) {
-	if err := s.answer(h, "", pointer); err != nil {
-		panic(err)
 	}
 }

@@ -57,8 +57,8 @@ func shorten(text string) string {
 }
 
 // newFailure keeps of an error what is understood elsewhere.
-func newFailure(what string, err error) *Failure {
-	f := &Failure{Message: shorten(what + err.Error())}
+func newFailure(err error) *Failure {
+	f := &Failure{Message: shorten(err.Error())}
 	f.walk(err)
 	for i, known := range known {
 		implied := func(errno sys.Errno) bool { return errno.Is(known) }

@@ -34,7 +34,7 @@ var errOwn = errors.New("a program's own")
 func init() { RegisterErrors([]error{errOwn}) }
 
 var _ = DescribeTable("what travels of an error", func(err error, failure Failure, causes ...error) {
-	f := read(mustEncode(header{kind: Failed}, *newFailure("what: ", err), 0))
+	f := read(mustEncode(header{kind: Failed}, *newFailure(fmt.Errorf("what: %w", err)), 0))
 	var got Failure
 	g.Expect(f.decode(&got)).To(g.Succeed())
 	failure.Message = "what: " + err.Error()
@@ -65,7 +65,7 @@ var _ = DescribeTable("what travels of an error", func(err error, failure Failur
 var _ = Describe("what travels of an error", func() {
 	It("is shortened in the middle", func() {
 		for _, size := range []int{maxText, maxText + 1, 1 << 20} {
-			message := newFailure("", errors.New("begin"+strings.Repeat("x", size-8)+"end")).Message
+			message := newFailure(errors.New("begin" + strings.Repeat("x", size-8) + "end")).Message
 			g.Expect(message).To(g.And(g.HavePrefix("begin"), g.HaveSuffix("end")))
 			g.Expect(len(message)).To(g.BeNumerically("<", maxText+50))
 			g.Expect(strings.Contains(message, "left out")).To(g.Equal(size > maxText))

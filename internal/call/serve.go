@@ -144,11 +144,13 @@ func (s *server) serve(ctx context.Context, f *frame) {
 		child.Exit(2)
 	}()
 	s.signals.begin()
+	kind := Failed // of an error
 	decode := func(pointer any) error {
-		if err := f.decode(pointer); err != nil {
-			return &unservedError{Unread, "cannot decode parameter" + inChild, err}
+		err := f.decode(pointer)
+		if err != nil {
+			kind, err = Unread, fmt.Errorf("cannot decode parameter in child, reason: %w", err)
 		}
-		return nil
+		return err
 	}
 	var unsent error
 	emit := func(event any) bool {
@@ -161,11 +163,11 @@ func (s *server) serve(ctx context.Context, f *frame) {
 	}
 	result, err := s.function.Call(ctx, decode, emit)
 	if unsent != nil {
-		err = unsent
+		kind, err = Unserved, unsent
 	}
 	s.control.end(f.call)
 	s.signals.finish()
-	s.conclude(f.call, result, err)
+	s.conclude(f.call, result, kind, err)
 	returned = true
 }
 
