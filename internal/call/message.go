@@ -116,7 +116,7 @@ func duplicates(files []*os.File) (descriptors []int, err error) {
 		fd, err := sys.Descriptor(f)
 		if err != nil {
 			sys.CloseDescriptors(descriptors)
-			return nil, fmt.Errorf("cannot send file %s: %w", f.Name(), err)
+			return nil, &UnsentError{fmt.Errorf("cannot send file %s: %w", f.Name(), err)}
 		}
 		descriptors = append(descriptors, fd)
 	}

@@ -20,7 +20,7 @@ type Once struct {
 func Begin(ctx context.Context, spec Spec, param Param) (*Once, error) {
 	open, err := duplicates(param.files)
 	if err != nil {
-		return nil, &UnsentError{err}
+		return nil, err
 	}
 	defer func() { sys.CloseDescriptors(open) }() // unless they are to be sent: there may be an error, or a panic of an option
 	spec.Concurrency = 0

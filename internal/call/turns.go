@@ -7,11 +7,13 @@ import (
 )
 
 // begin waits for a turn, and sends a call.
-func (w *Worker) begin(ctx context.Context, param Param) (*Call, error) {
-	if err := w.take(ctx, w.turns); err != nil {
+func (w *Worker) begin(ctx context.Context, param Param) (call *Call, err error) {
+	if err = w.take(ctx, w.turns); err != nil {
 		return nil, err
 	}
-	call, err := w.sendNext(ctx, param)
+	if err = w.take(ctx, w.sending); err == nil {
+		call, err = w.sendNext(param)
+	}
 	if err != nil {
 		<-w.turns
 	}
@@ -35,17 +37,12 @@ func (w *Worker) take(ctx context.Context, turn chan struct{}) error {
 	return w.Refuses(ctx)
 }
 
-// sendNext sends a call that has a turn, once those before it are sent.
-func (w *Worker) sendNext(ctx context.Context, param Param) (*Call, error) {
-	if err := w.take(ctx, w.sending); err != nil {
-		return nil, err
-	}
+// sendNext sends a call that has a turn, and the lock sending, which is given back.
+func (w *Worker) sendNext(param Param) (call *Call, err error) {
 	open, err := duplicates(param.files)
-	if err != nil {
-		<-w.sending
-		return nil, &UnsentError{err}
+	if err == nil {
+		call, err = w.number()
 	}
-	call, err := w.number()
 	if err != nil {
 		<-w.sending
 		sys.CloseDescriptors(open)
