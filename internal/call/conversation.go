@@ -40,8 +40,7 @@ type Conversation struct {
 	last   uint64  // number of the last call
 	reader *Call   // whose goroutine is in Poll, nil: none is
 	poked  bool    // the reader was interrupted
-	doom   error   // why the child is to be killed, nil: it is not
-	soFar  End     // what is known of the child's end
+	soFar  End     // what is known of the child's end: also why it is to be killed, before it is
 }
 
 // start starts a child. Its error is an *End if the child was started all the same.
@@ -108,7 +107,7 @@ func (c *Conversation) isOpen(call *Call, condemn error) bool {
 		return false
 	}
 	if condemn != nil {
-		c.doom = condemn
+		c.soFar.Killed = condemn
 		c.finish()
 	}
 	return true
@@ -187,7 +186,7 @@ func (c *Conversation) outlast(ended context.Context, call *Call) (frame, error)
 // hangUp lets the child end, and releases all that it took. It is called once.
 func (c *Conversation) hangUp() *End {
 	c.mu.Lock()
-	isToEnd := c.doom != nil || c.soFar.Closed
+	isToEnd := c.soFar.Killed != nil || c.soFar.Closed
 	c.mu.Unlock()
 	if !isToEnd {
 		c.p.Linger() // it has nothing more to do

@@ -36,8 +36,8 @@ func (c *Conversation) end(outcome child.Outcome) *End {
 	if e.Word != nil {
 		e.Word = &Answer{frame: e.Word.frame} // its receiver decodes it
 	}
-	if c.doom != nil {
-		e.Killed = c.doom // though it may have ended, or been killed, in between
+	if c.soFar.Killed != nil {
+		e.Killed = c.soFar.Killed // though it may have ended, or been killed, in between
 	}
 	return &e
 }

@@ -122,10 +122,6 @@ func (c *Conversation) deliver(f *frame) {
 		}
 	}
 	i := slices.IndexFunc(c.calls, func(call *Call) bool { return call.number == f.call })
-	var call *Call
-	if i >= 0 {
-		call = c.calls[i]
-	}
 	switch {
 	case f.kind == Refused || f.kind == Ended:
 		c.soFar.Word = &Answer{frame: *f}
@@ -133,7 +129,7 @@ func (c *Conversation) deliver(f *frame) {
 		return
 	case f.extra != c.spec.Hash:
 		c.lose(errReplaced)
-	case call == nil:
+	case i < 0:
 		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.kind)))
 	case !slices.Contains(lastKinds, f.kind) && (f.kind != Event || !c.spec.Stream):
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.kind)))
@@ -141,6 +137,7 @@ func (c *Conversation) deliver(f *frame) {
 		if f.kind == Panicked {
 			c.soFar.Word = &Answer{frame: *f}
 		}
+		call := c.calls[i]
 		if f.kind != Event {
 			c.calls = slices.Delete(c.calls, i, i+1)
 		}
