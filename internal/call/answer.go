@@ -7,7 +7,7 @@ import (
 	"example.com/gons/reexec/internal/value"
 )
 
-// conclude answers with a result, or with the error why there is none, which is of a kind.
+// conclude answers a call with its result, or with an error of a kind.
 func (s *server) conclude(call uint64, result any, kind Kind, err error) {
 	if err == nil {
 		if err = s.answer(header{kind: Result, call: call}, "result", result); err == nil {
@@ -19,8 +19,8 @@ func (s *server) conclude(call uint64, result any, kind Kind, err error) {
 	s.tell(header{kind: kind, call: call}, newFailure(err))
 }
 
-// answer sends the value that pointer points to, open files included, which are closed then. An error says why
-// that could not be sent; if nothing reads it, that is no error.
+// answer sends the value that pointer points to, and its open files, which it closes. Its error says why the value cannot be
+// sent. A parent that has ended is no error.
 func (s *server) answer(h header, what string, pointer any) error {
 	h.extra = s.function.Hash
 	defer closeFiles(pointer)
@@ -40,7 +40,7 @@ func (s *server) answer(h header, what string, pointer any) error {
 	sys.GrowPipe(s.answers, o.size())
 	o.Init(s.conn, o.parts)
 	if !o.Now() && o.Wait() != nil && s.control != nil {
-		s.control.orphaned() // nothing reads answers any more
+		s.control.orphaned() // the parent has ended
 	}
 	o.free()
 	return nil

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// A Call is one that the child has been told of, or will be.
+// A Call is a call that was sent to the child, or will be.
 type Call struct {
 	number  uint64
-	left    bool       // its caller does not wait any more
+	left    bool       // its caller has returned
 	answers chan frame // the next one
 	param   *outgoing
 
@@ -16,7 +16,7 @@ type Call struct {
 	poll func(fd uintptr) (done bool) // looks for an answer; made once
 }
 
-// spare are calls that are over, and have left no trace.
+// spare are calls that are over, for reuse.
 var spare = sync.Pool{New: func() any {
 	call := &Call{answers: make(chan frame, 1)}
 	call.poll = func(uintptr) bool {
@@ -33,7 +33,7 @@ func (c *Conversation) newCall() *Call {
 	return call
 }
 
-// register makes a call known of which the child is to be told. It needs mu.
+// register numbers a new call, whose answers are expected from now on. It needs mu.
 func (c *Conversation) register() *Call {
 	call := c.newCall()
 	c.last++
@@ -42,15 +42,15 @@ func (c *Conversation) register() *Call {
 	return call
 }
 
-// reuse gives the memory of a call back, that of its parameter included. Only the caller may know of it any more.
+// reuse gives the memory of a call and its parameter back. Nothing else may refer to the call.
 func (call *Call) reuse() {
 	call.param.free()
 	call.param, call.in = nil, nil
 	spare.Put(call)
 }
 
-// send sends a call, after its open files, which it closes. What the child does not take at once is sent in another
-// goroutine. The caller has taken the lock sending; it is given back when all is sent.
+// send sends a call, after its open files, which it closes. What the child does not take at once, another goroutine
+// sends. The caller holds the lock sending; send gives it back when all is sent.
 func (c *Conversation) send(call *Call, param Param, open []int) {
 	call.param = param.outgoing
 	param.number(call.number)

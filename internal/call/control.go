@@ -43,7 +43,7 @@ func newControl(s *server, o child.Orders) *control {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			return c.obey()
-		}) // whatever ends it: there is nothing to listen to any more
+		}) // any error ends the listening
 		c.orphaned()
 	}()
 	return c

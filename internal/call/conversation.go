@@ -14,7 +14,7 @@ import (
 	"example.com/gons/reexec/internal/sys"
 )
 
-// A Spec is what the child of a function is to be.
+// A Spec describes the child of a function.
 type Spec struct {
 	child.Spec
 	Context bool  // the function obeys its context
@@ -30,17 +30,17 @@ type Conversation struct {
 	reading chan struct{} // a lock, held by the goroutine that reads for all
 	sending chan struct{} // a lock, held while a call is written to the child
 	lost    chan struct{} // closed when the child says nothing more
-	over    chan struct{} // closed when there are no more answers to calls: then, and when the child is to be killed
+	over    chan struct{} // closed when calls get no more answers: then, and when the child is to be killed
 
-	// mu guards what follows. Its holder may read what has arrived, and deliver it: so one step decides whether
-	// an answer has come in time, and what becomes of the child if not.
+	// mu guards what follows. Its holder may read what has arrived, and deliver it. So one step decides whether an answer
+	// has come in time, and if not, whether the child is killed.
 	mu     sync.Mutex
 	in     incoming
-	calls  []*Call // those that the child has been told of and that have not been answered
+	calls  []*Call // sent, or about to be, and not answered
 	last   uint64  // number of the last call
-	reader *Call   // whose goroutine is in Poll, nil: none is
+	reader *Call   // the call whose goroutine is in Poll, or nil
 	poked  bool    // the reader was interrupted
-	soFar  End     // what is known of the child's end: also why it is to be killed, before it is
+	soFar  End     // what is known of the child's end; Killed is set before the child is killed
 }
 
 // start starts a child. Its error is an *End if the child was started all the same.
@@ -74,7 +74,7 @@ func isClosed(channel <-chan struct{}) bool {
 	}
 }
 
-// lose ends all waiting: there are no more frames, or they make no sense. It needs mu.
+// lose ends all waiting: the child says nothing more, or makes no sense. It needs mu.
 func (c *Conversation) lose(fault error) {
 	if !isClosed(c.lost) {
 		c.soFar.Fault = fault
@@ -83,7 +83,7 @@ func (c *Conversation) lose(fault error) {
 	}
 }
 
-// finish ends the waiting for answers to calls, which are dropped from now on. It needs mu.
+// finish ends the waiting for answers to calls. Later ones are dropped. It needs mu.
 func (c *Conversation) finish() {
 	if !isClosed(c.over) {
 		close(c.over)
@@ -91,9 +91,9 @@ func (c *Conversation) finish() {
 	}
 }
 
-// isOpen decides, at the end of the context of a call, whether that has been answered by now. If so, the answer counts; an
-// event that has come does not. If not, and there is a reason to condemn the child, the same step decides that it is to be
-// killed, which kill then does: other calls have no answers any more.
+// isOpen tells, at the end of a call's context, whether the call still waits for its last answer. It drops an event that has
+// arrived. If the call waits and condemn is not nil, isOpen also decides that the child is to be killed for that reason: no
+// other call gets an answer from then on. The caller calls kill next.
 func (c *Conversation) isOpen(call *Call, condemn error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,8 +113,7 @@ func (c *Conversation) isOpen(call *Call, condemn error) bool {
 	return true
 }
 
-// kill kills a child that was condemned, after it was asked where its goroutines are, unless it has not begun with the call, which
-// is the one that it has not answered.
+// kill kills a child that isOpen has condemned for a call. A child that has begun with the call is asked for its stacks first.
 func (c *Conversation) kill(call *Call, why error) {
 	defer c.p.Leave(why)
 	c.mu.Lock()
@@ -130,7 +129,7 @@ func (c *Conversation) kill(call *Call, why error) {
 	defer cancel()
 	if f, err := c.await(ctx, asked, c.lost); err == nil {
 		var text []byte
-		_ = f.decode(&text) // what cannot be understood is not there
+		_ = f.decode(&text) // without a stack if it makes no sense
 		c.mu.Lock()
 		c.soFar.Stack = text[:min(len(text), maxText)]
 		c.mu.Unlock()
@@ -140,7 +139,7 @@ func (c *Conversation) kill(call *Call, why error) {
 // dumpTime is how long a child may take to say where its goroutines are.
 const dumpTime = time.Second
 
-// hasNotBegun tells whether the child has certainly not begun with a call: it has not read all of it.
+// hasNotBegun tells whether the child has certainly not begun with a call, since it has not read all of it.
 func (c *Conversation) hasNotBegun(call *Call) bool {
 	return c.spec.Concurrency <= 1 && (!call.param.Done() || sys.Unread(c.p.Stdin) > 0)
 }
@@ -174,7 +173,7 @@ func (c *Conversation) outlast(ended context.Context, call *Call) (frame, error)
 		switch {
 		case err == errDone:
 			c.leave(ended, call, true)
-			ctx = context.Background() // an answer has arrived, or there will be none
+			ctx = context.Background() // an answer has arrived, or over is closed
 		case err == nil && f.kind == Event:
 			f.close()
 		default:
@@ -183,15 +182,15 @@ func (c *Conversation) outlast(ended context.Context, call *Call) (frame, error)
 	}
 }
 
-// hangUp lets the child end, and releases all that it took. It is called once.
+// hangUp lets the child end, blocks until it has, and releases everything. It is called once.
 func (c *Conversation) hangUp() *End {
 	c.mu.Lock()
 	isToEnd := c.soFar.Killed != nil || c.soFar.Closed
 	c.mu.Unlock()
 	if !isToEnd {
-		c.p.Linger() // it has nothing more to do
+		c.p.Linger()
 	}
-	c.sending <- struct{}{} // a parameter that is being written is written to its end
+	c.sending <- struct{}{} // after the parameter that is being written
 	_ = c.p.Stdin.Close()
 	<-c.sending
 	c.readAll()

@@ -10,19 +10,18 @@ import (
 	"example.com/gons/reexec/internal/sys"
 )
 
-// An End is what has become of a child that has ended, or that never was where it should be. It is
-// also the error of calls that can have no other.
+// An End tells how a child has ended, or why it never was in its namespaces. It is also the error of calls that get no answer.
 type End struct {
 	child.Outcome
-	Unborn    error   // why it was not where it should be
-	Word      *Answer // its last word, if that says why it has ended: a refusal, a signal or a panic; or else nil
-	Fault     error   // why its words made no sense
+	Unborn    error   // why it was not in its namespaces
+	Word      *Answer // its last word, if that was a refusal, a signal or a panic; or else nil
+	Fault     error   // why what it said makes no sense
 	Cancelled error   // why its call was cancelled
 	NotBegun  bool    // it has certainly not begun with the call
-	Unread    bool    // since it had not read that
+	Unread    bool    // since it had not read the call
 	Stack     []byte  // where its goroutines were when it was killed
-	Closed    bool    // it was Close that has ended it
-	Idle      bool    // no call was being served then
+	Closed    bool    // Close was called
+	Idle      bool    // and no call was being served then
 }
 
 func (e *End) Error() string { return "child has ended" }
@@ -34,7 +33,7 @@ func (c *Conversation) end(outcome child.Outcome) *End {
 	e := c.soFar
 	e.Outcome, e.NotBegun = outcome, e.Unread
 	if e.Word != nil {
-		e.Word = &Answer{frame: e.Word.frame} // its receiver decodes it
+		e.Word = &Answer{frame: e.Word.frame} // Decode changes it
 	}
 	if c.soFar.Killed != nil {
 		e.Killed = c.soFar.Killed // though it may have ended, or been killed, in between
@@ -42,8 +41,8 @@ func (c *Conversation) end(outcome child.Outcome) *End {
 	return &e
 }
 
-// await waits for a moment for the end of a context if a signal has ended the child that may have been for its parent, too:
-// a terminal, or a service manager, sends it to both.
+// await waits a moment for the end of ctx, if a signal has ended the child that the parent may have got, too: a terminal, or
+// a service manager, signals both.
 func (e *End) await(ctx context.Context) {
 	if !slices.Contains(sys.GroupSignals, os.Signal(sys.EndedBy(e.State))) {
 		return

@@ -57,7 +57,7 @@ const (
 type header struct {
 	kind  Kind
 	call  uint64
-	extra int64  // of Call: the deadline, see unixNano; of Cancel: 1 for a deadline; of an answer: the hash of the function's types
+	extra int64  // of Call: the deadline (unixNano); of Cancel: 1 for a deadline; of an answer: the hash of the types
 	files uint32 // open files of the value; in Files those of this message
 	size  uint64 // of the value, in bytes
 }
@@ -119,7 +119,7 @@ type outgoing struct {
 // outgoings are reused, since most frames are small.
 var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
 
-// encode makes a frame. The value is what pointer points to; without a pointer there is none.
+// encode makes a frame of the value that pointer points to, or, if pointer is nil, without a value.
 func encode(h header, pointer any) (*outgoing, error) {
 	o := outgoings.Get().(*outgoing)
 	if len(o.parts) == 0 {
@@ -150,7 +150,7 @@ func (o *outgoing) size() (n int) {
 	return n
 }
 
-// free gives the memory of a frame back once it has been written. A large buffer, or many, are not reused.
+// free gives the memory of a frame back once it is written. Large frames are not reused.
 func (o *outgoing) free() {
 	if len(o.parts) == 1 && cap(o.parts[0]) <= maxReused {
 		o.files = nil
@@ -160,8 +160,8 @@ func (o *outgoing) free() {
 
 const maxReused = 16 << 10 // bytes
 
-// unixNano returns a deadline in nanoseconds since 1970: 0 if there is none, and the nearest that there is for one in the
-// far future.
+// unixNano returns a deadline in nanoseconds since 1970: 0 without a deadline, and the largest number for those after the
+// year 2262.
 func unixNano(deadline time.Time, ok bool) int64 {
 	switch {
 	case !ok:
@@ -172,4 +172,4 @@ func unixNano(deadline time.Time, ok bool) int64 {
 	return deadline.UnixNano()
 }
 
-var latest = time.Unix(0, math.MaxInt64) // in the year 2262
+var latest = time.Unix(0, math.MaxInt64)

@@ -7,7 +7,7 @@ type incoming struct {
 
 	begun bool // the header of the next frame has been taken
 	next  header
-	value []byte // of the next frame, as long as it is incomplete
+	value []byte // of the next frame, as far as it has arrived
 }
 
 const (

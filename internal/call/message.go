@@ -15,8 +15,8 @@ import (
 	"example.com/gons/reexec/internal/sys"
 )
 
-// tell sends a message on the socket. If that has no room, it goes on in a goroutine. A child that cannot be told has ended, or
-// will be killed.
+// tell sends a message on the socket; if the socket is full, in another goroutine. Its error does not matter: the child has
+// ended, or will be killed.
 func tell(socket *os.File, h header, pointer any) {
 	o, _ := encode(h, pointer) // texts can travel
 	message := slices.Concat(o.parts...)
@@ -72,11 +72,11 @@ func (f *frame) take(message *frame) {
 	}
 }
 
-// errMissing is why files of an answer are not there.
+// errMissing is why files of a frame have not arrived.
 var errMissing = errors.New("child has not sent them")
 
-// receiveFiles receives the open files of an answer, which have been sent before it. Others are of an answer that was not sent
-// to its end.
+// receiveFiles receives the open files of an answer, which the child has sent before it. It closes those of other answers,
+// which the child could not send.
 func (f *frame) receiveFiles(socket *os.File) {
 	for received, messages := 0, 0; received < int(f.files) && messages < maxMessages; messages++ {
 		m, err := receive(socket)
@@ -96,7 +96,7 @@ func (f *frame) receiveFiles(socket *os.File) {
 	f.missing()
 }
 
-// missing notes why open files of a frame have not come with it, if so.
+// missing notes that open files of a frame have not arrived, and why.
 func (f *frame) missing() {
 	if f.lost == nil && len(f.open) < int(f.files) {
 		f.lost = errMissing
@@ -109,8 +109,8 @@ func (f *frame) missing() {
 // maxMessages is how many messages are received for one answer: a hostile child may send them without end.
 const maxMessages = 1 << 14
 
-// duplicates returns descriptors of the same files, in the same order. So closing one of the files meanwhile does not
-// have another one be sent in its place.
+// duplicates returns descriptors of the same files, in the same order. So if one of the files is closed meanwhile, no other
+// file is sent in its place. An error is an *UnsentError.
 func duplicates(files []*os.File) (descriptors []int, err error) {
 	for _, f := range files {
 		fd, err := sys.Descriptor(f)
@@ -123,9 +123,9 @@ func duplicates(files []*os.File) (descriptors []int, err error) {
 	return descriptors, nil
 }
 
-// sendFiles sends the descriptors for a call, and closes them. As many files as a process may have open may be on their
-// way already (unix(7)), of all processes of its user. Then it tries again, for a while. A patient sender does so as long as
-// its receiver has not received what it has sent for other calls or events.
+// sendFiles sends the descriptors for a call, and closes them. The files on their way of all processes of a user are limited
+// (unix(7), ETOOMANYREFS). At the limit it tries again for a while; a patient sender, as long as the other end has not received
+// what was sent for other calls or events.
 func sendFiles(socket *os.File, call uint64, descriptors []int, patient bool) error {
 	defer func() { sys.CloseDescriptors(descriptors) }()
 	for len(descriptors) > 0 {
@@ -155,7 +155,7 @@ func sendFiles(socket *os.File, call uint64, descriptors []int, patient bool) er
 // patience is how long a sender tries at least.
 var patience = 2 * time.Second
 
-// isGone tells whether what was to be sent was not since the other end has ended, which says more.
+// isGone tells whether sending has failed since the other end has ended.
 func isGone(err error) bool {
 	return errors.Is(err, sys.EPIPE) || errors.Is(err, sys.ECONNRESET) ||
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed)

@@ -35,10 +35,11 @@ func Begin(ctx context.Context, spec Spec, param Param) (*Once, error) {
 	return o, nil
 }
 
-// Next blocks until the next answer has arrived. Its error is that there is none, as Finish tells, or an *UnsentError.
+// Next blocks until the next answer has arrived. Its error is an *UnsentError, or says that no answer will come: Finish
+// tells why.
 //
 // The end of the context kills the child. A function that obeys its context has the grace period to give its last answer;
-// events are dropped from then on.
+// its events are dropped.
 func (o *Once) Next() (*Answer, error) {
 	f, err := o.next()
 	if err == errDone {
@@ -58,7 +59,8 @@ func (o *Once) Next() (*Answer, error) {
 	return &Answer{frame: f}, nil
 }
 
-// next blocks until the next answer has arrived. Most events have been read already.
+// next blocks until the next answer has arrived, or the context has ended. It looks first for events that have been read
+// already, as most have.
 func (o *Once) next() (frame, error) {
 	if o.spec.Stream {
 		if o.ctx.Err() != nil {
@@ -74,14 +76,14 @@ func (o *Once) next() (frame, error) {
 	return o.await(o.ctx, o.call, o.over)
 }
 
-// leave is what the end of a context does to the child. It returns the last answer.
+// leave tells the child that a context has ended, or kills it, and returns the last answer.
 func (o *Once) leave(ended context.Context) (frame, error) {
 	if o.Conversation.leave(ended, o.call, !o.spec.Context) && o.spec.Context {
 		o.cancelled = context.Cause(o.ctx)
 		o.p.LetGo(context.Cause(ended))
 		return o.outlast(ended, o.call)
 	}
-	return o.await(context.Background(), o.call, o.over) // an answer has arrived, or there will be none
+	return o.await(context.Background(), o.call, o.over) // an answer has arrived, or over is closed
 }
 
 // Break tells the child that no more events are wanted, and gives it the grace period to end.
@@ -95,7 +97,7 @@ func (o *Once) Break() {
 	f.close()
 }
 
-// Finish blocks until the child has ended, and tells how. The last answer has been taken, or there is none.
+// Finish blocks until the child has ended, and tells how. Next has returned the last answer, or an error.
 func (o *Once) Finish() *End {
 	switch {
 	case !o.answered:

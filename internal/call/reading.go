@@ -10,12 +10,12 @@ import (
 )
 
 var (
-	errDone = errors.New("context has ended")       // before an answer has arrived
-	errOver = errors.New("child says nothing more") // and there is no answer
+	errDone = errors.New("context has ended")
+	errOver = errors.New("child says nothing more")
 )
 
-// await blocks until the next answer to a call has arrived, or ctx has ended, or there will be none. Of the goroutines that
-// wait, one reads for all.
+// await blocks until the next answer to a call has arrived, ctx has ended (errDone), or over is closed (errOver). One of the
+// waiting goroutines reads for all.
 func (c *Conversation) await(ctx context.Context, call *Call, over <-chan struct{}) (frame, error) {
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() { c.interrupt(call) })
@@ -51,7 +51,7 @@ func (c *Conversation) interrupt(call *Call) {
 	c.poke(call)
 }
 
-// poke is interrupt for a caller that holds mu. Without a call it does nothing.
+// poke is interrupt for a caller that holds mu. The call may be nil.
 func (c *Conversation) poke(call *Call) {
 	if call != nil && call == c.reader && !c.poked {
 		c.poked = true
@@ -59,7 +59,7 @@ func (c *Conversation) poke(call *Call) {
 	}
 }
 
-// read reads until the call has an answer, its context has ended, or there will be none.
+// read reads until the call has an answer, its context has ended, or over is closed.
 func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{}) {
 	c.mu.Lock()
 	if ctx.Err() != nil || isClosed(over) { // what would interrupt it may have come already
@@ -80,8 +80,8 @@ func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{
 	}
 }
 
-// look delivers what has arrived, until the call has an answer. It returns false if the pipe is empty. What a child writes meanwhile, perhaps
-// without end, is left for the next time. It needs mu.
+// look delivers what has arrived, until the call has an answer. It returns false if the pipe is empty. It reads no more than
+// a pipe holds, since a child may write without end. It needs mu.
 func (c *Conversation) look(call *Call) bool {
 	for read := 0; read <= sys.MaxPipe && len(call.answers) == 0 && !isClosed(c.lost); {
 		if f, ok := c.in.frame(); ok {
@@ -113,7 +113,7 @@ func (c *Conversation) atHand(call *Call) (f frame, ok bool) {
 	}
 }
 
-// deliver gives a frame to whom it may concern. It needs mu.
+// deliver gives a frame to the call that it answers. It needs mu.
 func (c *Conversation) deliver(f *frame) {
 	if f.files > 0 {
 		f.receiveFiles(c.p.Control)

@@ -16,11 +16,11 @@ import (
 //   - A function that obeys its context is ended by a signal only if its parent decides nothing within the grace period:
 //     if it neither cancels the call, nor closes the worker, nor calls again.
 //   - A worker that serves no call ignores them: its parent ends it by Close, or by its own end.
-//   - A plain function is ended by a signal, as any program is. As it takes several calls' time to catch signals and to let them
-//     go again, a worker does so only for a call that has lasted a while.
+//   - A signal ends a plain function, as it ends any program. To stop and to restart the catching takes as long as several calls.
+//     So a worker stops it only once a call has lasted a while.
 //
-// A function with a [signal.Notify] of its own gets each signal once, but a plain one of a worker may get it twice in the first
-// millisecond of a call. A function that obeys its context is ended by the signal all the same, if its parent decides nothing.
+// A function with a [signal.Notify] of its own gets each signal once; a worker's plain function may get it twice in the first
+// millisecond of a call. If its parent decides nothing, a signal ends also a function that obeys its context and catches it.
 type signals struct {
 	s      *server
 	grace  time.Duration

@@ -20,7 +20,7 @@ func (w *Worker) begin(ctx context.Context, param Param) (call *Call, err error)
 	return call, err
 }
 
-// take takes a turn, or the lock sending, unless no call can begin any more.
+// take takes a turn, or the lock sending. Its error says why no call can begin.
 func (w *Worker) take(ctx context.Context, turn chan struct{}) error {
 	select {
 	case turn <- struct{}{}:
@@ -37,7 +37,7 @@ func (w *Worker) take(ctx context.Context, turn chan struct{}) error {
 	return w.Refuses(ctx)
 }
 
-// sendNext sends a call that has a turn, and the lock sending, which is given back.
+// sendNext sends a call that has a turn. It gives the lock sending back, which the caller has taken.
 func (w *Worker) sendNext(param Param) (call *Call, err error) {
 	open, err := duplicates(param.files)
 	if err == nil {

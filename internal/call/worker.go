@@ -50,7 +50,7 @@ func (w *Worker) Exited() <-chan struct{} { return w.p.Exited() }
 // PID is that of the child.
 func (w *Worker) PID() int { return w.p.PID() }
 
-// Refuses returns why no call can begin any more, if so.
+// Refuses returns why no call can begin, or nil.
 func (w *Worker) Refuses(ctx context.Context) error {
 	gone := isClosed(w.over) || isClosed(w.p.Exited()) // first: if not by Close, it was before that
 	switch {
@@ -94,7 +94,7 @@ func (w *Worker) call(ctx context.Context, param Param) (Answer, error) {
 			<-w.turns
 			return Answer{}, w.Died()
 		}
-		f, err = w.await(context.Background(), call, w.over) // an answer has arrived, or there will be none
+		f, err = w.await(context.Background(), call, w.over) // an answer has arrived, or over is closed
 	}
 	<-w.turns
 	if err != nil {

@@ -32,10 +32,10 @@ type field struct {
 	exported bool // or else it is embedded
 }
 
-// codecs are known already, by their types.
+// codecs holds the codecs that were made, by their types.
 var codecs sync.Map
 
-// codecOf returns the codec of a type. Those of what pointers, slices and maps refer to, which may be the type itself, are left for later.
+// codecOf returns the codec of a type. It does not look at what pointers, slices and maps refer to, which may be the type itself.
 func codecOf(t reflect.Type) *codec {
 	if c, ok := codecs.Load(t); ok {
 		return c.(*codec)
@@ -99,14 +99,14 @@ func (s *survey) of(t reflect.Type, path string) error {
 	return nil
 }
 
-// What an interface holds may be of any type, and the decoder has to be told of which. So it may be just one of those below, and of slices of
-// them and maps from strings to them, up to three in one another. Each has a number:
+// dynamics are the types that an interface may hold, since the encoding has to tell them. Slices of them and maps from strings to them
+// may be in it, too, up to three in one another. Each type has a number:
 //
 //	0 to 16           those below; 0 stands for nil
 //	17 + 2 * n        slices of the type with number n
 //	17 + 2 * n + 1    maps from strings to that type
 //
-// There are no more since package reflect never forgets a type that it has made.
+// Their number is limited since package reflect never forgets a type that it has made.
 var dynamics = [...]reflect.Type{
 	reflect.TypeFor[any](),
 	reflect.TypeFor[string](), reflect.TypeFor[bool](), timeType,

@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// A coder encodes or decodes one value: all that it does to a part of the value stands in one place, for both
-// directions. After an error it does nothing more.
+// A coder encodes or decodes one value. What it does to a part of the value stands in one place for both directions. After
+// an error it does nothing.
 type coder struct {
 	decodes bool
 	b       []byte // the last part of what is encoded, or what has not been decoded yet
@@ -27,8 +27,8 @@ type coder struct {
 	depth int
 }
 
-// A decoded value may take maxRatio times as many bytes of memory as it took on its way, and someMore. A slice of empty strings takes 16 times as
-// many, but a struct may have large fields that do not travel. Pointers, slices and maps may be nested maxDepth deep.
+// A decoded value may take maxRatio times the bytes of its encoding, and someMore. A slice of empty strings takes 16 times as many, and a
+// struct may have large fields that do not travel. Pointers, slices and maps may be nested maxDepth deep.
 const maxRatio, someMore, maxDepth = 128, 1 << 20, 10_000
 
 var (
@@ -72,7 +72,7 @@ func (x *coder) bool(yes bool) bool {
 	return x.number(n) > 0
 }
 
-// take returns the next n bytes of a decoder, or none at all.
+// take returns the next n bytes of a decoder, or fails.
 func (x *coder) take(n uint64) (b []byte) {
 	if n > uint64(len(x.b)) {
 		x.fail(errBytes)
@@ -82,7 +82,7 @@ func (x *coder) take(n uint64) (b []byte) {
 	return b
 }
 
-// bytes encodes b, or decodes n bytes. The memory of many is not copied, unless it is a small part of what there was.
+// bytes encodes b, or decodes n bytes. It does not copy large ones, unless they are a small part of what is decoded.
 func (x *coder) bytes(b []byte, n uint64) []byte {
 	switch {
 	case x.decodes:

@@ -84,7 +84,7 @@ func (x *coder) deeper(c *codec, v reflect.Value, n uint64) {
 	x.depth--
 }
 
-// make has a decoder make what a pointer, a slice or a map refers to.
+// make makes what a pointer, a slice or a map that is decoded refers to.
 func (x *coder) make(v reflect.Value, n uint64) {
 	t, size := v.Type(), uint64(v.Type().Elem().Size())
 	if t.Kind() == reflect.Map {

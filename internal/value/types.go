@@ -40,8 +40,7 @@ func isKey(t reflect.Type) bool {
 	return t.Kind() == reflect.String || t.Kind() >= reflect.Int && t.Kind() <= reflect.Uintptr || pairs[textual].isOf(t)
 }
 
-// refusal says why values of a type can never travel, and what to do. The type was found within another one, its root, by a path of
-// fields.
+// refusal says why values of a type can never travel, and what to do. A path of fields leads to the type from its root.
 func refusal(t, root reflect.Type, path string) error {
 	why := map[reflect.Kind]string{
 		reflect.Chan:          "is a channel",
@@ -77,14 +76,14 @@ type pair struct {
 	decode           func(pointer any, b []byte) error
 }
 
-// pairs are all that there are; the first one that a type has counts.
+// pairs are all pairs. The first one that a type has counts.
 var pairs = [...]pair{
 	newPair(json.Marshaler.MarshalJSON, json.Unmarshaler.UnmarshalJSON),
 	newPair(encoding.TextMarshaler.MarshalText, encoding.TextUnmarshaler.UnmarshalText),
 	newPair(encoding.BinaryMarshaler.MarshalBinary, encoding.BinaryUnmarshaler.UnmarshalBinary),
 }
 
-const textual, inBinary = 1, 2 // the indices of two
+const textual, inBinary = 1, 2 // indices of pairs
 
 // timePair is for times: JSON has neither years after 9999 nor zones with seconds. UnmarshalBinary takes the seconds of a
 // zone, the last of 16 bytes, for positive ones.
@@ -116,9 +115,8 @@ func newPair[E, D any](encode func(E) ([]byte, error), decode func(D, []byte) er
 	}
 }
 
-// pairOf returns the pair by which values of a type encode themselves, or nil. The methods may be those of its pointer. One half of a
-// pair alone is none, and neither are methods that a struct has from what is embedded in it, since they know
-// nothing of its other fields.
+// pairOf returns the pair by which values of a type encode themselves, or nil. The methods may be those of its pointer. Half a
+// pair does not count, nor do methods that a struct has from an embedded field, since they know nothing of its other fields.
 func pairOf(t reflect.Type) *pair {
 	if t == timeType {
 		return &timePair
@@ -137,8 +135,8 @@ func (p *pair) isOf(t reflect.Type) bool {
 	return pointer.Implements(p.encoder) && pointer.Implements(p.decoder)
 }
 
-// isPromoted tells whether a struct has one of the methods of a pair from what is embedded in it. Then the method is a wrapper that the
-// compiler has made, and which is in no file. A type's own method has such a wrapper only for its pointer.
+// isPromoted tells whether a struct has one of the methods of a pair from an embedded field. Then the method is a wrapper that the
+// compiler has made, and has no file. A type's own method has such a wrapper only for its pointer.
 func isPromoted(t reflect.Type, pair int) bool {
 	own := methods(t)[pair]
 	for i, m := range methods(reflect.PointerTo(t))[pair] {

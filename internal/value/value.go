@@ -2,7 +2,7 @@
 // both know the type of each value, and the encoding holds neither types nor names: only what is in the value,
 // in the order of its type. All functions are safe for concurrent use.
 //
-// A [codec] is what has to be known of a type. From it follows what of a value travels, how, and what never can:
+// A [codec] says of a type how its values are encoded, or that they cannot be:
 //
 //	number            its memory, and so an array of numbers
 //	bool              0 or 1
@@ -24,7 +24,7 @@ import (
 	"reflect"
 )
 
-// Large is how many bytes a string or a []byte has at least whose memory is used as it is.
+// Large is the least number of bytes of a string or a []byte that is not copied.
 const Large = 16 << 10
 
 // Check returns why values of a type can never travel, with the field that is to blame, or nil.
@@ -33,19 +33,19 @@ func Check(t reflect.Type) error {
 	return s.of(t, "")
 }
 
-// Hash returns a number that is another one, in all likelihood, for types whose values are encoded in another way: so two programs
-// that should be the same, and are not, do not misunderstand each other.
+// Hash returns a number that tells types apart whose values are encoded differently. So parent and child, which should be the same
+// program, notice if they are not.
 func Hash(types ...reflect.Type) uint64 {
 	s := survey{seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
 	for _, t := range types {
-		_ = s.of(t, "") // such as can never travel have been refused before
+		_ = s.of(t, "") // Check has refused those that can never travel
 	}
 	return s.hash.Sum64()
 }
 
-// Encode encodes the value that pointer points to. It appends the encoding to the last of the parts, of which there must be one, and adds
-// more: one after the other, they are the encoding. The files are the open files in the value, in the order in which
-// the decoder needs them; they still belong to the caller.
+// Encode encodes the value that pointer points to. It appends the encoding to the last of the parts, which must not be empty, and may
+// add parts; joined, they are the encoding. The files are the open files in the value, in the order in which the decoder needs
+// them. They still belong to the caller.
 //
 // Parts of [Large] bytes or more may be the memory of strings and slices in the value. So they must not be written
 // to, and the value must not be changed while they are in use.
@@ -61,7 +61,7 @@ func Encode(parts [][]byte, pointer any) (encoded [][]byte, files []*os.File, er
 // Files returns the open files in the value that pointer points to.
 func Files(pointer any) []*os.File {
 	x := coder{only: true}
-	x.all(reflect.ValueOf(pointer).Elem()) // what cannot be encoded has the files that were found so far
+	x.all(reflect.ValueOf(pointer).Elem()) // after an error, the files that were found so far
 	return x.files
 }
 
