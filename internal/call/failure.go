@@ -48,13 +48,8 @@ func typeAndText(err error) string { return fmt.Sprintf("%T: %v", err, err) }
 
 const maxText = 64 << 10 // bytes that travel of a text
 
-// shorten shortens a text in the middle.
-func shorten(text string) string {
-	if len(text) > maxText {
-		return child.Excerpt(text, maxText/2)
-	}
-	return text
-}
+// shorten shortens a long text in the middle.
+func shorten(text string) string { return child.Excerpt(text, maxText/2) }
 
 // newFailure keeps of an error what is understood elsewhere.
 func newFailure(err error) *Failure {
