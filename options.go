@@ -75,8 +75,9 @@ func Target(pid int, types ...string) ReexecActionOption {
 //
 // With "pid" the child is the first process of its PID namespace, and all processes in there end
 // with it. It reaps those that become orphans, and so must not wait for them itself. It waits for
-// what it has started as ever, if the thread that has started it is still there: a goroutine that
-// ends while it is locked to its thread ([runtime.LockOSThread]) makes orphans.
+// what the function has started as ever, if the thread that has started it is still there: a
+// goroutine that ends while it is locked to its thread ([runtime.LockOSThread]) makes orphans. What
+// package initialisers have started is reaped as orphans are.
 //
 // The namespaces are made before any is joined. So references are opened, and namespaces joined,
 // with the rights that the child has in the new ones. Unshare applies after [Cmd], whose ID

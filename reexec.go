@@ -66,6 +66,9 @@ func CheckAction() {
 // it runs the action and returns true. In any other process it returns false, and children can be
 // started from then on.
 //
+// The first process of a PID namespace (see [Unshare]) runs its action in another goroutine than
+// RunAction's, so main cannot recover from its panic.
+//
 // RunAction panics if the child could not join its namespaces, with the error of
 // github.com/thediveo/gons.Status, and if the child does not know its action.
 func RunAction() (action bool) {

@@ -133,11 +133,15 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 		}
 		namespaces = slices.Insert(namespaces, at, Ref{Type: "!" + kind, Path: path, File: os.NewFile(uintptr(fd), path)})
 	}
-	if joined := slices.Contains(kindsOf(namespaces), "mnt"); joined || slices.Contains(types, "mnt") && fresh&unix.CLONE_NEWNS == 0 {
-		root, err := p.root(joined)
-		return append(namespaces, root...), err
+	if !slices.Contains(types, "mnt") {
+		return namespaces, nil
 	}
-	return namespaces, nil
+	root, err := p.root(slices.Contains(kindsOf(namespaces), "mnt"))
+	namespaces = append(namespaces, root...)
+	if err == nil && len(root) > 0 && fresh&unix.CLONE_NEWNS != 0 && !slices.Contains(kindsOf(namespaces), "mnt") {
+		err = fmt.Errorf("the root directory of process %d is not in the new mount namespace of the child: leave out that, or mnt", p.pid)
+	}
+	return namespaces, err
 }
 
 // root opens the root directory of the process. It returns nothing if the child has that root directory already, which can be

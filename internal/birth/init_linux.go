@@ -20,7 +20,8 @@ func init() {
 // Run runs the action of a child. The first process of a PID namespace also reaps the orphans in there, without taking the status of
 // processes that the action waits for. The kernel makes orphans, and the children of a thread that has ended, children of the
 // main thread; a process that the program starts is the child of the thread that has started it. So the action runs on other
-// threads, and the main thread waits for its own children only.
+// threads, and the main thread waits for its own children only: not for those that package initialisers have started, which
+// are orphans to it. An action that calls runtime.Goexit ends the main goroutine as well, as it does in any other child.
 func Run(action func()) {
 	if !isInit {
 		action()
@@ -29,13 +30,18 @@ func Run(action func()) {
 	died, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(died, unix.SIGCHLD)
 	defer signal.Stop(died)
+	returned := false
 	go func() {
 		defer close(done)
 		action()
+		returned = true
 	}()
 	for {
 		select {
 		case <-done:
+			if !returned {
+				runtime.Goexit()
+			}
 			return
 		case <-died:
 		}

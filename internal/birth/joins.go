@@ -1,6 +1,9 @@
 package birth
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Joins are the namespaces that a child is to join: those of the targets, and then those
 // given by reference.
@@ -46,11 +49,19 @@ func (j Joins) Check() error {
 // Open returns all references, which have been checked, and opens what must not change before they are joined. The child gets
 // fresh namespaces, as the flags of clone(2) say. The caller closes what is returned, also with an error.
 func (j Joins) Open(fresh uintptr) (refs []Ref, err error) {
+	var types []string
 	for _, target := range j.Targets {
 		namespaces, err := target.Process.Open(fresh)
 		refs = append(refs, namespaces...)
 		if err != nil {
 			return refs, err
+		}
+		for _, kind := range kindsOf(namespaces) {
+			if kind != rootKind {
+				types = append(types, kind)
+			} else if !slices.Contains(kindsOf(namespaces), "mnt") { // a root directory stands for its mount namespace
+				types = append(types, "mnt")
+			}
 		}
 	}
 	refs = withOwner(refs, fresh)
@@ -60,5 +71,5 @@ func (j Joins) Open(fresh uintptr) (refs []Ref, err error) {
 		}
 		refs = append(refs, ref)
 	}
-	return refs, checkOnce(kindsOf(refs)) // again, as targets without types may have brought more
+	return refs, checkOnce(append(types, kindsOf(j.Refs)...)) // again, as targets without types may have brought more
 }

@@ -113,15 +113,19 @@ func (c *Conversation) isOpen(call *Call, condemn error) bool {
 	return true
 }
 
-// kill kills a child that isOpen has condemned for a call. A child that has begun with the call is asked for its stacks first.
+// kill kills a child that isOpen has condemned for a call. A child that has begun with the call is asked for its stacks first. Of
+// one that has not, only its end tells whether it has read the call meanwhile.
 func (c *Conversation) kill(call *Call, why error) {
-	defer c.p.Leave(why)
-	c.mu.Lock()
-	c.soFar.Unread = c.hasNotBegun(call)
-	if c.soFar.Unread {
-		c.mu.Unlock()
+	if c.hasNotBegun(call) {
+		c.p.Leave(why)
+		c.p.Died()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.soFar.Unread = isClosed(c.p.Exited()) && c.hasNotBegun(call)
 		return
 	}
+	defer c.p.Leave(why)
+	c.mu.Lock()
 	asked := c.register()
 	c.mu.Unlock()
 	tell(c.p.Control, header{kind: dump, call: asked.number}, nil)
@@ -139,7 +143,7 @@ func (c *Conversation) kill(call *Call, why error) {
 // dumpTime is how long a child may take to say where its goroutines are.
 const dumpTime = time.Second
 
-// hasNotBegun tells whether the child has certainly not begun with a call, since it has not read all of it.
+// hasNotBegun tells whether the child has not begun with a call so far, since it has not read all of it.
 func (c *Conversation) hasNotBegun(call *Call) bool {
 	return c.spec.Concurrency <= 1 && (!call.param.Done() || sys.Unread(c.p.Stdin) > 0)
 }

@@ -106,7 +106,9 @@ func (o *Once) Finish() *End {
 		o.p.OnEnd(o.ctx, func() { o.p.Leave(child.ErrLingers) }) // the answer counts
 	}
 	o.mu.Lock()
-	o.soFar.Unread = o.soFar.Unread || !o.answered && o.hasNotBegun(o.call)
+	if !o.answered && o.soFar.Killed == nil { // the child has ended
+		o.soFar.Unread = o.hasNotBegun(o.call)
+	}
 	o.finish()
 	o.mu.Unlock()
 	end := o.hangUp()

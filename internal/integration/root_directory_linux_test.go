@@ -194,7 +194,7 @@ var _ = Describe("a target with a root directory of its own", func() {
 		specs.NeedsRoot()
 		n, _ := chrooted("", 0)
 		Expect(reexec.RunReexecAction("silent", reexec.Target(n.PID), reexec.Target(n.PID))).To(
-			MatchError(ContainSubstring("duplicate namespace order type root")))
+			MatchError(ContainSubstring("duplicate namespace order type mnt")))
 	})
 
 	It("costs nothing where it is that of the caller, as for the program itself", func() {
@@ -206,12 +206,14 @@ var _ = Describe("a target with a root directory of its own", func() {
 		}
 	})
 
-	It("does not matter where the child gets a mount namespace of its own", func() {
+	It("is not to be had in another mount namespace", func() {
 		specs.NeedsRoot()
 		n, _ := chrooted("", 0)
-		v, err := lookAround.Call(background, struct{}{}, reexec.Unshare("mnt"), reexec.Target(n.PID))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(v.Mark).To(BeFalse())
+		Expect(lookAround.Call(background, struct{}{}, reexec.Unshare("mnt"), reexec.Target(n.PID))).Error().To(
+			MatchError(ContainSubstring("is not in the new mount namespace of the child: leave out that, or mnt")))
+		other := newNeighbour("mnt")
+		Expect(lookAround.Call(background, struct{}{}, reexec.Target(n.PID), reexec.Namespaces(other.namespaces("!mnt")))).Error().To(
+			MatchError(ContainSubstring("duplicate namespace order type mnt")))
 	})
 
 	It("is not entered for references", func() {
