@@ -33,8 +33,8 @@ var (
 	errLost    = errors.New("child has ended without an answer")
 )
 
-// explain returns the error of a run that has ended, or nil. The first case that is true counts. It
-// gives the text, and all causes, which may be nil.
+// explain returns the error of a run that has ended, or nil. The cases are in order
+// of importance, and the first that holds makes the text. Its causes are wrapped; nil ones are dropped.
 func (f facts) explain() error {
 	killed, status, send := f.whyKilled(), f.badStatus(), f.sendFailure()
 	lastWord, noAnswer := f.lastWord()

@@ -17,11 +17,12 @@ func init() {
 	}
 }
 
-// Run runs the action of a child. The first process of a PID namespace also reaps the orphans in there, without taking the status of
-// processes that the action waits for. The kernel makes orphans, and the children of a thread that has ended, children of the
-// main thread; a process that the program starts is the child of the thread that has started it. So the action runs on other
-// threads, and the main thread waits for its own children only: not for those that package initialisers have started, which
-// are orphans to it. An action that calls runtime.Goexit ends the main goroutine as well, as it does in any other child.
+// Run runs the action of a child. In the first process of a PID namespace the action runs on other threads than the main one, so
+// that the main thread can reap orphans without taking the status of processes that the action waits for.
+//
+// The kernel makes orphans children of the main thread, and also the children of a thread that has ended. A process that the program
+// starts is the child of the thread that has started it. The main thread waits for its own children only. What package
+// initialisers have started is among these. An action that calls runtime.Goexit ends the main goroutine, too, as in any other child.
 func Run(action func()) {
 	if !isInit {
 		action()

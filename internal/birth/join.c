@@ -39,8 +39,8 @@ extern void gonamespaces(void) __attribute__((weak));
 extern char *gonsmsg __attribute__((weak));
 
 /*
- * undumpable keeps all but the superuser of this process' own user namespace's parents from tracing it, and
- * from what /proc shows of it (ptrace(2), CVE-2019-5736). Executing a program ends that. The race detector reads
+ * undumpable: from now on only a process that is privileged in a parent of this one's user namespace may trace it, or see
+ * its files below /proc (ptrace(2), CVE-2019-5736). Executing a program ends that. The race detector reads
  * its options from /proc/self/environ, which then belongs to root; so with it the Go side does this, later.
  */
 static void undumpable(void)
@@ -185,6 +185,17 @@ static void become_sibling(const char *pid)
 	}
 }
 
+/* join_by_gons has package gons join all that it knows, "pid" for the children of this process. */
+static void join_by_gons(void)
+{
+	if (!gonamespaces || !&gonsmsg)
+		birth_fail(ENOSYS, "cannot join namespaces with this version of package gons, which lacks gonamespaces or gonsmsg: Function not implemented");
+	errno = 0;
+	gonamespaces();
+	if (gonsmsg)
+		birth_fail(errno, "%s", gonsmsg);
+}
+
 /* birth_join joins the namespaces of a child, and makes its report. */
 void birth_join(const char *socket)
 {
@@ -208,15 +219,10 @@ void birth_join(const char *socket)
 		time = NULL; /* or else it may belong to that user namespace */
 	}
 
-	/* 6. Package gons joins all that it knows, "pid" for the children of this process. */
-	if (!gonamespaces || !&gonsmsg)
-		birth_fail(ENOSYS, "cannot join namespaces with this version of package gons, which lacks gonamespaces or gonsmsg: Function not implemented");
-	errno = 0;
-	gonamespaces();
-	if (gonsmsg)
-		birth_fail(errno, "%s", gonsmsg);
+	/* 6. In the order of the caller. */
+	join_by_gons();
 
-	/* 7. What gons does not know, plain references looked up where the others have led to. */
+	/* 7. What gons does not know. A plain reference is opened only now, in the namespaces that were joined before. */
 	if (time)
 		join_time(time_fd >= 0 ? time_fd : open_time(time + 1), time + 1);
 	if (root)
@@ -224,7 +230,7 @@ void birth_join(const char *socket)
 	if (becomes_root)
 		become_root(was_root, user ? user : owner);
 
-	/* 8. New credentials have made the process what fs.suid_dumpable says. */
+	/* 8. New credentials have reset the dumpable flag to fs.suid_dumpable. */
 	undumpable();
 
 	/* 9. In a PID namespace there can be children, but no threads (pid_namespaces(7)). */

@@ -23,8 +23,9 @@ func belongs(fd int, user uint64) bool {
 	return inode(owner) == user || belongs(owner, user)
 }
 
-// withOwner adds the user namespace that owns the namespaces to be joined before references to a user namespace, or without one.
-// The child joins it first, where the calling thread lacks CAP_SYS_ADMIN. If several own them it is the outermost.
+// withOwner is about the namespaces that come before the first user namespace; all, if there is none. Where the calling thread
+// lacks CAP_SYS_ADMIN, withOwner adds the user namespace that owns these, the outermost if there are several. The child joins it
+// first.
 func withOwner(refs []Ref, fresh uintptr) []Ref {
 	first, user := untilUser(refs)
 	if len(first) == 0 || fresh&unix.CLONE_NEWUSER != 0 || may(unix.CAP_SYS_ADMIN) {

@@ -21,8 +21,8 @@ const (
 )
 
 // The kinds of references that are joined out of turn: see withOwner and Process.root. Their variables, which begin with
-// numberVar, tell the number of a descriptor.
-const ownerKind, rootKind, numberVar = "owner", "root", "gons_reexec_"
+// numberPrefix, tell the number of a descriptor.
+const ownerKind, rootKind, numberPrefix = "owner", "root", "gons_reexec_"
 
 // orderToJoin orders a child to join namespaces. join.c reads the variables named above, and gets the files; package gons
 // reads the other variables.
@@ -43,7 +43,7 @@ func orderToJoin(cmd *exec.Cmd, refs []Ref, preserve bool, socket *os.File) {
 		switch kind := ref.Kind(); {
 		case kind == ownerKind || kind == rootKind:
 			refs[i].sent = last
-			cmd.Env = append(cmd.Env, numberVar+kind+"="+last)
+			cmd.Env = append(cmd.Env, numberPrefix+kind+"="+last)
 		case kind == "time":
 			mark := "="
 			if ref.Type != kind {

@@ -109,7 +109,8 @@ func (c *control) orphaned() {
 		return
 	}
 	c.orphan = true
-	// What a function says while it cleans up must not end it; so far this child could have read it.
+	// So far this child has had its own stderr open for reading, so no write there could fail. From now on SIGPIPE must not end a
+	// function that prints while it cleans up.
 	sys.OutliveBrokenPipes()
 	sys.CloseDescriptors([]int{c.stderr})
 	c.s.signals.decided()

@@ -7,7 +7,7 @@ import (
 	"example.com/gons/reexec/internal/sys"
 )
 
-// An Once is a conversation about a single call, with a child of its own. It is for one goroutine.
+// A Once is a conversation about a single call, with a child of its own. It is for one goroutine.
 type Once struct {
 	*Conversation
 	ctx       context.Context

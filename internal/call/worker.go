@@ -32,10 +32,10 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 		closing:      make(chan struct{}),
 	}
 	w.hungUp = sync.OnceValue(w.hangUp)
-	isReady := c.newCall()
-	c.calls = append(c.calls, isReady)
+	readiness := c.newCall()
+	c.calls = append(c.calls, readiness)
 	c.p.OnEnd(ctx, func() { c.p.Leave(context.Cause(ctx)) })
-	if _, err := c.await(context.Background(), isReady, c.over); err != nil {
+	if _, err := c.await(context.Background(), readiness, c.over); err != nil {
 		end := w.hungUp()
 		end.NotBegun = true
 		end.await(ctx)
@@ -52,7 +52,7 @@ func (w *Worker) PID() int { return w.p.PID() }
 
 // Refuses returns why no call can begin, or nil.
 func (w *Worker) Refuses(ctx context.Context) error {
-	gone := isClosed(w.over) || isClosed(w.p.Exited()) // first: if not by Close, it was before that
+	gone := isClosed(w.over) || isClosed(w.p.Exited()) // asked first: a child that was gone before Close was called is not Close's doing
 	switch {
 	case isClosed(w.closing):
 		return ErrClosed
@@ -144,7 +144,8 @@ func (w *Worker) Died() *End {
 	return w.end(outcome)
 }
 
-// DiedIn is Died for a call, or, without, for one that was never sent: at the most until ctx has ended.
+// DiedIn is Died on behalf of a call; nil stands for one that was never sent. It waits no longer than until a moment after the
+// end of ctx.
 func (w *Worker) DiedIn(ctx context.Context, call *Call) error {
 	unread := call != nil && w.hasNotBegun(call)
 	died := make(chan *End, 1)

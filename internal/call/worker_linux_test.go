@@ -35,7 +35,7 @@ func (w *Worker) hasNothingLeft() {
 	}).Should(g.Succeed())
 }
 
-// stop stops a child, and continue has it go on.
+// stop stops a child until resume is called.
 func (w *Worker) stop() (resume func()) {
 	GinkgoHelper()
 	g.Expect(syscall.Kill(w.PID(), syscall.SIGSTOP)).To(g.Succeed())

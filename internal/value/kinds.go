@@ -37,19 +37,7 @@ func (x *coder) value(c *codec, v reflect.Value) {
 			x.deeper(c, v, 1)
 		}
 	case reflect.Slice, reflect.Map:
-		n := uint64(0)
-		if !x.decodes && !v.IsNil() {
-			n = uint64(v.Len()) + 1
-		}
-		switch n = x.number(n); {
-		case n == 0:
-		case c.kind == reflect.Map || c.t.Elem().Kind() != reflect.Uint8 || codecOf(c.t.Elem()).kind != numbers:
-			x.deeper(c, v, n-1)
-		case x.decodes:
-			v.SetBytes(x.bytes(nil, n-1))
-		default:
-			x.bytes(v.Bytes(), n-1)
-		}
+		x.several(c, v)
 	case reflect.Array, reflect.Struct:
 		x.inside(c, v, 0)
 	case reflect.Interface:
@@ -61,8 +49,26 @@ func (x *coder) value(c *codec, v reflect.Value) {
 	}
 }
 
-// deeper encodes or decodes what a pointer, a slice or a map refers to: n values, or pairs of them. An encoder remembers the last of them
-// at a depth that is a power of two: what contains itself comes upon it again, before it has taken much memory.
+// several encodes or decodes a slice or a map.
+func (x *coder) several(c *codec, v reflect.Value) {
+	n := uint64(0)
+	if !x.decodes && !v.IsNil() {
+		n = uint64(v.Len()) + 1
+	}
+	switch n = x.number(n); {
+	case n == 0:
+	case c.kind == reflect.Map || c.t.Elem().Kind() != reflect.Uint8 || codecOf(c.t.Elem()).kind != numbers:
+		x.deeper(c, v, n-1)
+	case x.decodes:
+		v.SetBytes(x.bytes(nil, n-1))
+	default:
+		x.bytes(v.Bytes(), n-1)
+	}
+}
+
+// deeper encodes or decodes what a pointer, a slice or a map refers to: n values, or pairs of them. To find cycles, an encoder
+// marks the last reference at a depth that is a power of two: a value that contains itself meets the mark again, before it has
+// taken much memory.
 func (x *coder) deeper(c *codec, v reflect.Value, n uint64) {
 	x.depth++
 	marks := x.depth&(x.depth-1) == 0
