@@ -49,6 +49,10 @@ var _ = Describe("coverage of re-executed children", func() {
 		r.expectCovered(half)
 	})
 
+	It("takes what the runtime adds to a line of stderr out of it where a package has nothing to count", func() {
+		succeed(nil, "go", "test", "-count=1", "-cover", "./testdata/bare")
+	})
+
 	It("counts in the directory that the user wants", func() {
 		dir := GinkgoT().TempDir()
 		runTest(nil, "TestAnswer", "-test.gocoverdir="+dir).expect(half)

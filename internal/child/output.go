@@ -34,8 +34,7 @@ func (o *output) init(name string, w io.Writer) *output {
 
 // listen is the goroutine of an output.
 func (o *output) listen() {
-	var warnings testsupport.Warnings
-	buffer, n, err := make([]byte, 4096), 0, error(nil)
+	buffer, held, err := make([]byte, 4096), 0, error(nil)
 	defer func() {
 		if err == nil { // the writer has ended this goroutine, which ends only the passing on
 			o.drop(nil)
@@ -45,13 +44,20 @@ func (o *output) listen() {
 		close(o.silent)
 	}()
 	for err == nil {
-		o.advance(warnings.Held())
-		if warnings.Held() == 0 {
-			n, err = o.pipe.Read(buffer)
-		} else if n, err = o.pipe.Now(buffer); err == sys.EAGAIN {
-			err = nil // what is held is no warning, since the rest of that would be there
+		o.advance(held)
+		read := o.pipe.Read
+		if held > 0 {
+			read = o.pipe.Now // without more what is held is no warning, since the rest of that would be there
 		}
-		o.pass(warnings.Strip(buffer[:n], n == len(buffer)))
+		var n int
+		if n, err = read(buffer[held:]); err == sys.EAGAIN {
+			err = nil
+		}
+		n += held
+		rest, tail := testsupport.Strip(buffer[:n], n == len(buffer))
+		held = len(tail)
+		o.pass(rest)
+		copy(buffer, tail)
 	}
 }
 
