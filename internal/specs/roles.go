@@ -33,6 +33,9 @@ func Play() {
 	words := strings.Split(os.Getenv(roleVar), "\n")
 	if role := Roles[words[0]]; role != nil {
 		role(words[1:])
+		if testing.CoverMode() != "" {
+			os.Stderr = nil // the runtime would say there that it cannot count; it may be a pipe that is full, or broken
+		}
 		os.Exit(0)
 	}
 }
