@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"syscall"
 )
 
 // errNone is the error of all that only Linux has.
@@ -16,7 +17,7 @@ var errNone = fmt.Errorf("neither namespaces nor sealed programs on %s: %w", run
 // executable is the file of the running program.
 func executable() (string, error) { return os.Executable() }
 
-func unshare(_ *exec.Cmd, kinds []string) (flags uintptr, err error) {
+func unshare(_ *syscall.SysProcAttr, kinds []string) (flags uintptr, err error) {
 	if len(kinds) > 0 {
 		return 0, errNone
 	}

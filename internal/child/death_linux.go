@@ -12,13 +12,11 @@ import (
 // pidfd of it. Kernels without (before Linux 5.3) leave it open whether the
 // parent has ended before the child asks.
 func takeDeathSignal(f *files, order *Orders) error {
-	if f.cmd.SysProcAttr == nil || f.cmd.SysProcAttr.Pdeathsig == 0 {
+	order.Death = int(f.cmd.SysProcAttr.Pdeathsig)
+	if order.Death == 0 {
 		return nil
 	}
-	attr := *f.cmd.SysProcAttr // it is the caller's
-	order.Death = int(attr.Pdeathsig)
-	attr.Pdeathsig = 0
-	f.cmd.SysProcAttr = &attr
+	f.cmd.SysProcAttr.Pdeathsig = 0
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	switch err {
 	case nil:
@@ -45,11 +43,7 @@ func watchParent(signal, pidfd int) {
 		return
 	}
 	ended := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	n, err := unix.Poll(ended, 0)
-	for err == unix.EINTR {
-		n, err = unix.Poll(ended, 0)
-	}
-	if n > 0 {
+	if n, _ := unix.Poll(ended, 0); n > 0 { // it is interrupted only if the parent lives
 		os.Exit(1)
 	}
 	_ = unix.Close(pidfd)

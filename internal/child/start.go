@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"syscall"
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/sys"
@@ -28,7 +29,7 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
-	fresh, err := unshare(cmd, spec.Unshare)
+	fresh, err := unshare(cmd.SysProcAttr, spec.Unshare)
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,12 @@ func command(spec Spec) (*exec.Cmd, error) {
 	for _, tune := range spec.Tune {
 		tune(cmd)
 	}
-	if cmd.Env == nil { // which means the parent's own to package exec
+	attr := syscall.SysProcAttr{}
+	if cmd.SysProcAttr != nil {
+		attr = *cmd.SysProcAttr
+	}
+	cmd.SysProcAttr = &attr // the caller's stays as it is
+	if cmd.Env == nil {     // which means the parent's own to package exec
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = withoutOrders(cmd.Env)

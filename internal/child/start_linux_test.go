@@ -42,7 +42,8 @@ var _ = Describe("the calling thread", func() {
 
 	It("leaves the caller's attributes alone", func() {
 		attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setsid: true}
-		cmd := &exec.Cmd{SysProcAttr: attr}
+		cmd, err := command(Spec{Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) { cmd.SysProcAttr = attr }}})
+		Expect(err).NotTo(HaveOccurred())
 		var order Orders
 		files := files{cmd: cmd}
 		defer files.close()
@@ -55,12 +56,11 @@ var _ = Describe("the calling thread", func() {
 })
 
 var _ = DescribeTable("new namespaces", func(attr *syscall.SysProcAttr, kinds string, expected syscall.SysProcAttr) {
-	cmd := &exec.Cmd{SysProcAttr: attr}
-	Expect(unshare(cmd, strings.Fields(kinds))).To(Equal(expected.Cloneflags | expected.Unshareflags))
+	cmd, err := command(Spec{Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) { cmd.SysProcAttr = attr }}})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unshare(cmd.SysProcAttr, strings.Fields(kinds))).To(Equal(expected.Cloneflags | expected.Unshareflags))
 	Expect(*cmd.SysProcAttr).To(Equal(expected))
-	if attr != nil {
-		Expect(cmd.SysProcAttr).NotTo(BeIdenticalTo(attr), "it is the caller's")
-	}
+	Expect(cmd.SysProcAttr).NotTo(BeIdenticalTo(attr), "it is the caller's")
 },
 	Entry("without root", nil, "uts ipc net pid cgroup", syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP}),
@@ -75,7 +75,7 @@ var _ = DescribeTable("new namespaces", func(attr *syscall.SysProcAttr, kinds st
 )
 
 var _ = It("is told what to do about namespaces that cannot be had", func() {
-	plain, namespaced := &exec.Cmd{}, &exec.Cmd{SysProcAttr: &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}}
+	plain, namespaced := &exec.Cmd{SysProcAttr: &syscall.SysProcAttr{}}, &exec.Cmd{SysProcAttr: &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}}
 	Expect(explainStart(plain, syscall.EPERM)).To(Equal(syscall.EPERM))
 	Expect(explainStart(namespaced, syscall.EPERM)).To(And(MatchError(syscall.EPERM), MatchError(ContainSubstring("CAP_SYS_ADMIN"))))
 })
