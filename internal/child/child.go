@@ -49,7 +49,8 @@ type Child struct {
 	grace   time.Duration
 	targets []birth.Target
 	cmd     *exec.Cmd
-	pid     int // 0 if other code has reaped the child before Start returned
+	attr    syscall.SysProcAttr // of cmd
+	pid     int                 // 0 if other code has reaped the child before Start returned
 	stdin   syscall.RawConn
 	unborn  error // why the child is not where it should be
 	stop    func() bool
@@ -72,7 +73,6 @@ type Child struct {
 	ended      time.Time  // when it was reaped
 	killed     error      // why the child was killed, nil: it was not
 	leftFor    error      // why the caller has left
-	until      time.Time  // limit of the use of the pipes, zero: none
 	timers     []*time.Timer
 	stuckTimer *time.Timer
 }

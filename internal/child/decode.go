@@ -3,9 +3,10 @@ package child
 import (
 	"bytes"
 	"encoding/json"
-	"example.com/gons/reexec/internal/sys"
 	"io"
 	"slices"
+
+	"example.com/gons/reexec/internal/sys"
 )
 
 const maxQuoted = 128 // bytes kept of each the beginning and the end of an undecodable answer

@@ -145,17 +145,16 @@ func (c *Child) PID() int { return c.pid }
 func (c *Child) limit(until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.until.IsZero() && c.until.Before(until) {
+	if !c.stderr.pipe.limit(until) {
 		return
 	}
-	c.until = until
 	for _, f := range []*os.File{c.Stdin, c.Control} {
 		if f != nil {
 			_ = f.SetDeadline(until)
 		}
 	}
 	c.Answer.limit(until)
-	for _, o := range c.outputs {
+	for _, o := range c.outputs[1:] {
 		o.pipe.limit(until)
 	}
 }

@@ -3,6 +3,7 @@ package child
 import (
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -119,12 +120,8 @@ func RemoveOrders() {
 // withoutOrders returns a copy of an environment without any orders, with room for new
 // ones.
 func withoutOrders(env []string) []string {
-	clean := make([]string, 0, len(env)+16)
-	for _, variable := range env {
-		if !strings.HasPrefix(variable, prefix) {
-			clean = append(clean, variable)
-		}
-	}
+	clean := append(make([]string, 0, len(env)+16), env...)
+	clean = slices.DeleteFunc(clean, func(variable string) bool { return strings.HasPrefix(variable, prefix) })
 	if testsupport.RaceEnabled {
 		clean = withoutRaceSleep(clean)
 	}
@@ -135,17 +132,12 @@ func withoutOrders(env []string) []string {
 // program's end (https://go.dev/doc/articles/race_detector, atexit_sleep_ms),
 // unless the user wants that.
 func withoutRaceSleep(env []string) []string {
-	const variable, option = "GORACE=", "atexit_sleep_ms="
-	options := ""
-	for _, v := range env {
-		if strings.HasPrefix(v, variable) {
-			options = strings.TrimPrefix(v, variable)
-		}
-	}
+	const variable, option = "GORACE", "atexit_sleep_ms="
+	options := testsupport.Lookup(env, variable)
 	if strings.Contains(options, option) {
 		return env
 	}
-	return append(env, strings.TrimSuffix(variable+option+"0 "+options, " "))
+	return append(env, strings.TrimSuffix(variable+"="+option+"0 "+options, " "))
 }
 
 // Exit ends this child. Its coverage data is kept.

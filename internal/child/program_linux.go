@@ -71,8 +71,8 @@ func sealedCopy(path string) (*os.File, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	fd, err := unix.MemfdCreate("program", flags|mfdExec)
-	if err == unix.EINVAL {
+	fd, err := unix.MemfdCreate("program", flags|unix.MFD_EXEC)
+	if err == unix.EINVAL { // before Linux 6.3
 		fd, err = unix.MemfdCreate("program", flags)
 	}
 	if err == unix.EACCES {
@@ -91,6 +91,3 @@ func sealedCopy(path string) (*os.File, error) {
 	}
 	return os.Open("/proc/self/fd/" + strconv.Itoa(fd))
 }
-
-// mfdExec says that the file is to be executed; kernels before Linux 6.3 do not know it.
-const mfdExec = 0x10

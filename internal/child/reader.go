@@ -52,17 +52,18 @@ func (r *Reader) open(pipe *os.File) (err error) {
 	return err
 }
 
-// limit ends all waiting at a point in time, unless it ends earlier already.
-func (r *Reader) limit(until time.Time) {
+// limit ends all waiting at a point in time. An earlier limit stays, then limit returns false.
+func (r *Reader) limit(until time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.until.IsZero() && r.until.Before(until) {
-		return
+		return false
 	}
 	r.until = until
 	if !r.interrupted {
 		_ = r.file.SetReadDeadline(until)
 	}
+	return true
 }
 
 // Interrupt ends the wait of the goroutine that is in Poll, and of each one that comes, until Resume.

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
-	"syscall"
 
 	"example.com/gons/reexec/internal/birth"
 	"example.com/gons/reexec/internal/sys"
@@ -25,7 +24,7 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 	if err := spec.Joins.Check(); err != nil {
 		return err
 	}
-	cmd, err := command(spec)
+	cmd, err := c.command(spec)
 	if err != nil {
 		return err
 	}
@@ -67,7 +66,7 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 }
 
 // command returns the command of a child, without its files and orders.
-func command(spec Spec) (*exec.Cmd, error) {
+func (c *Child) command(spec Spec) (*exec.Cmd, error) {
 	path, err := executable()
 	if err != nil {
 		return nil, err
@@ -80,12 +79,11 @@ func command(spec Spec) (*exec.Cmd, error) {
 	for _, tune := range spec.Tune {
 		tune(cmd)
 	}
-	attr := syscall.SysProcAttr{}
 	if cmd.SysProcAttr != nil {
-		attr = *cmd.SysProcAttr
+		c.attr = *cmd.SysProcAttr
 	}
-	cmd.SysProcAttr = &attr // the caller's stays as it is
-	if cmd.Env == nil {     // which means the parent's own to package exec
+	cmd.SysProcAttr = &c.attr // the caller's stay as they are
+	if cmd.Env == nil {       // which means the parent's own to package exec
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = withoutOrders(cmd.Env)

@@ -42,7 +42,7 @@ var _ = Describe("the calling thread", func() {
 
 	It("leaves the caller's attributes alone", func() {
 		attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setsid: true}
-		cmd, err := command(Spec{Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) { cmd.SysProcAttr = attr }}})
+		cmd, err := new(Child).command(Spec{Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) { cmd.SysProcAttr = attr }}})
 		Expect(err).NotTo(HaveOccurred())
 		var order Orders
 		files := files{cmd: cmd}
@@ -56,7 +56,7 @@ var _ = Describe("the calling thread", func() {
 })
 
 var _ = DescribeTable("new namespaces", func(attr *syscall.SysProcAttr, kinds string, expected syscall.SysProcAttr) {
-	cmd, err := command(Spec{Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) { cmd.SysProcAttr = attr }}})
+	cmd, err := new(Child).command(Spec{Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) { cmd.SysProcAttr = attr }}})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(unshare(cmd.SysProcAttr, strings.Fields(kinds))).To(Equal(expected.Cloneflags | expected.Unshareflags))
 	Expect(*cmd.SysProcAttr).To(Equal(expected))

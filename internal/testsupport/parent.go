@@ -56,7 +56,7 @@ func collect(path, inherited string) (*collection, error) {
 // this parent. It does nothing if this parent is not covered.
 func Cover(cmd *exec.Cmd) {
 	c := collecting.Load()
-	if c == nil || (c.inherited != "" && c.inherited != lookup(cmd.Env, dirVar)) {
+	if c == nil || (c.inherited != "" && c.inherited != Lookup(cmd.Env, dirVar)) {
 		return
 	}
 	number := "none" // without mount namespaces the path is enough
@@ -67,8 +67,8 @@ func Cover(cmd *exec.Cmd) {
 	cmd.Env = append(cmd.Env, dirVar+"="+c.dir.Name(), fileVar+"="+number)
 }
 
-// lookup returns a variable's value: the last one counts.
-func lookup(env []string, name string) (value string) {
+// Lookup returns a variable's value: the last one counts.
+func Lookup(env []string, name string) (value string) {
 	for _, variable := range env {
 		if v, ok := strings.CutPrefix(variable, name+"="); ok {
 			value = v

@@ -37,8 +37,8 @@ var _ = Describe("a parent", func() {
 
 		cmd := &exec.Cmd{Env: []string{"GOCOVERDIR=/somewhere"}, ExtraFiles: []*os.File{nil, os.Stdin}}
 		Cover(cmd)
-		Expect(lookup(cmd.Env, "GOCOVERDIR")).To(Equal(dir))
-		Expect(lookup(cmd.Env, "gons_reexec_coverdir")).To(Equal("5"))
+		Expect(Lookup(cmd.Env, "GOCOVERDIR")).To(Equal(dir))
+		Expect(Lookup(cmd.Env, "gons_reexec_coverdir")).To(Equal("5"))
 		Expect(cmd.ExtraFiles).To(HaveLen(3))
 		Expect(cmd.ExtraFiles[2].Name()).To(Equal(dir))
 
