@@ -3,6 +3,7 @@ package reexec
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 
 	"example.com/gons/reexec/internal/birth"
@@ -110,7 +111,7 @@ func (f facts) inWhichState() (state string) {
 // badStatus returns the child's status, if that is a failure. After an answer it is not one if this
 // package has killed the child, or if the status is unknown.
 func (f facts) badStatus() error {
-	ours := f.Killed == child.ErrLingers && (f.Status == child.ErrStuck || sys.EndedBy(f.State) == sys.SIGKILL)
+	ours := f.Killed == child.ErrLingers && (f.Status == child.ErrStuck || sys.EndedBy(f.State) == os.Kill)
 	unknown := (f.function || f.result && !f.spoke) && errors.Is(f.Status, sys.ECHILD)
 	if f.answered && (ours || unknown) {
 		return nil

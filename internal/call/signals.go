@@ -72,14 +72,14 @@ func (g *signals) obey(caught os.Signal) {
 	case !serves:
 	case !g.s.function.Context: // as if it had not been caught, so one that the function catches, too, comes twice
 		g.letGo()
-		sys.SignalSelf(caught.(sys.Signal))
+		sys.SignalSelf(caught)
 	case g.end == nil:
-		g.end = time.AfterFunc(g.grace, func() { g.die(caught.(sys.Signal)) })
+		g.end = time.AfterFunc(g.grace, func() { g.die(caught) })
 	}
 }
 
 // die ends this child by a signal, as if it had not been caught.
-func (g *signals) die(s sys.Signal) {
+func (g *signals) die(s os.Signal) {
 	signal.Reset(s)
 	if os.Getpid() != 1 {
 		sys.SignalSelf(s)

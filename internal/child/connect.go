@@ -75,7 +75,7 @@ func (c *Child) connectFunction(f *files, spec Spec, order *Orders, answers *os.
 	c.Control, f.theirs = ours, append(f.theirs, theirs)
 
 	// A child that can read its own stderr is not ended by SIGPIPE when its parent ends.
-	stderr, err := sys.Duplicate(c.outputs[0].pipe.file, 3)
+	stderr, err := sys.Duplicate(c.outputs[0].pipe.file)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (c *Child) outcome() Outcome {
 	o := Outcome{Killed: c.killed, Left: c.leftFor, Status: c.status}
 	if isClosed(c.exited) {
 		o.State, o.Ended = c.cmd.ProcessState, c.ended
-		if c.killed == nil && sys.EndedBy(o.State) == sys.SIGKILL {
+		if c.killed == nil && sys.EndedBy(o.State) == os.Kill {
 			o.Status = c.blame(o.Status)
 		}
 	} else {

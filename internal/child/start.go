@@ -15,9 +15,6 @@ import (
 // launch makes the pipes of a child and starts it. An error means that it was not
 // started.
 func (c *Child) launch(ctx context.Context, spec Spec) error {
-	if err := sys.Supported(); err != nil {
-		return err
-	}
 	if err := birth.CannotStart(); err != nil {
 		return err
 	}

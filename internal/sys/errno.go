@@ -4,11 +4,8 @@ package sys
 
 import "syscall"
 
-// Errors and signals have numbers on all systems but Plan 9, where these stand for what does not occur.
-type (
-	Errno  = syscall.Errno
-	Signal = syscall.Signal
-)
+// Errno is a number on all systems but Plan 9, where these errors do not occur.
+type Errno = syscall.Errno
 
 const (
 	EAGAIN     = syscall.EAGAIN
@@ -18,5 +15,4 @@ const (
 	ENOMEM     = syscall.ENOMEM
 	ENOSPC     = syscall.ENOSPC
 	EPIPE      = syscall.EPIPE
-	SIGKILL    = syscall.SIGKILL
 )

@@ -2,23 +2,14 @@ package sys
 
 import "syscall"
 
-type Errno uintptr
-
-func (e Errno) Error() string   { return "no such error on Plan 9" }
-func (e Errno) Is(error) bool   { return false }
-func (e Errno) Timeout() bool   { return false }
-func (e Errno) Temporary() bool { return false }
-
-type Signal = syscall.Note
+type Errno = syscall.ErrorString
 
 const (
-	EAGAIN Errno = iota + 1
-	ECHILD
-	ECONNRESET
-	EMFILE
-	ENOMEM
-	ENOSPC
-	EPIPE
-
-	SIGKILL = syscall.Note("kill")
+	EAGAIN     = Errno("EAGAIN")
+	ECHILD     = Errno("ECHILD")
+	ECONNRESET = Errno("ECONNRESET")
+	EMFILE     = Errno("EMFILE")
+	ENOMEM     = Errno("ENOMEM")
+	ENOSPC     = Errno("ENOSPC")
+	EPIPE      = Errno("EPIPE")
 )

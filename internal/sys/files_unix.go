@@ -5,14 +5,12 @@ package sys
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// Supported returns why this system starts no children, or nil.
-func Supported() error { return nil }
 
 // Pipe is [os.Pipe] with two guarantees. The Go runtime can poll both ends, so that deadlines hold; it cannot where
 // fs.epoll.max_user_watches is exhausted. And no end is a standard stream, even if the program has closed its own: the
@@ -40,7 +38,7 @@ func aboveStandard(f *os.File) (*os.File, error) {
 		return f, err
 	}
 	defer f.Close()
-	return Duplicate(f, 3)
+	return Duplicate(f)
 }
 
 func mustBePolled(f *os.File) error {
@@ -50,20 +48,18 @@ func mustBePolled(f *os.File) error {
 	return nil
 }
 
-// Duplicate returns a duplicate of a file, close-on-exec, of the same name, whose descriptor is not less than lowest.
-func Duplicate(f *os.File, lowest int) (*os.File, error) {
-	fd, err := duplicate(f, lowest)
+// Duplicate returns an open file of its own for that of f, close-on-exec, of the same name. It is no standard stream.
+func Duplicate(f *os.File) (*os.File, error) {
+	fd, err := Descriptor(f)
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-// Descriptor returns another descriptor of an open file, close-on-exec.
-func Descriptor(f *os.File) (fd int, err error) { return duplicate(f, 0) }
-
-func duplicate(f *os.File, lowest int) (fd int, err error) {
-	controlErr := control(f, func(number int) { fd, err = unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, lowest) })
+// Descriptor returns another descriptor of an open file, close-on-exec, which is none of a standard stream.
+func Descriptor(f *os.File) (fd int, err error) {
+	controlErr := control(f, func(number int) { fd, err = unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, 3) })
 	if controlErr != nil {
 		return -1, os.ErrClosed // the only reason, which package os does not always name
 	}
@@ -139,3 +135,22 @@ func Raise(fd int) int {
 	}
 	return duplicate
 }
+
+// GroupSignals are those that a terminal, or a service manager, sends to a whole process group to end it.
+var GroupSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
+
+// EndedBy returns the signal that has ended a process, or 0.
+func EndedBy(state *os.ProcessState) syscall.Signal {
+	if state != nil {
+		if how, ok := state.Sys().(syscall.WaitStatus); ok && how.Signaled() {
+			return how.Signal()
+		}
+	}
+	return 0
+}
+
+// SignalSelf sends this process a signal.
+func SignalSelf(s os.Signal) { _ = syscall.Kill(os.Getpid(), s.(syscall.Signal)) }
+
+// OutliveBrokenPipes makes a write to a pipe without reader an error in this process, but not in the programs that it starts.
+func OutliveBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

@@ -16,11 +16,10 @@ const MaxFiles, MaxMessage = 0, 2 << 10
 
 var GroupSignals []os.Signal
 
-func Supported() error                                  { return errNone }
 func Pipe() (r, w *os.File, err error)                  { return nil, nil, errNone }
 func SocketPair() (ours, theirs *os.File, err error)    { return nil, nil, errNone }
 func Descriptor(*os.File) (int, error)                  { return -1, errNone }
-func Duplicate(*os.File, int) (*os.File, error)         { return nil, errNone }
+func Duplicate(*os.File) (*os.File, error)              { return nil, errNone }
 func OwnFile(int, string) *os.File                      { return nil }
 func ReadNow(int, []byte) (int, error)                  { return 0, errNone }
 func WriteNow(int, [][]byte) (int, error)               { return 0, errNone }
@@ -36,6 +35,6 @@ func Unread(*os.File) int                               { return 0 }
 func IsUnread(*os.File) bool                            { return false }
 func IsCrowded(error) bool                              { return false }
 func Raise(fd int) int                                  { return fd }
-func EndedBy(*os.ProcessState) (s Signal)               { return s }
+func EndedBy(*os.ProcessState) os.Signal                { return nil }
 func OutliveBrokenPipes()                               {}
-func SignalSelf(Signal)                                 {}
+func SignalSelf(os.Signal)                              {}
