@@ -70,7 +70,7 @@ func collect() (done func(), err error) {
 			}
 		}
 	}
-	path, stop, err := testsupport.Collect(dir)
+	path, stop, err := testsupport.Collect(dir, "")
 	if err == nil {
 		err = f.Value.Set(path) // tests may change the working directory
 	}

@@ -46,16 +46,11 @@ func takeDirectory(number string) {
 	if leadsToDirectory(byNumber) {
 		return
 	}
-	here, err := unix.Open(".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return
+	here, err := os.OpenFile(".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err == nil && directory.Chdir() == nil {
+		home = here
+		setDir(filepath.Join("..", filepath.Base(path)))
 	}
-	if directory.Chdir() != nil {
-		_ = unix.Close(here)
-		return
-	}
-	home = os.NewFile(uintptr(here), "working directory")
-	setDir(filepath.Join("..", filepath.Base(path)))
 }
 
 // mayWrite tells whether this child may leave its data in a directory at all. If it may not,

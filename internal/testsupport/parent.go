@@ -22,34 +22,24 @@ type collection struct {
 // collecting is nil in a parent that is not covered.
 var collecting atomic.Pointer[collection]
 
-// Collect collects the coverage data of all children in a directory, even if
-// their environment names another, until stop is called. It returns the directory's path,
-// which is good from anywhere.
-func Collect(dir string) (path string, stop func(), err error) {
-	c, err := collect(dir, "")
-	if err != nil {
-		return "", nil, err
-	}
-	// A child may be about to start, so closing the file is left to the garbage
-	// collector.
-	return c.dir.Name(), func() { collecting.CompareAndSwap(c, nil) }, nil
-}
-
-func collect(path, inherited string) (*collection, error) {
-	path, err := filepath.Abs(path)
+// Collect collects the coverage data of all children in a directory, until stop is called: if inherited is not empty, of
+// those only whose environment still names that directory. It returns the directory's path, which is good from anywhere.
+func Collect(dir, inherited string) (path string, stop func(), err error) {
+	path, err = filepath.Abs(dir)
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
 	}
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	dir, err := os.Open(path)
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	c := &collection{dir: dir, inherited: inherited}
+	c := &collection{dir: f, inherited: inherited}
 	collecting.Store(c)
-	return c, nil
+	// A child may be about to start, so closing the file is left to the garbage collector.
+	return path, func() { collecting.CompareAndSwap(c, nil) }, nil
 }
 
 // Cover makes a child, which is about to be started, leave its coverage data to

@@ -32,7 +32,7 @@ var _ = Describe("a parent", func() {
 		dir := GinkgoT().TempDir()
 		link := filepath.Join(GinkgoT().TempDir(), "link")
 		Expect(os.Symlink(dir, link)).To(Succeed())
-		path, stop := specs.OK2(Collect(link))
+		path, stop := specs.OK2(Collect(link, ""))
 		Expect(path).To(Equal(dir))
 
 		cmd := &exec.Cmd{Env: []string{"GOCOVERDIR=/somewhere"}, ExtraFiles: []*os.File{nil, os.Stdin}}
@@ -50,7 +50,8 @@ var _ = Describe("a parent", func() {
 
 	It("hands down the directory of its environment, unless data is wanted elsewhere", func() {
 		dir := GinkgoT().TempDir()
-		_ = specs.OK(collect(dir, "as/inherited"))
+		_, _, err := Collect(dir, "as/inherited")
+		Expect(err).NotTo(HaveOccurred())
 
 		cmd := &exec.Cmd{Env: []string{"GOCOVERDIR=as/inherited"}}
 		Cover(cmd)
@@ -63,7 +64,7 @@ var _ = Describe("a parent", func() {
 	})
 
 	It("says which directory it cannot use", func() {
-		_, _, err := Collect("/not/there")
+		_, _, err := Collect("/not/there", "")
 		Expect(err).To(MatchError(os.ErrNotExist))
 		Expect(err).To(MatchError(ContainSubstring("/not")))
 	})

@@ -17,13 +17,20 @@ var coverWarnings = []string{
 	"error: coverage counter data emit failed: ",
 }
 
+// raceWarning is what the race detector writes where /proc does not know its process, as in a mount namespace without the
+// PID namespace that belongs to it.
+const raceWarning = "==0==WARNING: reading executable name failed with errno 0, some stack frames may not be symbolized\n"
+
 // warnings are what the runtimes of children of this program write to stderr, and what no caller wants to see. In them 0
 // stands for any number.
-var warnings = func() []string {
+var warnings = func() (all []string) {
 	if Instrumented() {
-		return slices.Concat(coverWarnings, raceWarnings)
+		all = slices.Clip(coverWarnings)
 	}
-	return raceWarnings
+	if RaceEnabled {
+		all = append(all, raceWarning)
+	}
+	return all
 }
 
 // maxWarning is more than any warning has bytes.
