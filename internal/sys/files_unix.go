@@ -20,9 +20,7 @@ func Pipe() (r, w *os.File, err error) {
 		return nil, nil, err
 	}
 	if w, err = aboveStandard(w); err == nil {
-		if err = mustBePolled(r); err == nil {
-			err = mustBePolled(w)
-		}
+		err = mustBePolled(r, w)
 	}
 	if err != nil {
 		CloseAll(r, w)
@@ -33,17 +31,18 @@ func Pipe() (r, w *os.File, err error) {
 
 // aboveStandard returns f, or, if f is a standard stream, a duplicate of it that is not.
 func aboveStandard(f *os.File) (*os.File, error) {
-	number := 0
-	if err := control(f, func(fd int) { number = fd }); err != nil || number > 2 {
-		return f, err
+	if !IsStandard(f) {
+		return f, nil
 	}
 	defer f.Close()
 	return Duplicate(f)
 }
 
-func mustBePolled(f *os.File) error {
-	if err := f.SetDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("cannot poll a pipe or socket, is fs.epoll.max_user_watches exhausted? %w", err)
+func mustBePolled(files ...*os.File) error {
+	for _, f := range files {
+		if err := f.SetDeadline(time.Time{}); err != nil {
+			return fmt.Errorf("cannot poll a pipe or socket, is fs.epoll.max_user_watches exhausted? %w", err)
+		}
 	}
 	return nil
 }
@@ -98,10 +97,8 @@ func WriteAll(f *os.File, b []byte) (err error) {
 			n, err = uninterrupted(func() (int, error) { return syscall.Write(fd, b) })
 			b = b[n:]
 			if err == syscall.EAGAIN {
-				_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
-				if err == syscall.EINTR {
-					err = nil
-				}
+				room := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+				_, err = uninterrupted(func() (int, error) { return unix.Poll(room, -1) })
 			}
 			if err != nil {
 				return
