@@ -20,9 +20,7 @@ func (c *Child) Decode(result any) (seen string, err error) {
 		err = json.NewDecoder(answer).Decode(result)
 		c.Linger()
 	}
-	for rest, n, readErr := make([]byte, 512), 0, error(nil); readErr == nil; _, _ = answer.excerpt.Write(rest[:n]) {
-		n, readErr = c.Answer.Read(rest)
-	}
+	_, _ = io.CopyBuffer(&answer.excerpt, c.Answer, make([]byte, 512))
 	switch {
 	case err == nil:
 		return "", nil
