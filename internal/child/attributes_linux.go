@@ -40,7 +40,7 @@ func takeDeathSignal(f *files, order *Orders) error {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	switch err {
 	case nil:
-	case unix.ENOSYS, unix.EPERM: // as old kernels, and old seccomp filters, have it
+	case unix.ENOSYS, unix.EPERM: // of old kernels, and of old seccomp filters
 		return nil
 	default:
 		return os.NewSyscallError("pidfd_open", err)

@@ -35,7 +35,7 @@ type Orders struct {
 	Stderr      int           // number of the reading end of a function's own stderr
 	Sealed      int           // number of the program's file, if the child is to close it; 0: it is not
 	Death       int           // number of the signal at the parent's death; 0: none
-	Parent      int           // number of the parent's pidfd, if there is such a signal; 0: none
+	Parent      int           // number of the parent's pidfd, if Death is set; 0: none
 }
 
 // numbers are the orders that are numbers, by the names of their variables.

@@ -32,7 +32,7 @@ func (c *Child) Wait() Outcome {
 		timer.Stop()
 	}
 	c.mu.Unlock()
-	c.limit(time.Now()) // nothing reads the rest of stdin any more
+	c.limit(time.Now()) // nothing reads the rest of stdin
 	c.stop()
 	outcome := c.outcome()
 	if c.fed != nil {
@@ -76,7 +76,7 @@ func (c *Child) outcome() Outcome {
 	return o
 }
 
-// blame adds to the status of a child that something has killed that a target has ended: a PID namespace ends with its first process.
+// blame adds to the status of a child that was killed which target has ended: a PID namespace ends with its first process.
 func (c *Child) blame(status error) error {
 	for _, target := range c.targets {
 		if ended := target.Process.Ended(); ended != nil {

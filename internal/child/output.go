@@ -126,8 +126,8 @@ func (o *output) finish(left <-chan struct{}) {
 	}
 }
 
-// await blocks until so many bytes have been passed on, or none can be any more; until one of the channels is closed; or
-// until none have been passed on for as long as patience, unless that is 0.
+// await blocks until so many bytes have been passed on, or the output has ended; until one of the channels is closed; or,
+// unless patience is 0, until nothing has been passed on for as long.
 func (o *output) await(bytes int64, patience time.Duration, done, left <-chan struct{}) {
 	for {
 		o.mu.Lock()

@@ -29,7 +29,7 @@ func takeName() {
 	}
 }
 
-// sealed are the sealed copies of programs, by their paths; usually there is but this one.
+// sealed are the sealed copies of programs, by their paths; usually of this one only.
 var sealed = struct {
 	sync.Mutex
 	programs map[string]*os.File

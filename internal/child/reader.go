@@ -17,10 +17,9 @@ var ErrHeld = errors.New("a descendant of the child still holds its pipe")
 
 // A Reader reads what a child writes to a pipe.
 //
-// A child that has ended cannot write any more, and all that it had written is
-// in the pipe: so at most a pipeful is to be had when the time limit has passed,
-// and it is to be had at once. This way not even a parent that comes late, on a
-// busy machine or without any grace period, misses a byte.
+// All that a child had written before its end is in the pipe. So when the time limit has passed, at most a pipeful is
+// left, and can be read at once. This way even a parent that comes late, on a busy machine or without a grace period,
+// misses no byte.
 type Reader struct {
 	file *os.File
 	conn syscall.RawConn
@@ -82,15 +81,12 @@ func (r *Reader) Resume() {
 	_ = r.file.SetReadDeadline(r.until)
 }
 
-// limited tells whether the limit has passed. It needs mu.
-func (r *Reader) limited() bool { return !r.until.IsZero() && !time.Now().Before(r.until) }
-
 // Poll waits for the pipe, and calls ready whenever there may be something to read, until that returns true. Then Poll
 // returns true; at the limit, and after Interrupt, it returns false. Only one goroutine at a time can be in Poll.
 func (r *Reader) Poll(ready func(fd uintptr) bool) bool { return r.conn.Read(ready) == nil }
 
-// Now reads what is there, and never waits: without anything it is EAGAIN, or after the limit [ErrHeld]. At the end it
-// is [io.EOF]. It is safe for concurrent use.
+// Now reads what the pipe holds, and never waits. If the pipe is empty, the error is EAGAIN, or after the limit
+// [ErrHeld]; at its end it is [io.EOF]. Now is safe for concurrent use.
 func (r *Reader) Now(b []byte) (n int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,7 +100,7 @@ func (r *Reader) Now(b []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	r.total += int64(n)
-	if !r.limited() {
+	if r.until.IsZero() || time.Now().Before(r.until) {
 		return n, err
 	}
 	if r.late += n; err == sys.EAGAIN || r.late > sys.MaxPipe {
@@ -113,8 +109,8 @@ func (r *Reader) Now(b []byte) (n int, err error) {
 	return n, err
 }
 
-// Read reads, and waits until there is something. At the limit it is [ErrHeld] if the pipe has still no end. Only one
-// goroutine at a time can be in Read.
+// Read reads, and waits while the pipe is empty, until the limit; then the error is [ErrHeld]. Only one goroutine at a time
+// can be in Read.
 func (r *Reader) Read(b []byte) (n int, err error) {
 	if r.wait == nil {
 		r.wait = func(uintptr) bool {

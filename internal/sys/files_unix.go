@@ -47,7 +47,7 @@ func mustBePolled(files ...*os.File) error {
 	return nil
 }
 
-// Duplicate returns an open file of its own for that of f, close-on-exec, of the same name. It is no standard stream.
+// Duplicate returns an open file of its own for that of f, close-on-exec, of the same name, and no standard stream.
 func Duplicate(f *os.File) (*os.File, error) {
 	fd, err := Descriptor(f)
 	if err != nil {
@@ -56,7 +56,7 @@ func Duplicate(f *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-// Descriptor returns another descriptor of an open file, close-on-exec, which is none of a standard stream.
+// Descriptor returns another descriptor of an open file, close-on-exec. It is higher than those of the standard streams.
 func Descriptor(f *os.File) (fd int, err error) {
 	controlErr := control(f, func(number int) { fd, err = unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, 3) })
 	if controlErr != nil {

@@ -16,7 +16,7 @@ const MaxPipe = 1 << 20
 // usualPipe is the capacity, in bytes, of a new pipe.
 const usualPipe = 64 << 10
 
-// control calls f with the descriptor of an open file. Unlike [os.File.Fd] it leaves the file non-blocking.
+// control calls a function with the descriptor of an open file. Unlike [os.File.Fd] it leaves the file non-blocking.
 func control(f *os.File, call func(fd int)) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

@@ -21,7 +21,7 @@ var identity os.FileInfo
 var home *os.File
 
 // takeDirectory takes over the directory for coverage data from the parent. If
-// its path does not lead there any more, since the child has joined another mount
+// its path does not lead there, since the child has joined another mount
 // namespace, GOCOVERDIR becomes one that does: by way of /proc, or, where there is
 // none, a relative one from within the directory. Nothing is ever written into a
 // directory that just bears the same name.

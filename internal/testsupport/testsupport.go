@@ -7,7 +7,7 @@
 // (https://go.dev/doc/build-cover). A parent hands this directory to its children
 // twice: by its path, and as an open file for where this path leads elsewhere.
 // A program that is not instrumented looks at two variables when it
-// starts, and then does nothing. It is for those that start or end a child: the root,
+// starts, and then does nothing. This package is for those that start or end a child: the root,
 // package child, and package testing.
 package testsupport
 
