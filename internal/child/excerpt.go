@@ -12,20 +12,14 @@ type excerpt struct {
 }
 
 func (e *excerpt) Write(b []byte) (int, error) {
-	n := len(b)
-	fits := min(e.limit-len(e.head), n)
+	fits := min(e.limit-len(e.head), len(b))
 	e.head = append(e.head, b[:fits]...)
-	b = b[fits:]
-	if excess := len(b) - e.limit; excess > 0 { // what will be dropped need not be copied
-		e.dropped += int64(len(e.tail) + excess)
-		e.tail, b = e.tail[:0], b[excess:]
-	}
-	e.tail = append(e.tail, b...)
+	e.tail = append(e.tail, b[fits:]...)
 	// Cutting only what has doubled copies each byte at most once more.
 	if len(e.tail) > 2*e.limit {
 		e.cut()
 	}
-	return n, nil
+	return len(b), nil
 }
 
 // cut drops all but the last limit bytes of the tail.

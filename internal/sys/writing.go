@@ -41,11 +41,10 @@ func (w *Writing) write(fd int) (done bool) {
 	defer w.mu.Unlock()
 	for len(w.parts) > 0 {
 		n, err := WriteNow(fd, w.parts)
-		done := 0
-		for ; done < len(w.parts) && n >= len(w.parts[done]); done++ {
-			n -= len(w.parts[done])
+		for len(w.parts) > 0 && n >= len(w.parts[0]) {
+			n -= len(w.parts[0])
+			w.parts = slices.Delete(w.parts, 0, 1) // the slice keeps its room
 		}
-		w.parts = slices.Delete(w.parts, 0, done)
 		if n > 0 {
 			w.parts[0] = w.parts[0][n:]
 		}
