@@ -48,8 +48,8 @@ tests look at. So [M.Run] returns 1 then, even if all tests have passed, and tel
 	FAIL: data race in a re-executed child, which ran "hostname" (see its stderr)
 
 The report of the race detector is on the stderr of the tests, or where reexec.Stderr sends it; that of an
-action is in its error. A child that was killed, as at the end of the context of
-reexec.Func.Start, has no exit status, so close workers.
+action is in its error. So a child that was killed, as at the end of the context of reexec.Func.Start, is found out,
+too. Close workers all the same: what a child says after the last test comes too late.
 
 # How coverage works
 

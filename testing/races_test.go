@@ -27,6 +27,7 @@ var _ = Describe("data races in re-executed children", specs.Long, func() {
 		Entry("of an action", "TestRaceOfAction", "racy action"),
 		Entry("of a call", "TestRaceOfCall", "racy function"),
 		Entry("of a worker", "TestRaceOfWorker", "racy function"),
+		Entry("of a worker that is killed", "TestRaceOfKilledWorker", "racy function"),
 		Entry("of a stream", "TestRaceOfStream", "racy stream"),
 	)
 

@@ -93,6 +93,7 @@ func Start(ctx context.Context, spec Spec) (*Child, *Outcome, error) {
 		stop:    func() bool { return false },
 	}
 	c.Answer, c.outputs = &c.answer, []*output{c.stderr.init("stderr", spec.Stderr)}
+	c.stderr.action = spec.Action
 	if spec.Stdout != nil {
 		c.outputs = append(c.outputs, new(output).init("stdout", spec.Stdout))
 	}

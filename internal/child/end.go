@@ -33,7 +33,7 @@ const (
 	maxKept = 64 << 10 // bytes kept of each the beginning and the end of an output
 
 	// moment is how long a writer may block after the end of the child, or after its caller has left.
-	moment = 100 * time.Millisecond
+	moment = 500 * time.Millisecond
 
 	// stuckAfter is how long a child that was killed may take to end. Usually it takes milliseconds, but machines may be busy.
 	stuckAfter = 3 * time.Second

@@ -23,6 +23,7 @@ type output struct {
 	w      io.Writer  // nil if nothing is passed on, or nothing more
 	err    error      // why the writer did not take it
 	kept   excerpt
+	action string        // of the child, if this is its stderr
 	passed int64         // bytes of the pipe that have been passed on, or dropped
 	moved  chan struct{} // closed when passed grows; nil if nothing waits for that
 }
@@ -56,6 +57,9 @@ func (o *output) listen() {
 		n += held
 		rest, tail := testsupport.Strip(buffer[:n], n == len(buffer))
 		held = len(tail)
+		if o.action != "" {
+			testsupport.Hear(o.action, rest)
+		}
 		o.pass(rest)
 		copy(buffer, tail)
 	}

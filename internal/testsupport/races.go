@@ -1,6 +1,7 @@
 package testsupport
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -23,15 +24,27 @@ func Explain(action string, status error) error {
 	if !RaceEnabled || !errors.As(status, &exit) || exit.ExitCode() != raceStatus {
 		return status
 	}
+	addRacy(action)
+	return fmt.Errorf("%w (the race detector has reported a data race)", status)
+}
+
+// Hear looks for the report of a data race in a part of what a child that runs an action writes to stderr: a child that is killed
+// has no status that tells.
+func Hear(action string, stderr []byte) {
+	if RaceEnabled && bytes.Contains(stderr, []byte("WARNING: DATA RACE\n")) {
+		addRacy(action)
+	}
+}
+
+func addRacy(action string) {
 	racyMu.Lock()
 	defer racyMu.Unlock()
 	if !slices.Contains(racy, action) {
 		racy = append(racy, action)
 	}
-	return fmt.Errorf("%w (the race detector has reported a data race)", status)
 }
 
-// Racy returns the actions whose children have ended with a data race so far.
+// Racy returns the actions whose children have had a data race so far.
 func Racy() []string {
 	racyMu.Lock()
 	defer racyMu.Unlock()

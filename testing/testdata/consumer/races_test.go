@@ -51,6 +51,18 @@ func TestRaceOfWorker(t *testing.T) {
 	}
 }
 
+func TestRaceOfKilledWorker(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w, err := racy.Start(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = w.Call(t.Context(), struct{}{})
+	cancel()
+	<-w.Done()
+	_ = w.Close()
+}
+
 func TestRaceOfStream(t *testing.T) {
 	for range racyEvents.Call(t.Context(), struct{}{}) {
 		break
