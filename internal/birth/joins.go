@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// The kinds of references that are joined out of turn: see withOwner and Process.root.
+const ownerKind, rootKind = "owner", "root"
+
 // Joins are the namespaces that a child is to join: those of the targets, and then those
 // given by reference.
 type Joins struct {

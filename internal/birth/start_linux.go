@@ -20,9 +20,8 @@ const (
 	preserveVar = "gons_reexec_preserve" // 1 if the child keeps its IDs in a user namespace
 )
 
-// The kinds of references that are joined out of turn: see withOwner and Process.root. Their variables, which begin with
-// numberPrefix, tell the number of a descriptor.
-const ownerKind, rootKind, numberPrefix = "owner", "root", "gons_reexec_"
+// numberPrefix is how the variables of rootKind and ownerKind begin, which tell the number of a descriptor.
+const numberPrefix = "gons_reexec_"
 
 // orderToJoin orders a child to join namespaces. join.c reads the variables named above, and gets the files; package gons
 // reads the other variables.
