@@ -29,9 +29,9 @@ func Explain(action string, status error) error {
 }
 
 // Hear looks for the report of a data race in a part of what a child that runs an action writes to stderr: a child that is killed
-// has no status that tells.
+// has no status that tells. The detector writes these words at once.
 func Hear(action string, stderr []byte) {
-	if RaceEnabled && bytes.Contains(stderr, []byte("WARNING: DATA RACE\n")) {
+	if RaceEnabled && bytes.Contains(stderr, []byte("WARNING: DATA RACE")) {
 		addRacy(action)
 	}
 }
