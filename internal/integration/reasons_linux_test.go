@@ -141,6 +141,7 @@ var _ = Describe("a child that cannot be started says why:", func() {
 
 	It("a process in a chroot makes no user namespaces", func() {
 		specs.NeedsRoot()
+		specs.NeedsNamespaces("user")
 		told := suffer("in a chroot", GinkgoT().TempDir())
 		Expect(told[0]).To(HaveSuffix(why + "operation not permitted (this program runs in a chroot, where it may make no user namespaces, see clone(2))"))
 		Expect(told[1]).To(Equal("<nil>"))

@@ -217,7 +217,7 @@ var _ = Describe("a target with a root directory of its own", func() {
 	})
 
 	It("is not entered for references", func() {
-		specs.NeedsCgo()
+		specs.NeedsNamespaces("user", "mnt")
 		n, _ := chrooted("", unix.CLONE_NEWUSER|unix.CLONE_NEWNS)
 		v, err := lookAround.Call(background, struct{}{}, reexec.Namespaces(must(reexec.NamespacesOf(n.PID))))
 		Expect(err).NotTo(HaveOccurred())
