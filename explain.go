@@ -46,9 +46,13 @@ func (f facts) explain() error {
 	if status != nil {
 		ends = ", " + status.Error()
 	}
-	switch join := (*birth.JoinError)(nil); {
-	case errors.As(f.Unborn, &join):
-		return f.joinFailure(join)
+	if f.Unborn != nil { // a call that went well allocates nothing here
+		var join *birth.JoinError
+		if errors.As(f.Unborn, &join) {
+			return f.joinFailure(join)
+		}
+	}
+	switch {
 	case killed != nil:
 		return f.failure("child was killed, reason: "+killed.Error()+f.inWhichState(), killed, f.reply, f.Status)
 	case f.Cancelled != nil: // the function has returned in time
@@ -190,10 +194,11 @@ func (f facts) ended(end *call.End) error {
 }
 
 // lastWord returns why the child has ended without an answer, if the child has told it.
-func (f facts) lastWord() (text string, noAnswer error) {
+func (f facts) lastWord() (said string, noAnswer error) {
 	if f.Word == nil || f.Word.Kind() == call.Panicked {
 		return "", nil
 	}
+	var text string
 	if err := f.Word.Decode(&text); err != nil {
 		text = "what the child says cannot be understood: " + err.Error()
 	}

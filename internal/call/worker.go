@@ -67,15 +67,20 @@ func (w *Worker) Refuses(ctx context.Context) error {
 // Call has the child serve a call, and blocks until it has answered; then what it has printed
 // before has been passed on, unless ctx ends sooner. The error is *Cancelled, ErrClosed,
 // *End, or *UnsentError.
-func (w *Worker) Call(ctx context.Context, param Param) (answer Answer, err error) {
-	// A goroutine that is locked to its thread may have a low priority (nice(2)), and must not read for others.
+func (w *Worker) Call(ctx context.Context, param Param) (Answer, error) {
 	if w.spec.Concurrency > 1 && sys.IsLocked() {
-		var unlocked sync.WaitGroup
-		unlocked.Go(func() { answer, err = w.call(ctx, param) })
-		unlocked.Wait()
-		return answer, err
+		return w.callUnlocked(ctx, param)
 	}
 	return w.call(ctx, param)
+}
+
+// callUnlocked is call for a goroutine that is locked to its thread: that may have a low priority (nice(2)), and must not read for
+// others.
+func (w *Worker) callUnlocked(ctx context.Context, param Param) (answer Answer, err error) {
+	var unlocked sync.WaitGroup
+	unlocked.Go(func() { answer, err = w.call(ctx, param) })
+	unlocked.Wait()
+	return answer, err
 }
 
 func (w *Worker) call(ctx context.Context, param Param) (Answer, error) {
