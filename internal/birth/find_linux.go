@@ -136,9 +136,10 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 	if !slices.Contains(types, "mnt") {
 		return namespaces, nil
 	}
-	root, err := p.root(slices.Contains(kindsOf(namespaces), "mnt"))
+	joined := slices.Contains(kindsOf(namespaces), "mnt")
+	root, err := p.root(joined)
 	namespaces = append(namespaces, root...)
-	if err == nil && len(root) > 0 && fresh&unix.CLONE_NEWNS != 0 && !slices.Contains(kindsOf(namespaces), "mnt") {
+	if err == nil && len(root) > 0 && fresh&unix.CLONE_NEWNS != 0 && !joined {
 		err = fmt.Errorf("the root directory of process %d is not in the new mount namespace of the child: leave out that, or mnt", p.pid)
 	}
 	return namespaces, err

@@ -59,10 +59,11 @@ func (j Joins) Open(fresh uintptr) (refs []Ref, err error) {
 		if err != nil {
 			return refs, err
 		}
-		for _, kind := range kindsOf(namespaces) {
+		own := kindsOf(namespaces)
+		for _, kind := range own {
 			if kind != rootKind {
 				types = append(types, kind)
-			} else if !slices.Contains(kindsOf(namespaces), "mnt") { // a root directory stands for its mount namespace
+			} else if !slices.Contains(own, "mnt") { // a root directory stands for its mount namespace
 				types = append(types, "mnt")
 			}
 		}

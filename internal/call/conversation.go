@@ -65,18 +65,9 @@ func start(ctx context.Context, spec Spec) (*Conversation, error) {
 	}, nil
 }
 
-func isClosed(channel <-chan struct{}) bool {
-	select {
-	case <-channel:
-		return true
-	default:
-		return false
-	}
-}
-
 // lose ends all waiting: the child says nothing more, or makes no sense. It needs mu.
 func (c *Conversation) lose(fault error) {
-	if !isClosed(c.lost) {
+	if !child.IsClosed(c.lost) {
 		c.soFar.Fault = fault
 		close(c.lost)
 		c.finish()
@@ -85,7 +76,7 @@ func (c *Conversation) lose(fault error) {
 
 // finish ends the waiting for answers to calls. Later ones are dropped. It needs mu.
 func (c *Conversation) finish() {
-	if !isClosed(c.over) {
+	if !child.IsClosed(c.over) {
 		close(c.over)
 		c.poke(c.reader)
 	}
@@ -103,7 +94,7 @@ func (c *Conversation) isOpen(call *Call, condemn error) bool {
 		return false
 	}
 	f.close()
-	if isClosed(c.over) {
+	if child.IsClosed(c.over) {
 		return false
 	}
 	if condemn != nil {
@@ -121,7 +112,7 @@ func (c *Conversation) kill(call *Call, why error) {
 		c.p.Died()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.soFar.Unread = isClosed(c.p.Exited()) && c.hasNotBegun(call)
+		c.soFar.Unread = child.IsClosed(c.p.Exited()) && c.hasNotBegun(call)
 		return
 	}
 	defer c.p.Leave(why)

@@ -80,7 +80,7 @@ func FuzzAnswer(f *testing.F) {
 		asked := &Call{number: 1, answers: make(chan frame, 1)}
 		c.calls = append(c.calls, asked)
 		for n, f := range feed(&c.in, b, len(b)) {
-			if c.deliver(&f); isClosed(c.lost) {
+			if c.deliver(&f); child.IsClosed(c.lost) {
 				break
 			}
 			select {

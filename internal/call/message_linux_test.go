@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/specs"
 	"example.com/gons/reexec/internal/sys"
 
@@ -179,7 +180,7 @@ var _ = Describe("a message", func() {
 		var senders sync.WaitGroup
 		for range 4 { // threads of a hostile child
 			senders.Go(func() {
-				for message := mustEncode(header{kind: files, call: 5}, nil, 0); !isClosed(stop); {
+				for message := mustEncode(header{kind: files, call: 5}, nil, 0); !child.IsClosed(stop); {
 					_ = sys.Send(a, message, nil, false)
 				}
 			})

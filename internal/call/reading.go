@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
@@ -62,7 +63,7 @@ func (c *Conversation) poke(call *Call) {
 // read reads until the call has an answer, its context has ended, or over is closed.
 func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{}) {
 	c.mu.Lock()
-	if ctx.Err() != nil || isClosed(over) { // what would interrupt it may have come already
+	if ctx.Err() != nil || child.IsClosed(over) { // what would interrupt it may have come already
 		c.mu.Unlock()
 		return
 	}
@@ -83,7 +84,7 @@ func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{
 // look delivers what has arrived, until the call has an answer. It returns false if the pipe is empty. It reads no more than
 // a pipe holds, since a child may write without end. It needs mu.
 func (c *Conversation) look(call *Call) bool {
-	for read := 0; read <= sys.MaxPipe && len(call.answers) == 0 && !isClosed(c.lost); {
+	for read := 0; read <= sys.MaxPipe && len(call.answers) == 0 && !child.IsClosed(c.lost); {
 		if f, ok := c.in.frame(); ok {
 			c.deliver(&f)
 			continue
@@ -133,7 +134,7 @@ func (c *Conversation) deliver(f *frame) {
 		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.kind)))
 	case !slices.Contains(lastKinds, f.kind) && (f.kind != Event || !c.spec.Stream):
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.kind)))
-	case !isClosed(c.over) || f.kind == stack:
+	case !child.IsClosed(c.over) || f.kind == stack:
 		if f.kind == Panicked {
 			c.soFar.Word = &Answer{frame: *f}
 		}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
@@ -52,9 +53,9 @@ func (w *Worker) PID() int { return w.p.PID() }
 
 // Refuses returns why no call can begin, or nil.
 func (w *Worker) Refuses(ctx context.Context) error {
-	gone := isClosed(w.over) || isClosed(w.p.Exited()) // asked first: a child that was gone before Close was called is not Close's doing
+	gone := child.IsClosed(w.over) || child.IsClosed(w.p.Exited()) // asked first: a child that was gone before Close was called is not Close's doing
 	switch {
-	case isClosed(w.closing):
+	case child.IsClosed(w.closing):
 		return ErrClosed
 	case ctx.Err() != nil:
 		return &Cancelled{Cause: context.Cause(ctx)}

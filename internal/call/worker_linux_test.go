@@ -11,6 +11,7 @@ import (
 	"time"
 	"unsafe"
 
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -23,7 +24,7 @@ func (w *Worker) hasNothingLeft() {
 	GinkgoHelper()
 	g.Eventually(func(gm g.Gomega) {
 		w.locked(func() {
-			if !isClosed(w.over) { // or else they have no answer
+			if !child.IsClosed(w.over) { // or else they have no answer
 				gm.Expect(len(w.calls)).To(g.BeZero())
 			}
 			gm.Expect(w.reader == nil).To(g.BeTrue())

@@ -3,7 +3,8 @@
 // end.go, the orders in orders.go: the parent gives them, and the child takes them.
 //
 // The child may be an action, which answers on stdout, or a function, which answers on a
-// pipe of its own. What it says is not this package's business. The package is for package
+// pipe of its own. What a function says is the business of package
+// call; the JSON of an action is decoded here (decode.go). The package is for package
 // call, and for actions in the root. All methods are safe for concurrent
 // use, but for those that say otherwise.
 package child

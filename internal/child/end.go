@@ -11,7 +11,7 @@ import (
 	"example.com/gons/reexec/internal/testsupport"
 )
 
-// A child ends in one of these ways.
+// A child ends in one of these ways, as its parent sees it; package call has those in which the child of a function ends itself.
 //
 //   - By itself. Its descendants may hold its pipes for the grace period; Wait waits as long.
 //   - After its answer: Linger gives it the grace period, and then it is killed.
@@ -53,7 +53,7 @@ func (c *Child) reap(action string) {
 		c.Answer.limit(time.Now()) // a function's answers are out of its descendants' reach
 	}
 	until := time.Now()
-	if !isClosed(c.left) {
+	if !IsClosed(c.left) {
 		until = until.Add(c.grace)
 	}
 	c.limit(until)
@@ -79,7 +79,7 @@ func wait(cmd *exec.Cmd) error {
 func (c *Child) kill(why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if isClosed(c.exited) || c.cmd.Process == nil {
+	if IsClosed(c.exited) || c.cmd.Process == nil {
 		return
 	}
 	// Until it is reaped this succeeds even if the child has just ended by itself.
@@ -130,7 +130,7 @@ func (c *Child) LetGo(why error) {
 		close(c.left)
 	}
 	c.mu.Unlock()
-	if isClosed(c.exited) {
+	if IsClosed(c.exited) {
 		c.limit(time.Now())
 	}
 }
@@ -159,7 +159,8 @@ func (c *Child) limit(until time.Time) {
 	}
 }
 
-func isClosed(c <-chan struct{}) bool {
+// IsClosed tells whether a channel on which nothing is sent is closed.
+func IsClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
 		return true

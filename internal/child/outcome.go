@@ -64,7 +64,7 @@ func (c *Child) outcome() Outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := Outcome{Killed: c.killed, Left: c.leftFor, Status: c.status}
-	if isClosed(c.exited) {
+	if IsClosed(c.exited) {
 		o.State, o.Ended = c.cmd.ProcessState, c.ended
 		if c.killed == nil && sys.EndedBy(o.State) == os.Kill {
 			o.Status = c.blame(o.Status)
@@ -88,7 +88,7 @@ func (c *Child) blame(status error) error {
 
 // Close releases what belongs to the child. It kills a child that has not ended, as where the decoder of a result panics.
 func (c *Child) Close() {
-	if !isClosed(c.exited) && !isClosed(c.stuck) {
+	if !IsClosed(c.exited) && !IsClosed(c.stuck) {
 		c.Leave(os.ErrClosed)
 		_ = c.Wait()
 	}
