@@ -34,13 +34,14 @@ type Conversation struct {
 
 	// mu guards what follows. Its holder may read what has arrived, and deliver it. So one step decides whether an answer
 	// has come in time, and if not, whether the child is killed.
-	mu     sync.Mutex
-	in     incoming
-	calls  []*Call // sent, or about to be, and not answered
-	last   uint64  // number of the last call
-	reader *Call   // the call whose goroutine is in Poll, or nil
-	poked  bool    // the reader was interrupted
-	soFar  End     // what is known of the child's end; Killed is set before the child is killed
+	mu      sync.Mutex
+	answers pipeful
+	in      incoming // of answers
+	calls   []*Call  // sent, or about to be, and not answered
+	last    uint64   // number of the last call
+	reader  *Call    // the call whose goroutine is in Poll, or nil
+	poked   bool     // the reader was interrupted
+	soFar   End      // what is known of the child's end; Killed is set before the child is killed
 }
 
 // start starts a child. Its error is an *End if the child was started all the same.
@@ -55,14 +56,17 @@ func start(ctx context.Context, spec Spec) (*Conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conversation{
+	c := &Conversation{
 		p:       p,
 		spec:    spec,
 		reading: make(chan struct{}, 1),
 		sending: make(chan struct{}, 1),
 		lost:    make(chan struct{}),
 		over:    make(chan struct{}),
-	}, nil
+		answers: pipeful{Reader: p.Answer},
+	}
+	c.in = newIncoming(&c.answers)
+	return c, nil
 }
 
 // lose ends all waiting: the child says nothing more, or makes no sense. It needs mu.

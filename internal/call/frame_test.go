@@ -2,6 +2,7 @@ package call
 
 import (
 	"bytes"
+	"io"
 	"math"
 	"os"
 	"strings"
@@ -26,28 +27,42 @@ func mustEncode(h header, value any, more int) []byte {
 	return bytes.Join(o.parts, nil)
 }
 
-// feed gives bytes to in, some at a time, and returns the frames that they make.
-func feed(in *incoming, b []byte, some int) (frames []frame) {
-	for len(b) > 0 {
-		room := in.room()
-		n := copy(room[:min(len(room), some)], b)
-		in.fill(n)
-		b = b[n:]
-		for {
-			f, ok := in.frame()
-			if !ok {
-				break
-			}
+// A slowPipe holds so many bytes at a time, and is empty every other time.
+type slowPipe struct {
+	b     []byte
+	some  int
+	empty bool
+}
+
+func (p *slowPipe) Read(b []byte) (int, error) {
+	if p.empty = !p.empty; p.empty {
+		return 0, syscall.EAGAIN
+	}
+	if len(p.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b[:min(len(b), p.some)], p.b)
+	p.b = p.b[n:]
+	return n, nil
+}
+
+// feed returns the frames that bytes make, of which a pipe holds some at a time.
+func feed(b []byte, some int) (frames []frame) {
+	in := newIncoming(&slowPipe{b: b, some: some})
+	for {
+		switch f, err := in.read(); err {
+		case nil:
 			frames = append(frames, f)
+		case io.EOF:
+			return frames
 		}
 	}
-	return frames
 }
 
 // read reads a single frame.
 func read(encoded []byte) frame {
 	GinkgoHelper()
-	frames := feed(&incoming{}, encoded, len(encoded))
+	frames := feed(encoded, len(encoded))
 	g.Expect(frames).To(g.HaveLen(1))
 	return frames[0]
 }
@@ -104,21 +119,18 @@ var _ = Describe("a frame", func() {
 	It("is none before its end", func() {
 		encoded := mustEncode(header{kind: Result}, "value", 0)
 		for n := range encoded {
-			g.Expect(feed(&incoming{}, encoded[:n], n)).To(g.BeEmpty())
+			g.Expect(feed(encoded[:n], n)).To(g.BeEmpty())
 		}
 	})
 
 	It("costs memory in proportion to what has arrived", func() {
-		in := &incoming{}
-		b := make([]byte, headerSize)
+		b := make([]byte, headerSize+atOnce+1)
 		header{kind: Result, size: 1 << 62}.put(b)
-		g.Expect(feed(in, b, headerSize)).To(g.BeEmpty())
-		for _, expected := range []int{atOnce, 2 * atOnce} {
-			room := in.room()
-			g.Expect(len(in.value) + len(room)).To(g.Equal(expected))
-			in.fill(len(room))
-			_, ok := in.frame()
-			g.Expect(ok).To(g.BeFalse())
+		for n, expected := range map[int]int{headerSize: atOnce, headerSize + atOnce - 1: atOnce, headerSize + atOnce + 1: 2 * atOnce} {
+			in := newIncoming(bytes.NewReader(b[:n]))
+			_, err := in.read()
+			g.Expect(err).To(g.Equal(io.EOF))
+			g.Expect(cap(in.next.value)).To(g.Equal(expected))
 		}
 	})
 

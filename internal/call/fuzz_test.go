@@ -27,7 +27,7 @@ func FuzzFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind byte, call uint64, extra int64, text string, some int) {
 		h := header{kind: Kind(kind), call: call, extra: extra}
 		encoded := mustEncode(h, []byte(text), 0)
-		frames := feed(&incoming{}, slices.Concat(encoded, encoded, encoded), max(1, some))
+		frames := feed(slices.Concat(encoded, encoded, encoded), max(1, some))
 		if len(frames) != 3 {
 			t.Fatal(frames)
 		}
@@ -79,7 +79,7 @@ func FuzzAnswer(f *testing.F) {
 		c := &Conversation{spec: Spec{Stream: true}, p: &child.Child{Control: ours}, lost: make(chan struct{}), over: make(chan struct{})}
 		asked := &Call{number: 1, answers: make(chan frame, 1)}
 		c.calls = append(c.calls, asked)
-		for n, f := range feed(&c.in, b, len(b)) {
+		for n, f := range feed(b, len(b)) {
 			if c.deliver(&f); child.IsClosed(c.lost) {
 				break
 			}

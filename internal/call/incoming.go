@@ -1,13 +1,15 @@
 package call
 
-// An incoming makes frames of the bytes that have been read from a pipe.
-type incoming struct {
-	buffer     []byte
-	begin, end int // what of the buffer has not been taken yet
+import (
+	"bufio"
+	"io"
+)
 
-	begun bool // the header of the next frame has been taken
-	next  header
-	value []byte // of the next frame, as far as it has arrived
+// An incoming reads frames.
+type incoming struct {
+	from  *bufio.Reader
+	begun bool  // the header of next has been read
+	next  frame // as far as it has arrived
 }
 
 const (
@@ -17,52 +19,33 @@ const (
 	atOnce = 128 << 20
 )
 
-// room returns memory for the bytes that are read next.
-func (in *incoming) room() []byte {
-	if in.begun && in.begin == in.end { // a large value needs no copy
-		if len(in.value) == cap(in.value) {
-			more := min(in.next.size-uint64(len(in.value)), max(uint64(len(in.value)), atOnce))
-			in.value = append(make([]byte, 0, len(in.value)+int(more)), in.value...)
-		}
-		return in.value[len(in.value):cap(in.value)]
-	}
-	if in.buffer == nil {
-		in.buffer = make([]byte, bufferSize)
-	}
-	if in.begin > 0 {
-		in.end = copy(in.buffer, in.buffer[in.begin:in.end])
-		in.begin = 0
-	}
-	return in.buffer[in.end:]
+func newIncoming(from io.Reader) incoming {
+	return incoming{from: bufio.NewReaderSize(from, bufferSize)}
 }
 
-// fill takes n bytes that have been read into the memory of room.
-func (in *incoming) fill(n int) {
-	if in.begun && in.begin == in.end {
-		in.value = in.value[:len(in.value)+n]
-	} else {
-		in.end += n
-	}
-}
-
-// frame returns the next frame, if it is complete.
-func (in *incoming) frame() (f frame, ok bool) {
+// read reads the next frame. An error is the reader's. After one, read can be called again: it goes on where it was.
+func (in *incoming) read() (frame, error) {
 	if !in.begun {
-		if in.end-in.begin < headerSize {
-			return f, false
+		b, err := in.from.Peek(headerSize)
+		if err != nil {
+			return frame{}, err
 		}
-		in.next = parseHeader(in.buffer[in.begin:])
-		in.begin += headerSize
-		in.begun = true
-		in.value = make([]byte, 0, min(in.next.size, max(uint64(in.end-in.begin), atOnce)))
+		in.next, in.begun = frame{header: parseHeader(b)}, true
+		_, _ = in.from.Discard(headerSize)
+		in.next.value = make([]byte, 0, min(in.next.size, atOnce))
 	}
-	n := min(in.next.size-uint64(len(in.value)), uint64(in.end-in.begin))
-	in.value = append(in.value, in.buffer[in.begin:in.begin+int(n)]...)
-	in.begin += int(n)
-	if uint64(len(in.value)) < in.next.size {
-		return f, false
+	for v := &in.next.value; uint64(len(*v)) < in.next.size; {
+		if len(*v) == cap(*v) {
+			more := min(in.next.size-uint64(len(*v)), uint64(len(*v)))
+			*v = append(make([]byte, 0, len(*v)+int(more)), *v...)
+		}
+		n, err := in.from.Read((*v)[len(*v):cap(*v)])
+		*v = (*v)[:len(*v)+n]
+		if err != nil {
+			return frame{}, err
+		}
 	}
-	f = frame{header: in.next, value: in.value}
-	in.begun, in.value = false, nil
-	return f, true
+	f := in.next
+	in.next, in.begun = frame{}, false
+	return f, nil
 }

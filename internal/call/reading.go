@@ -84,16 +84,13 @@ func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{
 // look delivers what has arrived, until the call has an answer. It returns false if the pipe is empty. It reads no more than
 // a pipe holds, since a child may write without end. It needs mu.
 func (c *Conversation) look(call *Call) bool {
-	for read := 0; read <= sys.MaxPipe && len(call.answers) == 0 && !child.IsClosed(c.lost); {
-		if f, ok := c.in.frame(); ok {
-			c.deliver(&f)
-			continue
-		}
-		n, err := c.p.Answer.Now(c.in.room())
-		c.in.fill(n)
-		read += n
-		switch err {
+	c.answers.left = sys.MaxPipe
+	for len(call.answers) == 0 && !child.IsClosed(c.lost) {
+		switch f, err := c.in.read(); err {
 		case nil:
+			c.deliver(&f)
+		case errPipeful:
+			return true
 		case sys.EAGAIN:
 			return false
 		default:
@@ -101,6 +98,23 @@ func (c *Conversation) look(call *Call) bool {
 		}
 	}
 	return true
+}
+
+// A pipeful reads answers, but only so many bytes as are left.
+type pipeful struct {
+	*child.Reader
+	left int
+}
+
+var errPipeful = errors.New("a pipeful has been read")
+
+func (p *pipeful) Read(b []byte) (int, error) {
+	if p.left <= 0 {
+		return 0, errPipeful
+	}
+	n, err := p.Now(b)
+	p.left -= n
+	return n, err
 }
 
 // atHand returns the next answer to a call, if it has arrived. It needs mu.

@@ -32,10 +32,9 @@ type server struct {
 	function Function
 	answers  *os.File
 	conn     syscall.RawConn // of answers
-	stdin    *os.File
-	many     int // how many calls it serves at a time, until there are no more; 0: it serves one
-	in       incoming
-	all      sync.WaitGroup // all goroutines that read or serve calls
+	many     int             // how many calls it serves at a time, until there are no more; 0: it serves one
+	in       incoming        // calls
+	all      sync.WaitGroup  // all goroutines that read or serve calls
 	control  *control
 	signals  *signals
 
@@ -58,11 +57,12 @@ func Serve(o child.Orders, function Function) {
 		}
 	}
 	s.open(o)
-	var err error
-	if s.stdin, err = sys.TakeStdin(); err != nil {
+	stdin, err := sys.TakeStdin()
+	if err != nil {
 		s.last(Refused, "cannot take parameters: "+err.Error())
 		child.Exit(1)
 	}
+	s.in = newIncoming(stdin)
 	s.signals = newSignals(s, o)
 	s.control = newControl(s, o)
 	sys.CloseDescriptors(low) // only now, or the first ones would be those of the runtime's poller
@@ -97,7 +97,7 @@ func (s *server) open(o child.Orders) {
 // thread that the function has locked and changed ends with it (runtime.LockOSThread), and no call takes a
 // switch of goroutines.
 func (s *server) next() {
-	f, err := s.read()
+	f, err := s.in.read()
 	if err != nil {
 		return // the parent has no more calls, or has ended
 	}
@@ -112,20 +112,6 @@ func (s *server) next() {
 	}
 	if s.many == 1 {
 		s.all.Go(s.next)
-	}
-}
-
-// read blocks until the next call has come.
-func (s *server) read() (frame, error) {
-	for {
-		if f, ok := s.in.frame(); ok {
-			return f, nil
-		}
-		n, err := s.stdin.Read(s.in.room())
-		s.in.fill(n)
-		if err != nil {
-			return frame{}, err
-		}
 	}
 }
 

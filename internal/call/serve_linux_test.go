@@ -73,9 +73,9 @@ func serve(function Function, many int) *caller {
 	answers, theirs := pipes()
 	_, stderr := pipes()
 	ours, socket := sockets()
-	c.params, c.answers, c.socket = params, answers, ours
+	c.params, c.answers, c.socket, c.in = params, answers, ours, newIncoming(answers)
 	conn := specs.OK(theirs.SyscallConn())
-	c.server = &server{function: function, stdin: stdin, answers: theirs, conn: conn, many: many}
+	c.server = &server{function: function, in: newIncoming(stdin), answers: theirs, conn: conn, many: many}
 	c.server.signals = &signals{s: c.server, grace: time.Hour}
 	o := child.Orders{Grace: time.Hour} // at its end this process would exit
 	for file, fd := range map[*os.File]*int{socket: &o.Control, stderr: &o.Stderr} {
@@ -140,13 +140,7 @@ func (c *caller) serves(n int) {
 func (c *caller) answer() frame {
 	GinkgoHelper()
 	g.Expect(c.answers.SetReadDeadline(time.Now().Add(30 * time.Second))).To(g.Succeed())
-	for {
-		if f, ok := c.in.frame(); ok {
-			return f
-		}
-		n := specs.OK(c.answers.Read(c.in.room()))
-		c.in.fill(n)
-	}
+	return specs.OK(c.in.read())
 }
 
 // next returns the next answer, which is of a kind.
@@ -427,7 +421,7 @@ var _ = DescribeTable("a child that serves", func(o child.Orders, calls int, kin
 	_ = socket.Close()
 	var got string
 	var text []byte
-	for _, f := range feed(&incoming{}, said, len(said)) {
+	for _, f := range feed(said, len(said)) {
 		got, text = got+string(rune(f.kind)), f.value
 	}
 	g.Expect(got).To(g.Equal(kinds))
