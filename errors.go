@@ -146,7 +146,7 @@ type PanicError struct {
 	Stack []byte // the stack of the goroutine that panicked
 }
 
-func newPanicError(name string, answer *call.Answer) error {
+func newPanicError(name string, answer *call.Frame) error {
 	var panicked call.Panic
 	if err := answer.Decode(&panicked); err != nil {
 		panicked.Value = "a panic that cannot be understood: " + err.Error()

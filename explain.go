@@ -187,7 +187,7 @@ func (f facts) unanswered(err error) error {
 // ended returns the error of a run whose child has ended, or nil.
 func (f facts) ended(end *call.End) error {
 	f.End = *end
-	if end.Word != nil && end.Word.Kind() == call.Refused {
+	if end.Word.Kind == call.Refused {
 		f.NotBegun = true
 	}
 	return f.explain()
@@ -195,24 +195,24 @@ func (f facts) ended(end *call.End) error {
 
 // lastWord returns why the child has ended without an answer, if the child has told it.
 func (f facts) lastWord() (said string, noAnswer error) {
-	if f.Word == nil || f.Word.Kind() == call.Panicked {
+	if f.Word.Kind == 0 || f.Word.Kind == call.Panicked {
 		return "", nil
 	}
 	var text string
 	if err := f.Word.Decode(&text); err != nil {
 		text = "what the child says cannot be understood: " + err.Error()
 	}
-	if f.Word.Kind() == call.Refused {
+	if f.Word.Kind == call.Refused {
 		return text, errRefused
 	}
 	return text, errLost
 }
 
 // hear notes the answer to a call. It decodes a result into what result points to.
-func (f *facts) hear(answer *call.Answer, result any) {
+func (f *facts) hear(answer *call.Frame, result any) {
 	defer answer.Close()
 	f.answered = true
-	switch answer.Kind() {
+	switch answer.Kind {
 	case call.Result:
 		if result != nil {
 			f.decode = answer.Decode(result)
@@ -224,11 +224,11 @@ func (f *facts) hear(answer *call.Answer, result any) {
 		if err := answer.Decode(&failure); err != nil {
 			failure.Message = "an error that cannot be understood: " + err.Error()
 		}
-		if answer.Kind() == call.Failed {
+		if answer.Kind == call.Failed {
 			f.reply = newFuncError(f.name, failure)
 			return
 		}
-		f.NotBegun = answer.Kind() == call.Unread
+		f.NotBegun = answer.Kind == call.Unread
 		f.reply = f.failure(failure.Message, append([]error{errors.New(failure.Message)}, failure.Causes()...)...)
 	}
 }

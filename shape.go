@@ -67,18 +67,14 @@ var errDecoder = errors.New("decoder of the result panicked")
 // run runs the function in a child of its own, passes each event to yield, and decodes the result
 // into what result points to. An error of yield ends the child: errBreak, or why an event cannot be
 // decoded.
-func (s shape) run(ctx context.Context, param any, options []ReexecActionOption, result any, yield func(*call.Answer) error) error {
+func (s shape) run(ctx context.Context, param any, options []ReexecActionOption, result any, yield func(*call.Frame) error) error {
 	a := s.action(ctx, options)
 	a.mustNotBeConcurrent()
 	run := s.facts()
 	if ctx.Err() != nil {
 		return run.notBegun(notStarted, context.Cause(ctx))
 	}
-	sent, err := call.NewParam(ctx, param)
-	if err != nil {
-		return run.unanswered(err)
-	}
-	once, err := call.Begin(ctx, s.spec(a), sent)
+	once, err := call.Begin(ctx, s.spec(a), param)
 	if err != nil {
 		return run.unanswered(err)
 	}
@@ -90,8 +86,8 @@ func (s shape) run(ctx context.Context, param any, options []ReexecActionOption,
 	}()
 	var stop error
 	answer, unsent := once.Next()
-	for stop == nil && unsent == nil && answer.Kind() == call.Event {
-		if stop = yield(answer); stop == nil {
+	for stop == nil && unsent == nil && answer.Kind == call.Event {
+		if stop = yield(&answer); stop == nil {
 			answer, unsent = once.Next()
 		}
 	}
@@ -99,7 +95,7 @@ func (s shape) run(ctx context.Context, param any, options []ReexecActionOption,
 	case stop != nil:
 		once.Break()
 	case unsent == nil:
-		run.hear(answer, result)
+		run.hear(&answer, result)
 	}
 	end := once.Finish()
 	finished = true

@@ -72,7 +72,7 @@ func RegisterStream[P, E any](name string, fn func(ctx context.Context, param P,
 func (s Stream[P, E]) Call(ctx context.Context, param P, options ...ReexecActionOption) iter.Seq2[E, error] {
 	s.action(ctx, options).mustNotBeConcurrent()
 	return func(yield func(E, error) bool) {
-		err := s.run(ctx, &param, options, nil, func(answer *call.Answer) error {
+		err := s.run(ctx, &param, options, nil, func(answer *call.Frame) error {
 			var event E
 			if err := answer.Decode(&event); err != nil {
 				return err

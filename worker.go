@@ -93,14 +93,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 		panic("nil Context")
 	}
 	run := w.shape.facts()
-	if err := w.worker.Refuses(ctx); err != nil {
-		return result, w.explain(err)
-	}
-	sent, err := call.NewParam(ctx, &param)
-	if err != nil {
-		return result, run.unanswered(err)
-	}
-	answer, err := w.worker.Call(ctx, sent)
+	answer, err := w.worker.Call(ctx, &param)
 	if err != nil {
 		return result, w.explain(err)
 	}
@@ -112,11 +105,11 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	}()
 	run.hear(&answer, &result)
 	heard = true
-	if answer.Kind() == call.Panicked {
+	if answer.Kind == call.Panicked {
 		w.told.Store(true)
 		_ = w.worker.DiedIn(ctx, nil) // so that no process is left when Call returns
 	}
-	if answer.Kind() == call.Failed && ctx.Err() != nil {
+	if answer.Kind == call.Failed && ctx.Err() != nil {
 		run.Cancelled = context.Cause(ctx) // which the error is likely to be about
 	}
 	run.Relay = answer.Relay
@@ -141,8 +134,8 @@ func (w *Worker[P, R]) explain(err error) error {
 func (w *Worker[P, R]) gone(end *call.End) error {
 	run := w.shape.facts()
 	run.NotBegun = end.NotBegun
-	if end.Word != nil && end.Word.Kind() == call.Panicked {
-		panicked := newPanicError(run.name, end.Word)
+	if end.Word.Kind == call.Panicked {
+		panicked := newPanicError(run.name, &end.Word)
 		return run.failure("worker is gone, reason: "+panicked.Error(), panicked)
 	}
 	if end.Closed && end.Idle && w.badEnd(end) == nil {

@@ -10,13 +10,13 @@ import (
 // conclude answers a call with its result, or with an error of a kind.
 func (s *server) conclude(call uint64, result any, kind Kind, err error) {
 	if err == nil {
-		if err = s.answer(header{kind: Result, call: call}, "result", result); err == nil {
+		if err = s.answer(header{Kind: Result, call: call}, "result", result); err == nil {
 			return
 		}
 		kind = Unserved
 	}
 	closeFiles(result)
-	s.tell(header{kind: kind, call: call}, newFailure(err))
+	s.tell(header{Kind: kind, call: call}, newFailure(err))
 }
 
 // answer sends the value that pointer points to, and its open files, which it closes. Its error says why the value cannot be

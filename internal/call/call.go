@@ -1,6 +1,7 @@
 package call
 
 import (
+	"context"
 	"slices"
 	"sync"
 )
@@ -9,7 +10,7 @@ import (
 type Call struct {
 	number  uint64
 	left    bool       // its caller has returned
-	answers chan frame // the next one
+	answers chan Frame // the next one
 	param   *outgoing
 
 	in   *Conversation
@@ -18,7 +19,7 @@ type Call struct {
 
 // spare are calls that are over, for reuse.
 var spare = sync.Pool{New: func() any {
-	call := &Call{answers: make(chan frame, 1)}
+	call := &Call{answers: make(chan Frame, 1)}
 	call.poll = func(uintptr) bool {
 		call.in.mu.Lock()
 		defer call.in.mu.Unlock()
@@ -31,6 +32,15 @@ func (c *Conversation) newCall() *Call {
 	call := spare.Get().(*Call)
 	call.in, call.number, call.left = c, 0, false
 	return call
+}
+
+// encodeParam encodes the parameter of a call, to which pointer points.
+func encodeParam(ctx context.Context, pointer any) (*outgoing, error) {
+	o, err := encode(header{Kind: called, extra: unixNano(ctx.Deadline())}, pointer)
+	if err != nil {
+		return nil, &UnsentError{err}
+	}
+	return o, nil
 }
 
 // register numbers a new call, whose answers are expected from now on. It needs mu.
@@ -51,8 +61,8 @@ func (call *Call) reuse() {
 
 // send sends a call, after its open files, which it closes. What the child does not take at once, another goroutine
 // sends. The caller holds the lock sending; send gives it back when all is sent.
-func (c *Conversation) send(call *Call, param Param, open []int) {
-	call.param = param.outgoing
+func (c *Conversation) send(call *Call, param *outgoing, open []int) {
+	call.param = param
 	param.number(call.number)
 	c.p.WillWrite(&param.Writing, param.parts)
 	if len(open) == 0 && param.Now() {
@@ -80,7 +90,7 @@ func (c *Conversation) fail(call *Call, err error) {
 	defer c.mu.Unlock()
 	if i := slices.Index(c.calls, call); i >= 0 {
 		c.calls = slices.Delete(c.calls, i, i+1)
-		call.answers <- frame{lost: &UnsentError{err}}
+		call.answers <- Frame{lost: &UnsentError{err}}
 		c.poke(call)
 	}
 }

@@ -23,7 +23,7 @@ type control struct {
 	mu      sync.Mutex // held from receiving a message until it is obeyed; guards what follows
 	begun   uint64     // the last call that has begun; they come in order
 	running map[uint64]context.CancelCauseFunc
-	early   []frame // files and cancellations of calls that have not begun
+	early   []Frame // files and cancellations of calls that have not begun
 	orphan  bool
 }
 
@@ -56,29 +56,29 @@ func (c *control) obey() error {
 		if err != nil {
 			return err
 		}
-		if f.kind == cancel || f.kind == closing {
+		if f.Kind == cancel || f.Kind == closing {
 			c.s.signals.decided()
 		}
 		switch {
-		case f.kind == dump:
+		case f.Kind == dump:
 			go c.s.stacks(f.call) // the parent may have to read other answers first
-		case f.kind == closing:
+		case f.Kind == closing:
 		case f.call > c.begun:
 			c.early = append(c.early, f)
-		case f.kind == cancel:
+		case f.Kind == cancel:
 			c.cancel(&f)
 		default: // files of a call that is over
-			f.close()
+			f.Close()
 		}
 	}
 }
 
 // cancel ends the context of a call. A context ends by itself at its deadline, so the parent's word only helps where the two
 // clocks differ. It needs mu.
-func (c *control) cancel(f *frame) {
+func (c *control) cancel(f *Frame) {
 	end, running := c.running[f.call]
 	var text string
-	if !running || f.decode(&text) != nil { // it is over, or this is no cancellation
+	if !running || f.Decode(&text) != nil { // it is over, or this is no cancellation
 		return
 	}
 	if f.extra != 0 {
@@ -121,7 +121,7 @@ func (c *control) orphaned() {
 }
 
 // begin begins a call, which gets its open files and its context. It does not if the parent has ended.
-func (c *control) begin(f *frame) (ctx context.Context, begun bool) {
+func (c *control) begin(f *Frame) (ctx context.Context, begun bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f.files > 0 {
@@ -131,16 +131,16 @@ func (c *control) begin(f *frame) (ctx context.Context, begun bool) {
 	if !c.orphan {
 		ctx = c.context(f)
 	}
-	c.early = slices.DeleteFunc(c.early, func(m frame) bool {
+	c.early = slices.DeleteFunc(c.early, func(m Frame) bool {
 		switch {
 		case m.call > f.call:
 			return false
-		case m.kind == cancel:
+		case m.Kind == cancel:
 			c.cancel(&m)
 		case m.call == f.call:
 			f.take(&m)
 		default: // the parent could not send all of them, and so not the call
-			m.close()
+			m.Close()
 		}
 		return true
 	})
@@ -149,7 +149,7 @@ func (c *control) begin(f *frame) (ctx context.Context, begun bool) {
 }
 
 // context returns the context of a call that begins. It needs mu.
-func (c *control) context(f *frame) context.Context {
+func (c *control) context(f *Frame) context.Context {
 	ctx, free := context.Background(), func() {}
 	if !c.s.function.Context {
 		return ctx

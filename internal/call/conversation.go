@@ -93,11 +93,11 @@ func (c *Conversation) isOpen(call *Call, condemn error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f, ok := c.atHand(call)
-	if ok && f.kind != Event {
+	if ok && f.Kind != Event {
 		call.answers <- f
 		return false
 	}
-	f.close()
+	f.Close()
 	if child.IsClosed(c.over) {
 		return false
 	}
@@ -123,12 +123,12 @@ func (c *Conversation) kill(call *Call, why error) {
 	c.mu.Lock()
 	asked := c.register()
 	c.mu.Unlock()
-	tell(c.p.Control, header{kind: dump, call: asked.number}, nil)
+	tell(c.p.Control, header{Kind: dump, call: asked.number}, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), dumpTime)
 	defer cancel()
 	if f, err := c.await(ctx, asked, c.lost); err == nil {
 		var text []byte
-		_ = f.decode(&text) // without a stack if it makes no sense
+		_ = f.Decode(&text) // without a stack if it makes no sense
 		c.mu.Lock()
 		c.soFar.Stack = text[:min(len(text), maxText)]
 		c.mu.Unlock()
@@ -152,7 +152,7 @@ func (c *Conversation) leave(ctx context.Context, call *Call, kills bool) bool {
 		c.kill(call, why)
 	case !kills && c.isOpen(call, nil):
 		extra, cause := cancellation(ctx)
-		tell(c.p.Control, header{kind: cancel, call: call.number, extra: extra}, cause)
+		tell(c.p.Control, header{Kind: cancel, call: call.number, extra: extra}, cause)
 	default:
 		return false
 	}
@@ -161,7 +161,7 @@ func (c *Conversation) leave(ctx context.Context, call *Call, kills bool) bool {
 
 // outlast gives the child the grace period to answer a call whose context has ended, and drops its events. Then it kills the
 // child. It returns the last answer.
-func (c *Conversation) outlast(ended context.Context, call *Call) (frame, error) {
+func (c *Conversation) outlast(ended context.Context, call *Call) (Frame, error) {
 	c.mu.Lock()
 	call.left = true
 	c.mu.Unlock()
@@ -173,8 +173,8 @@ func (c *Conversation) outlast(ended context.Context, call *Call) (frame, error)
 		case err == errDone:
 			c.leave(ended, call, true)
 			ctx = context.Background() // an answer has arrived, or over is closed
-		case err == nil && f.kind == Event:
-			f.close()
+		case err == nil && f.Kind == Event:
+			f.Close()
 		default:
 			return f, err
 		}

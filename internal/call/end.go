@@ -13,15 +13,15 @@ import (
 // An End tells how a child has ended, or why it never was in its namespaces. It is also the error of calls that get no answer.
 type End struct {
 	child.Outcome
-	Unborn    error   // why it was not in its namespaces
-	Word      *Answer // its last word, if that was a refusal, a signal or a panic; or else nil
-	Fault     error   // why what it said makes no sense
-	Cancelled error   // why its call was cancelled
-	NotBegun  bool    // it has certainly not begun with the call
-	Unread    bool    // since it had not read the call
-	Stack     []byte  // where its goroutines were when it was killed
-	Closed    bool    // Close was called
-	Idle      bool    // and no call was being served then
+	Unborn    error  // why it was not in its namespaces
+	Word      Frame  // its last word, if that was a refusal, a signal or a panic; or else its kind is 0
+	Fault     error  // why what it said makes no sense
+	Cancelled error  // why its call was cancelled
+	NotBegun  bool   // it has certainly not begun with the call
+	Unread    bool   // since it had not read the call
+	Stack     []byte // where its goroutines were when it was killed
+	Closed    bool   // Close was called
+	Idle      bool   // and no call was being served then
 }
 
 func (e *End) Error() string { return "child has ended" }
@@ -32,9 +32,6 @@ func (c *Conversation) end(outcome child.Outcome) *End {
 	defer c.mu.Unlock()
 	e := c.soFar
 	e.Outcome, e.NotBegun = outcome, e.Unread
-	if e.Word != nil {
-		e.Word = &Answer{frame: e.Word.frame} // Decode changes it
-	}
 	if c.soFar.Killed != nil {
 		e.Killed = c.soFar.Killed // though it may have ended, or been killed, in between
 	}

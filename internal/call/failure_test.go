@@ -34,9 +34,9 @@ var errOwn = errors.New("a program's own")
 func init() { RegisterErrors([]error{errOwn}) }
 
 var _ = DescribeTable("what travels of an error", func(err error, failure Failure, causes ...error) {
-	f := read(mustEncode(header{kind: Failed}, *newFailure(fmt.Errorf("what: %w", err)), 0))
+	f := read(mustEncode(header{Kind: Failed}, *newFailure(fmt.Errorf("what: %w", err)), 0))
 	var got Failure
-	g.Expect(f.decode(&got)).To(g.Succeed())
+	g.Expect(f.Decode(&got)).To(g.Succeed())
 	failure.Message = "what: " + err.Error()
 	g.Expect(slices.Equal(got.Causes(), causes)).To(g.BeTrue(), "%v", got.Causes())
 	got.Known = nil // numbers of what is in causes

@@ -55,7 +55,7 @@ const (
 
 // A header precedes the value of a frame.
 type header struct {
-	kind  Kind
+	Kind  Kind
 	call  uint64
 	extra int64  // of Call: the deadline (unixNano); of Cancel: 1 for a deadline; of an answer: the hash of the types
 	files uint32 // open files of the value; in Files those of this message
@@ -66,7 +66,7 @@ const headerSize = 1 + 8 + 8 + 4 + 8
 
 func (h header) put(b []byte) {
 	order := binary.BigEndian
-	b[0] = byte(h.kind)
+	b[0] = byte(h.Kind)
 	order.PutUint64(b[1:], h.call)
 	order.PutUint64(b[9:], uint64(h.extra))
 	order.PutUint32(b[17:], h.files)
@@ -76,7 +76,7 @@ func (h header) put(b []byte) {
 func parseHeader(b []byte) header {
 	order := binary.BigEndian
 	return header{
-		kind:  Kind(b[0]),
+		Kind:  Kind(b[0]),
 		call:  order.Uint64(b[1:]),
 		extra: int64(order.Uint64(b[9:])),
 		files: order.Uint32(b[17:]),
@@ -84,16 +84,18 @@ func parseHeader(b []byte) header {
 	}
 }
 
-// A frame is one that has been read.
-type frame struct {
+// A Frame is one that has been read.
+type Frame struct {
 	header
+	Relay error // of an answer that [Worker.Call] returns: why what the child has printed could not be passed on
+
 	value []byte
 	open  []int // descriptors of its open files
 	lost  error // why some are missing
 }
 
-// decode decodes the value of a frame, which is consumed: its open files are those of the value, or are closed.
-func (f *frame) decode(pointer any) error {
+// Decode decodes the value of a frame, which is consumed: its open files are those of the value, or are closed.
+func (f *Frame) Decode(pointer any) error {
 	open := f.open
 	f.open = nil
 	if f.lost != nil {
@@ -103,8 +105,8 @@ func (f *frame) decode(pointer any) error {
 	return value.Decode(f.value, open, pointer)
 }
 
-// close closes the open files of a frame that is not decoded.
-func (f *frame) close() {
+// Close closes the open files of a frame that is not decoded.
+func (f *Frame) Close() {
 	sys.CloseDescriptors(f.open)
 	f.open = nil
 }

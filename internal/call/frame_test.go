@@ -47,7 +47,7 @@ func (p *slowPipe) Read(b []byte) (int, error) {
 }
 
 // feed returns the frames that bytes make, of which a pipe holds some at a time.
-func feed(b []byte, some int) (frames []frame) {
+func feed(b []byte, some int) (frames []Frame) {
 	in := newIncoming(&slowPipe{b: b, some: some})
 	for {
 		switch f, err := in.read(); err {
@@ -60,7 +60,7 @@ func feed(b []byte, some int) (frames []frame) {
 }
 
 // read reads a single frame.
-func read(encoded []byte) frame {
+func read(encoded []byte) Frame {
 	GinkgoHelper()
 	frames := feed(encoded, len(encoded))
 	g.Expect(frames).To(g.HaveLen(1))
@@ -73,24 +73,24 @@ var _ = Describe("a frame", func() {
 		h.size = uint64(len(f.value))
 		g.Expect(f.header).To(g.Equal(h))
 		var value []string
-		g.Expect(f.decode(&value)).To(g.Succeed())
+		g.Expect(f.Decode(&value)).To(g.Succeed())
 		g.Expect(value).To(g.Equal([]string{"a", "b\n"}))
 	},
-		Entry("with nothing else", header{kind: Result}),
-		Entry("with all there is", header{kind: called, call: 1<<64 - 1, extra: 1<<63 - 1, files: 1<<32 - 1}),
-		Entry("with a deadline of long ago", header{kind: called, call: 1 << 32, extra: -1}),
+		Entry("with nothing else", header{Kind: Result}),
+		Entry("with all there is", header{Kind: called, call: 1<<64 - 1, extra: 1<<63 - 1, files: 1<<32 - 1}),
+		Entry("with a deadline of long ago", header{Kind: called, call: 1 << 32, extra: -1}),
 	)
 
 	It("may have no value", func() {
-		f := read(mustEncode(header{kind: ready}, nil, 0))
-		g.Expect(f.header).To(g.Equal(header{kind: ready}))
+		f := read(mustEncode(header{Kind: ready}, nil, 0))
+		g.Expect(f.header).To(g.Equal(header{Kind: ready}))
 		g.Expect(f.value).To(g.BeEmpty())
 	})
 
 	It("of a call can be given to another", func() {
-		o := specs.OK(encode(header{kind: called, call: 1, extra: 5}, new(int)))
+		o := specs.OK(encode(header{Kind: called, call: 1, extra: 5}, new(int)))
 		o.number(7)
-		g.Expect(read(o.parts[0]).header).To(g.Equal(header{kind: called, call: 7, extra: 5, size: 8}))
+		g.Expect(read(o.parts[0]).header).To(g.Equal(header{Kind: called, call: 7, extra: 5, size: 8}))
 	})
 
 	It("takes the time of a deadline", func() {
@@ -110,14 +110,14 @@ var _ = Describe("a frame", func() {
 			g.Expect(o.files).To(g.BeEmpty())
 			var got []string
 			f := read(bytes.Join(o.parts, nil))
-			g.Expect(f.decode(&got)).To(g.Succeed())
+			g.Expect(f.Decode(&got)).To(g.Succeed())
 			g.Expect(got[1]).To(g.Equal(strings.Repeat("y", size/2)))
 			o.free()
 		}
 	})
 
 	It("is none before its end", func() {
-		encoded := mustEncode(header{kind: Result}, "value", 0)
+		encoded := mustEncode(header{Kind: Result}, "value", 0)
 		for n := range encoded {
 			g.Expect(feed(encoded[:n], n)).To(g.BeEmpty())
 		}
@@ -125,7 +125,7 @@ var _ = Describe("a frame", func() {
 
 	It("costs memory in proportion to what has arrived", func() {
 		b := make([]byte, headerSize+atOnce+1)
-		header{kind: Result, size: 1 << 62}.put(b)
+		header{Kind: Result, size: 1 << 62}.put(b)
 		for n, expected := range map[int]int{headerSize: atOnce, headerSize + atOnce - 1: atOnce, headerSize + atOnce + 1: 2 * atOnce} {
 			in := newIncoming(bytes.NewReader(b[:n]))
 			_, err := in.read()
@@ -134,14 +134,14 @@ var _ = Describe("a frame", func() {
 		}
 	})
 
-	DescribeTable("that makes no sense", func(encoded []byte, receive func(f *frame), matcher any) {
+	DescribeTable("that makes no sense", func(encoded []byte, receive func(f *Frame), matcher any) {
 		f := read(encoded)
 		receive(&f)
-		g.Expect(f.decode(new([]*os.File))).To(g.MatchError(matcher))
+		g.Expect(f.Decode(new([]*os.File))).To(g.MatchError(matcher))
 	},
-		Entry("no value", make([]byte, headerSize), func(*frame) {}, "bytes that are not those of a value of this type"),
-		Entry("another value", append(make([]byte, headerSize-1), 1, 7), func(*frame) {}, "bytes that are not those of a value of this type"),
-		Entry("files that are not there", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *frame) {}, "open files that do not belong to the value"),
-		Entry("files that were lost", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *frame) { f.lost = syscall.EMFILE }, syscall.EMFILE),
+		Entry("no value", make([]byte, headerSize), func(*Frame) {}, "bytes that are not those of a value of this type"),
+		Entry("another value", append(make([]byte, headerSize-1), 1, 7), func(*Frame) {}, "bytes that are not those of a value of this type"),
+		Entry("files that are not there", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *Frame) {}, "open files that do not belong to the value"),
+		Entry("files that were lost", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *Frame) { f.lost = syscall.EMFILE }, syscall.EMFILE),
 	)
 })

@@ -25,7 +25,7 @@ func FuzzFrame(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind byte, call uint64, extra int64, text string, some int) {
-		h := header{kind: Kind(kind), call: call, extra: extra}
+		h := header{Kind: Kind(kind), call: call, extra: extra}
 		encoded := mustEncode(h, []byte(text), 0)
 		frames := feed(slices.Concat(encoded, encoded, encoded), max(1, some))
 		if len(frames) != 3 {
@@ -34,7 +34,7 @@ func FuzzFrame(f *testing.F) {
 		h.size = uint64(len(encoded) - headerSize)
 		for _, f := range frames {
 			var got []byte
-			if err := f.decode(&got); err != nil || f.header != h || string(got) != text {
+			if err := f.Decode(&got); err != nil || f.header != h || string(got) != text {
 				t.Errorf("%v %.100q %v", f.header, got, err)
 			}
 		}
@@ -58,13 +58,13 @@ func FuzzAnswer(f *testing.F) {
 		stack:    []byte("goroutine 1"),
 		'?':      "what",
 	} {
-		encoded := mustEncode(header{kind: kind, call: 1}, value, 0)
+		encoded := mustEncode(header{Kind: kind, call: 1}, value, 0)
 		f.Add(encoded)
 		f.Add(slices.Concat(encoded, encoded[:len(encoded)-1]))
 	}
-	f.Add(mustEncode(header{kind: Result, call: 1}, []*os.File{os.Stdin}, 1))
-	f.Add(mustEncode(header{kind: Event, call: 1}, []*os.File{os.Stdin}, -1<<31)) // as many as 1<<31
-	huge := mustEncode(header{kind: Result, call: 1}, 1, 0)
+	f.Add(mustEncode(header{Kind: Result, call: 1}, []*os.File{os.Stdin}, 1))
+	f.Add(mustEncode(header{Kind: Event, call: 1}, []*os.File{os.Stdin}, -1<<31)) // as many as 1<<31
+	huge := mustEncode(header{Kind: Result, call: 1}, 1, 0)
 	copy(huge[headerSize-8:], "\xff\xff\xff\xff\xff\xff\xff\xff")
 	f.Add(huge)
 	f.Add(make([]byte, headerSize))
@@ -77,7 +77,7 @@ func FuzzAnswer(f *testing.F) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		c := &Conversation{spec: Spec{Stream: true}, p: &child.Child{Control: ours}, lost: make(chan struct{}), over: make(chan struct{})}
-		asked := &Call{number: 1, answers: make(chan frame, 1)}
+		asked := &Call{number: 1, answers: make(chan Frame, 1)}
 		c.calls = append(c.calls, asked)
 		for n, f := range feed(b, len(b)) {
 			if c.deliver(&f); child.IsClosed(c.lost) {
@@ -86,7 +86,7 @@ func FuzzAnswer(f *testing.F) {
 			select {
 			case f := <-asked.answers:
 				value := []any{new(any), new(Failure), new(Panic), new([]*os.File)}[n%4]
-				_ = f.decode(value)
+				_ = f.Decode(value)
 				if failure, ok := value.(*Failure); ok {
 					_ = failure.Causes()
 				}
@@ -105,7 +105,7 @@ func FuzzAnswer(f *testing.F) {
 func FuzzMessage(f *testing.F) {
 	why := "lunch"
 	for kind, value := range map[Kind]any{cancel: why, dump: nil, files: nil, '?': 1} {
-		encoded := mustEncode(header{kind: kind, call: 1, extra: 1}, value, 0)
+		encoded := mustEncode(header{Kind: kind, call: 1, extra: 1}, value, 0)
 		f.Add(encoded)
 		f.Add(encoded[:headerSize-1])
 	}
@@ -119,7 +119,7 @@ func FuzzMessage(f *testing.F) {
 			t.Skip(err)
 		}
 		f, err := receive(theirs)
-		if err != nil || len(f.open) > 0 || (f.kind == files && f.files > 0) != (f.lost != nil) {
+		if err != nil || len(f.open) > 0 || (f.Kind == files && f.files > 0) != (f.lost != nil) {
 			t.Errorf("%v, %v", f, err)
 		}
 		c := &control{s: &server{signals: &signals{}}, running: map[uint64]context.CancelCauseFunc{1: func(error) {}}}

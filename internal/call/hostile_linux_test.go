@@ -31,17 +31,17 @@ var _ = DescribeTable("a child that says what it likes", func(expected string, s
 		} else {
 			decoded = answer.Decode(new(string))
 		}
-		got = append(got, string(rune(answer.kind)))
+		got = append(got, string(rune(answer.Kind)))
 		if decoded != nil {
 			got = append(got, decoded.Error())
 		}
-		if answer.kind != Event {
+		if answer.Kind != Event {
 			break
 		}
 	}
 	end := o.Finish()
-	if end.Word != nil {
-		got = append(got, string(rune(end.Word.kind)))
+	if end.Word.Kind != 0 {
+		got = append(got, string(rune(end.Word.Kind)))
 	}
 	if end.Fault != nil {
 		got = append(got, end.Fault.Error())
@@ -82,9 +82,9 @@ var _ = DescribeTable("a worker that says what it likes", func(expected string, 
 	spec := plays("hostile", append([]string{"frame 0 0 Y"}, script...)...)
 	spec.Grace = short
 	w := worker(spec, 1)
-	answer, err := w.Call(background, param(background, request{}))
+	answer, err := w.Call(background, new(request))
 	answer.Close()
-	got := string(rune(answer.kind))
+	got := string(rune(answer.Kind))
 	if err != nil {
 		got = err.Error()
 	}

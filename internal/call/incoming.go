@@ -9,7 +9,7 @@ import (
 type incoming struct {
 	from  *bufio.Reader
 	begun bool  // the header of next has been read
-	next  frame // as far as it has arrived
+	next  Frame // as far as it has arrived
 }
 
 const (
@@ -24,13 +24,13 @@ func newIncoming(from io.Reader) incoming {
 }
 
 // read reads the next frame. An error is the reader's. After one, read can be called again: it goes on where it was.
-func (in *incoming) read() (frame, error) {
+func (in *incoming) read() (Frame, error) {
 	if !in.begun {
 		b, err := in.from.Peek(headerSize)
 		if err != nil {
-			return frame{}, err
+			return Frame{}, err
 		}
-		in.next, in.begun = frame{header: parseHeader(b)}, true
+		in.next, in.begun = Frame{header: parseHeader(b)}, true
 		_, _ = in.from.Discard(headerSize)
 		in.next.value = make([]byte, 0, min(in.next.size, atOnce))
 	}
@@ -42,10 +42,10 @@ func (in *incoming) read() (frame, error) {
 		n, err := in.from.Read((*v)[len(*v):cap(*v)])
 		*v = (*v)[:len(*v)+n]
 		if err != nil {
-			return frame{}, err
+			return Frame{}, err
 		}
 	}
 	f := in.next
-	in.next, in.begun = frame{}, false
+	in.next, in.begun = Frame{}, false
 	return f, nil
 }

@@ -44,7 +44,7 @@ func cancellation(ctx context.Context) (extra int64, cause *string) {
 var messages = sync.Pool{New: func() any { return new([sys.MaxMessage]byte) }}
 
 // receive receives a message, if there is one: or else EAGAIN, or [io.EOF] at the end.
-func receive(socket *os.File) (f frame, err error) {
+func receive(socket *os.File) (f Frame, err error) {
 	buffer := messages.Get().(*[sys.MaxMessage]byte)
 	defer messages.Put(buffer)
 	n, open, _, err := sys.Receive(socket, buffer[:])
@@ -52,9 +52,9 @@ func receive(socket *os.File) (f frame, err error) {
 		return f, err
 	}
 	if n >= headerSize {
-		f = frame{header: parseHeader(buffer[:]), value: append([]byte(nil), buffer[headerSize:n]...)}
+		f = Frame{header: parseHeader(buffer[:]), value: append([]byte(nil), buffer[headerSize:n]...)}
 	}
-	if f.kind != files {
+	if f.Kind != files {
 		sys.CloseDescriptors(open)
 		return f, nil
 	}
@@ -65,7 +65,7 @@ func receive(socket *os.File) (f frame, err error) {
 }
 
 // take adds open files that have come in a message to a frame.
-func (f *frame) take(message *frame) {
+func (f *Frame) take(message *Frame) {
 	f.open = append(f.open, message.open...)
 	if message.lost != nil {
 		f.lost = message.lost
@@ -77,7 +77,7 @@ var errMissing = errors.New("child has not sent them")
 
 // receiveFiles receives the open files of an answer, which the child has sent before it. It closes those of other answers,
 // which the child could not send.
-func (f *frame) receiveFiles(socket *os.File) {
+func (f *Frame) receiveFiles(socket *os.File) {
 	for received, messages := 0, 0; received < int(f.files) && messages < maxMessages; messages++ {
 		m, err := receive(socket)
 		if err != nil {
@@ -86,18 +86,18 @@ func (f *frame) receiveFiles(socket *os.File) {
 			}
 			break
 		}
-		if m.kind == files && m.call == f.call {
+		if m.Kind == files && m.call == f.call {
 			f.take(&m)
 			received += int(m.files)
 		} else {
-			m.close()
+			m.Close()
 		}
 	}
 	f.missing()
 }
 
 // missing notes that open files of a frame have not arrived, and why.
-func (f *frame) missing() {
+func (f *Frame) missing() {
 	if f.lost == nil && len(f.open) < int(f.files) {
 		f.lost = errMissing
 	}
@@ -130,7 +130,7 @@ func sendFiles(socket *os.File, call uint64, descriptors []int, patient bool) er
 	defer func() { sys.CloseDescriptors(descriptors) }()
 	for len(descriptors) > 0 {
 		now := descriptors[:min(len(descriptors), sys.MaxFiles)]
-		o, _ := encode(header{kind: files, call: call, files: uint32(len(now))}, nil)
+		o, _ := encode(header{Kind: files, call: call, files: uint32(len(now))}, nil)
 		var err error
 		begin, pause := time.Now(), time.Millisecond
 		for {

@@ -48,8 +48,8 @@ func nulls(n int) (files []*os.File, descriptors []int) {
 }
 
 // expecting returns the frame of an answer that has so many files.
-func expecting(n int) frame {
-	return read(mustEncode(header{kind: Result, call: 5}, make([]*os.File, 0), n))
+func expecting(n int) Frame {
+	return read(mustEncode(header{Kind: Result, call: 5}, make([]*os.File, 0), n))
 }
 
 var _ = Describe("a message", func() {
@@ -58,13 +58,13 @@ var _ = Describe("a message", func() {
 		ctx, end := make()
 		defer end()
 		extra, why := cancellation(ctx)
-		tell(a, header{kind: cancel, call: 42, extra: extra}, why)
+		tell(a, header{Kind: cancel, call: 42, extra: extra}, why)
 		f := specs.OK(receive(b))
-		g.Expect(f.kind).To(g.Equal(cancel))
+		g.Expect(f.Kind).To(g.Equal(cancel))
 		g.Expect(f.call).To(g.Equal(uint64(42)))
 		g.Expect(f.extra != 0).To(g.Equal(deadline))
 		var text string
-		g.Expect(f.decode(&text)).To(g.Succeed())
+		g.Expect(f.Decode(&text)).To(g.Succeed())
 		g.Expect(causeOf(text)).To(g.Equal(cause))
 	},
 		Entry("cancelled", func() (context.Context, context.CancelFunc) {
@@ -90,7 +90,7 @@ var _ = Describe("a message", func() {
 		why := strings.Repeat("x", maxCause)
 		sent := 0
 		for ; sent < 1000; sent++ {
-			tell(a, header{kind: cancel, call: uint64(sent)}, &why)
+			tell(a, header{Kind: cancel, call: uint64(sent)}, &why)
 		}
 		for n := range sent / 2 {
 			g.Eventually(func() error {
@@ -99,20 +99,20 @@ var _ = Describe("a message", func() {
 			}).Should(g.Succeed(), "%d", n)
 		}
 		g.Expect(b.Close()).To(g.Succeed())
-		tell(a, header{kind: dump}, nil)
+		tell(a, header{Kind: dump}, nil)
 	})
 
 	DescribeTable("carries files", func(n, messages int) {
 		a, b := pair()
 		sent, descriptors := nulls(n)
 		g.Expect(sendFiles(a, 5, descriptors, false)).To(g.Succeed())
-		f := read(mustEncode(header{kind: Result, call: 5}, sent, 0))
+		f := read(mustEncode(header{Kind: Result, call: 5}, sent, 0))
 		f.receiveFiles(b)
 		g.Expect(f.lost).NotTo(g.HaveOccurred())
 		_, err := receive(b)
 		g.Expect(err).To(g.MatchError(syscall.EAGAIN))
 		var all []*os.File
-		g.Expect(f.decode(&all)).To(g.Succeed())
+		g.Expect(f.Decode(&all)).To(g.Succeed())
 		g.Expect(all).To(g.HaveLen(n))
 		for i, open := range all {
 			here := specs.OK(open.Stat())
@@ -155,7 +155,7 @@ var _ = Describe("a message", func() {
 			g.Expect(f.open).To(g.HaveLen(2))
 			func() {
 				defer func() { _ = recover() }()
-				g.Expect(f.decode(value)).NotTo(g.Succeed())
+				g.Expect(f.Decode(value)).NotTo(g.Succeed())
 			}()
 			g.Expect(f.open).To(g.BeEmpty())
 		}
@@ -168,19 +168,19 @@ var _ = Describe("a message", func() {
 			g.Expect(sendFiles(a, call, descriptors, false)).To(g.Succeed())
 		}
 		send(4, 3) // of an answer that was not sent to its end
-		tell(a, header{kind: dump, call: 5}, nil)
+		tell(a, header{Kind: dump, call: 5}, nil)
 		send(5, 1)
 		f := expecting(1)
 		f.receiveFiles(b)
 		g.Expect(f.lost).NotTo(g.HaveOccurred())
 		g.Expect(f.open).To(g.HaveLen(1))
-		f.close()
+		f.Close()
 
 		stop := make(chan struct{})
 		var senders sync.WaitGroup
 		for range 4 { // threads of a hostile child
 			senders.Go(func() {
-				for message := mustEncode(header{kind: files, call: 5}, nil, 0); !child.IsClosed(stop); {
+				for message := mustEncode(header{Kind: files, call: 5}, nil, 0); !child.IsClosed(stop); {
 					_ = sys.Send(a, message, nil, false)
 				}
 			})
@@ -206,21 +206,21 @@ var _ = Describe("a message", func() {
 		g.Expect(sys.Send(theirs, b, descriptors, false)).To(g.Succeed())
 		sys.CloseDescriptors(descriptors)
 		f := specs.OK(receive(ours))
-		g.Expect(f.kind).To(g.Equal(kind))
+		g.Expect(f.Kind).To(g.Equal(kind))
 		if lost == nil {
 			g.Expect(f.lost).To(g.BeNil())
 			g.Expect(f.open).To(g.BeEmpty())
 		} else {
 			g.Expect(f.lost).To(g.Equal(lost))
-			f.close()
+			f.Close()
 		}
 	},
 		Entry("too short", []byte("f\x00"), Kind(0), nil),
-		Entry("just too short", mustEncode(header{kind: files, call: 1}, nil, 1)[:headerSize-1], Kind(0), nil),
-		Entry("of an unknown kind", mustEncode(header{kind: '?'}, nil, 1), Kind('?'), nil),
-		Entry("with a file that is for nothing", mustEncode(header{kind: cancel}, "why", 1), cancel, nil),
-		Entry("with less files than it says", mustEncode(header{kind: files}, nil, 2), files, syscall.EMFILE),
-		Entry("with more files than it says", mustEncode(header{kind: files}, nil, 0), files, syscall.EMFILE),
+		Entry("just too short", mustEncode(header{Kind: files, call: 1}, nil, 1)[:headerSize-1], Kind(0), nil),
+		Entry("of an unknown kind", mustEncode(header{Kind: '?'}, nil, 1), Kind('?'), nil),
+		Entry("with a file that is for nothing", mustEncode(header{Kind: cancel}, "why", 1), cancel, nil),
+		Entry("with less files than it says", mustEncode(header{Kind: files}, nil, 2), files, syscall.EMFILE),
+		Entry("with more files than it says", mustEncode(header{Kind: files}, nil, 0), files, syscall.EMFILE),
 	)
 
 	DescribeTable("in a process that may have few open files", func(role, told string) {
@@ -284,7 +284,7 @@ func init() {
 				if err != nil {
 					return err
 				}
-				f.close()
+				f.Close()
 			}
 		}))
 	}

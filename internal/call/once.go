@@ -16,8 +16,12 @@ type Once struct {
 	cancelled error // why the call was cancelled
 }
 
-// Begin starts a child and sends it its call. In the end Finish or Kill must be called.
-func Begin(ctx context.Context, spec Spec, param Param) (*Once, error) {
+// Begin starts a child and sends it its call, with the parameter that pointer points to. In the end Finish or Kill must be called.
+func Begin(ctx context.Context, spec Spec, pointer any) (*Once, error) {
+	param, err := encodeParam(ctx, pointer)
+	if err != nil {
+		return nil, err
+	}
 	open, err := duplicates(param.files)
 	if err != nil {
 		return nil, err
@@ -40,31 +44,31 @@ func Begin(ctx context.Context, spec Spec, param Param) (*Once, error) {
 //
 // The end of the context kills the child. A function that obeys its context has the grace period to give its last answer;
 // its events are dropped.
-func (o *Once) Next() (*Answer, error) {
+func (o *Once) Next() (Frame, error) {
 	f, err := o.next()
 	if err == errDone {
 		f, err = o.leave(o.ctx)
 	}
 	switch {
 	case err != nil:
-		return nil, err
-	case f.kind == 0: // it was not sent
+		return f, err
+	case f.Kind == 0: // it was not sent
 		o.p.Leave(f.lost)
-		return nil, f.lost
+		return f, f.lost
 	}
-	if f.kind == Failed && o.ctx.Err() != nil {
+	if f.Kind == Failed && o.ctx.Err() != nil {
 		o.cancelled = context.Cause(o.ctx) // which the error is likely to be about
 	}
-	o.answered = f.kind != Event
-	return &Answer{frame: f}, nil
+	o.answered = f.Kind != Event
+	return f, nil
 }
 
 // next blocks until the next answer has arrived, or the context has ended. It looks first for events that have been read
 // already, as most have.
-func (o *Once) next() (frame, error) {
+func (o *Once) next() (Frame, error) {
 	if o.spec.Stream {
 		if o.ctx.Err() != nil {
-			return frame{}, errDone
+			return Frame{}, errDone
 		}
 		o.mu.Lock()
 		f, ok := o.atHand(o.call)
@@ -77,7 +81,7 @@ func (o *Once) next() (frame, error) {
 }
 
 // leave tells the child that a context has ended, or kills it, and returns the last answer.
-func (o *Once) leave(ended context.Context) (frame, error) {
+func (o *Once) leave(ended context.Context) (Frame, error) {
 	if o.Conversation.leave(ended, o.call, !o.spec.Context) && o.spec.Context {
 		o.cancelled = context.Cause(o.ctx)
 		o.p.LetGo(context.Cause(ended))
@@ -94,7 +98,7 @@ func (o *Once) Break() {
 	cancel()
 	f, err := o.leave(ended)
 	o.answered = err == nil
-	f.close()
+	f.Close()
 }
 
 // Finish blocks until the child has ended, and tells how. Next has returned the last answer, or an error.

@@ -13,7 +13,7 @@ import (
 // once has a child of its own serve a call.
 func once(ctx context.Context, spec Spec, r request) *Once {
 	GinkgoHelper()
-	o := specs.OK(Begin(ctx, spec, param(ctx, r)))
+	o := specs.OK(Begin(ctx, spec, &r))
 	DeferCleanup(func() { o.Kill(errEnough) })
 	return o
 }
@@ -33,7 +33,7 @@ var _ = Describe("a child for a single call", func() {
 		o.arrived()
 		cancel(errEnough)
 		answer := specs.OK(o.Next())
-		g.Expect(answer.Kind()).To(g.Equal(Result))
+		g.Expect(answer.Kind).To(g.Equal(Result))
 		end := o.Finish()
 		g.Expect(end.Cancelled).NotTo(g.HaveOccurred())
 		g.Expect(end.Killed).To(g.Or(g.BeNil(), g.Equal(child.ErrLingers)))

@@ -17,7 +17,7 @@ var (
 
 // await blocks until the next answer to a call has arrived, ctx has ended (errDone), or over is closed (errOver). One of the
 // waiting goroutines reads for all.
-func (c *Conversation) await(ctx context.Context, call *Call, over <-chan struct{}) (frame, error) {
+func (c *Conversation) await(ctx context.Context, call *Call, over <-chan struct{}) (Frame, error) {
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() { c.interrupt(call) })
 		defer stop()
@@ -31,10 +31,10 @@ func (c *Conversation) await(ctx context.Context, call *Call, over <-chan struct
 			case f := <-call.answers: // it came before
 				return f, nil
 			default:
-				return frame{}, errOver
+				return Frame{}, errOver
 			}
 		case <-ctx.Done():
-			return frame{}, errDone
+			return Frame{}, errDone
 		case c.reading <- struct{}{}:
 			c.read(ctx, call, over)
 			<-c.reading
@@ -118,7 +118,7 @@ func (p *pipeful) Read(b []byte) (int, error) {
 }
 
 // atHand returns the next answer to a call, if it has arrived. It needs mu.
-func (c *Conversation) atHand(call *Call) (f frame, ok bool) {
+func (c *Conversation) atHand(call *Call) (f Frame, ok bool) {
 	c.look(call)
 	select {
 	case f = <-call.answers:
@@ -129,37 +129,37 @@ func (c *Conversation) atHand(call *Call) (f frame, ok bool) {
 }
 
 // deliver gives a frame to the call that it answers. It needs mu.
-func (c *Conversation) deliver(f *frame) {
+func (c *Conversation) deliver(f *Frame) {
 	if f.files > 0 {
 		f.receiveFiles(c.p.Control)
-		if f.kind != Event && f.kind != Result {
-			f.close()
+		if f.Kind != Event && f.Kind != Result {
+			f.Close()
 		}
 	}
 	i := slices.IndexFunc(c.calls, func(call *Call) bool { return call.number == f.call })
 	switch {
-	case f.kind == Refused || f.kind == Ended:
-		c.soFar.Word = &Answer{frame: *f}
+	case f.Kind == Refused || f.Kind == Ended:
+		c.soFar.Word = *f
 		c.lose(nil)
 		return
 	case f.extra != c.spec.Hash:
 		c.lose(errReplaced)
 	case i < 0:
-		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.kind)))
-	case !slices.Contains(lastKinds, f.kind) && (f.kind != Event || !c.spec.Stream):
-		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.kind)))
-	case !child.IsClosed(c.over) || f.kind == stack:
-		if f.kind == Panicked {
-			c.soFar.Word = &Answer{frame: *f}
+		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.Kind)))
+	case !slices.Contains(lastKinds, f.Kind) && (f.Kind != Event || !c.spec.Stream):
+		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
+	case !child.IsClosed(c.over) || f.Kind == stack:
+		if f.Kind == Panicked {
+			c.soFar.Word = *f
 		}
 		call := c.calls[i]
-		if f.kind != Event {
+		if f.Kind != Event {
 			c.calls = slices.Delete(c.calls, i, i+1)
 		}
 		call.answers <- *f
 		return
 	}
-	f.close()
+	f.Close()
 }
 
 // lastKinds are those of the last answer to a call.

@@ -98,9 +98,9 @@ func beHostile(args []string) {
 			descriptors, _ := duplicates(nulls)
 			_ = sendFiles(socket, call, descriptors, false)
 		case "cancel":
-			tell(socket, header{kind: cancel, call: call}, new(string))
+			tell(socket, header{Kind: cancel, call: call}, new(string))
 		case "frame", "frames":
-			b := mustEncode(header{kind: Kind(kind[0]), call: call}, said, 0)
+			b := mustEncode(header{Kind: Kind(kind[0]), call: call}, said, 0)
 			h := parseHeader(b)
 			h.files = uint32(n)
 			if value == "hash" {
@@ -113,7 +113,7 @@ func beHostile(args []string) {
 			_, _ = answers.Write(b)
 		case "endless": // frame
 			b := make([]byte, 64<<10)
-			header{kind: Result, call: call, size: 1 << 60}.put(b)
+			header{Kind: Result, call: call, size: 1 << 60}.put(b)
 			_, _ = answers.Write(b)
 			flood(o.Answers, b)
 		case "read":
@@ -168,12 +168,6 @@ func (s Spec) hearing() (spec Spec, heard chan string) {
 	return s, heard
 }
 
-// param encodes a parameter.
-func param(ctx context.Context, value any) Param {
-	GinkgoHelper()
-	return specs.OK(NewParam(ctx, specs.Pointer(value)))
-}
-
 // worker starts a child for many calls, which ends with the spec.
 func worker(spec Spec, concurrency int) *Worker {
 	GinkgoHelper()
@@ -189,8 +183,8 @@ func worker(spec Spec, concurrency int) *Worker {
 // result calls, and returns the result.
 func (w *Worker) result(r request) (result request) {
 	GinkgoHelper()
-	answer := specs.OK(w.Call(background, param(background, r)))
-	g.Expect(string(rune(answer.kind))).To(g.Equal("R"), "%s", answer.value)
+	answer := specs.OK(w.Call(background, &r))
+	g.Expect(string(rune(answer.Kind))).To(g.Equal("R"), "%s", answer.value)
 	g.Expect(answer.Decode(&result)).To(g.Succeed())
 	return result
 }
@@ -198,10 +192,9 @@ func (w *Worker) result(r request) (result request) {
 // calling calls elsewhere, and tells its error.
 func (w *Worker) calling(ctx context.Context, r request) (ended chan error) {
 	GinkgoHelper()
-	p := param(ctx, r)
 	ended = make(chan error, 1)
 	go func() {
-		answer, err := w.Call(ctx, p)
+		answer, err := w.Call(ctx, &r)
 		answer.Close()
 		ended <- err
 	}()

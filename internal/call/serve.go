@@ -67,7 +67,7 @@ func Serve(o child.Orders, function Function) {
 	s.control = newControl(s, o)
 	sys.CloseDescriptors(low) // only now, or the first ones would be those of the runtime's poller
 	if s.many > 0 {
-		s.tell(header{kind: ready}, nil)
+		s.tell(header{Kind: ready}, nil)
 	}
 	s.all.Go(s.next)
 	s.all.Wait()
@@ -85,7 +85,7 @@ func Refuse(o child.Orders, why string) {
 }
 
 // last tells why this child ends.
-func (s *server) last(kind Kind, why string) { s.tell(header{kind: kind}, &why) }
+func (s *server) last(kind Kind, why string) { s.tell(header{Kind: kind}, &why) }
 
 // open opens the pipe for answers.
 func (s *server) open(o child.Orders) {
@@ -108,7 +108,7 @@ func (s *server) next() {
 	if begun {
 		s.serve(ctx, &f)
 	} else {
-		f.close()
+		f.Close()
 	}
 	if s.many == 1 {
 		s.all.Go(s.next)
@@ -116,7 +116,7 @@ func (s *server) next() {
 }
 
 // serve serves a call. A panic ends the child.
-func (s *server) serve(ctx context.Context, f *frame) {
+func (s *server) serve(ctx context.Context, f *Frame) {
 	returned := false
 	defer func() {
 		if returned {
@@ -126,13 +126,13 @@ func (s *server) serve(ctx context.Context, f *frame) {
 		if value == nil {
 			value = "runtime.Goexit was called"
 		}
-		s.tell(header{kind: Panicked, call: f.call}, &Panic{Value: shorten(fmt.Sprint(value)), Stack: debug.Stack()})
+		s.tell(header{Kind: Panicked, call: f.call}, &Panic{Value: shorten(fmt.Sprint(value)), Stack: debug.Stack()})
 		child.Exit(2)
 	}()
 	s.signals.begin()
 	kind := Failed // of an error
 	decode := func(pointer any) error {
-		err := f.decode(pointer)
+		err := f.Decode(pointer)
 		if err != nil {
 			kind, err = Unread, fmt.Errorf("cannot decode parameter in child, reason: %w", err)
 		}
@@ -144,7 +144,7 @@ func (s *server) serve(ctx context.Context, f *frame) {
 			closeFiles(event) // as if it had been sent
 			return false
 		}
-		unsent = s.answer(header{kind: Event, call: f.call}, "event", event)
+		unsent = s.answer(header{Kind: Event, call: f.call}, "event", event)
 		return ctx.Err() == nil && unsent == nil
 	}
 	result, err := s.function.Call(ctx, decode, emit)
@@ -165,7 +165,7 @@ func (s *server) stacks(call uint64) {
 	slices.SortStableFunc(goroutines, func(a, b []byte) int { return cmp.Compare(serving(b), serving(a)) })
 	text = bytes.Join(goroutines, []byte("\n\n"))
 	text = text[:min(len(text), maxText)]
-	s.tell(header{kind: stack, call: call}, &text)
+	s.tell(header{Kind: stack, call: call}, &text)
 }
 
 // serving tells how many calls a goroutine serves, by its stack.

@@ -106,7 +106,7 @@ func (s *server) isOrphan() bool {
 // call sends a parameter, after its files; some of them may not be in the value.
 func (c *caller) call(h header, value any, files ...*os.File) {
 	GinkgoHelper()
-	h.kind = called
+	h.Kind = called
 	o := specs.OK(encode(h, specs.Pointer(value)))
 	c.sendFiles(h.call, files...)
 	_ = specs.OK(c.params.Write(mustEncode(h, value, len(files)-len(o.files))))
@@ -120,7 +120,7 @@ func (c *caller) sendFiles(call uint64, files ...*os.File) {
 
 // cancel tells of the end of a context, for a reason.
 func (c *caller) cancel(call uint64, why string) {
-	tell(c.socket, header{kind: cancel, call: call}, &why)
+	tell(c.socket, header{Kind: cancel, call: call}, &why)
 }
 
 // look looks at what is the control's.
@@ -137,17 +137,17 @@ func (c *caller) serves(n int) {
 }
 
 // answer returns the next answer.
-func (c *caller) answer() frame {
+func (c *caller) answer() Frame {
 	GinkgoHelper()
 	g.Expect(c.answers.SetReadDeadline(time.Now().Add(30 * time.Second))).To(g.Succeed())
 	return specs.OK(c.in.read())
 }
 
 // next returns the next answer, which is of a kind.
-func (c *caller) next(kind Kind) frame {
+func (c *caller) next(kind Kind) Frame {
 	GinkgoHelper()
 	f := c.answer()
-	g.Expect(string(rune(f.kind))).To(g.Equal(string(rune(kind))), "%s", f.value)
+	g.Expect(string(rune(f.Kind))).To(g.Equal(string(rune(kind))), "%s", f.value)
 	return f
 }
 
@@ -155,7 +155,7 @@ func (c *caller) next(kind Kind) frame {
 func says[T any](c *caller, kind Kind) (value T) {
 	GinkgoHelper()
 	f := c.next(kind)
-	g.Expect(f.decode(&value)).To(g.Succeed())
+	g.Expect(f.Decode(&value)).To(g.Succeed())
 	return value
 }
 
@@ -247,8 +247,8 @@ var _ = Describe("a server", func() {
 		c.cancel(1, "too late")
 		c.call(header{call: 3}, nil)
 		g.Expect(says[[]string](c, Result)[1]).To(g.Equal("too soon"))
-		tell(c.socket, header{kind: cancel, call: 2}, &[]int{1, 2, 3}) // which makes no sense
-		tell(c.socket, header{kind: '?', call: 2}, nil)
+		tell(c.socket, header{Kind: cancel, call: 2}, &[]int{1, 2, 3}) // which makes no sense
+		tell(c.socket, header{Kind: '?', call: 2}, nil)
 		c.cancel(2, "more than enough")
 		g.Expect(says[[]string](c, Result)[1]).To(g.Equal("more than enough"))
 		g.Expect(look(c, func(c *control) int { return len(c.early) + len(c.running) })).To(g.BeZero())
@@ -262,7 +262,7 @@ var _ = Describe("a server", func() {
 		c.serves(1)
 		why := "lunch"
 		begin := time.Now()
-		tell(c.socket, header{kind: cancel, call: 2, extra: 1}, &why)
+		tell(c.socket, header{Kind: cancel, call: 2, extra: 1}, &why)
 		g.Expect(says[[]string](c, Result)[:2]).To(g.Equal([]string{"context canceled", "lunch"}))
 		g.Expect(time.Since(begin)).To(g.BeNumerically(">=", clocks))
 	})
@@ -271,11 +271,11 @@ var _ = Describe("a server", func() {
 		c := serve(Function{Context: true, Call: obeys}, 1)
 		c.call(header{call: 1}, nil)
 		c.serves(1)
-		tell(c.socket, header{kind: dump, call: 9}, nil)
+		tell(c.socket, header{Kind: dump, call: 9}, nil)
 		f := c.next(stack)
 		g.Expect(f.call).To(g.Equal(uint64(9)))
 		var text []byte
-		g.Expect(f.decode(&text)).To(g.Succeed())
+		g.Expect(f.Decode(&text)).To(g.Succeed())
 		g.Expect(string(text)).To(g.ContainSubstring("call.obeys"))
 		g.Expect(len(text)).To(g.BeNumerically("<=", maxText))
 		c.cancel(1, "enough")
@@ -293,7 +293,7 @@ var _ = Describe("a server", func() {
 		for range 2 {
 			g.Expect(says[[]string](c, Result)[:2]).To(g.Equal([]string{"context canceled", errOrphan.Error()}))
 		}
-		_ = specs.OK(c.params.Write(mustEncode(header{kind: called, call: 3}, []*os.File{w}, 0)))
+		_ = specs.OK(c.params.Write(mustEncode(header{Kind: called, call: 3}, []*os.File{w}, 0)))
 		g.Expect(c.params.Close()).To(g.Succeed())
 		g.Eventually(c.ended).Should(g.BeClosed())
 		closed(r, w)
@@ -325,7 +325,7 @@ var _ = Describe("a server", func() {
 		f := c.next(Result)
 		f.receiveFiles(c.socket)
 		g.Expect(f.open).To(g.HaveLen(3))
-		f.close()
+		f.Close()
 		for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
 			_ = specs.OK(f.Stat())
 		}
@@ -338,7 +338,7 @@ var _ = Describe("a server", func() {
 			value = []*os.File{w}
 		}
 		c.call(header{call: 1}, value, w)
-		g.Expect(c.answer().kind).To(g.BeElementOf(Unread, Unserved, Failed))
+		g.Expect(c.answer().Kind).To(g.BeElementOf(Unread, Unserved, Failed))
 		closed(r, w)
 	},
 		Entry("since it is not decoded", "text", echo[int](nil)),
@@ -376,7 +376,7 @@ var _ = Describe("a server", func() {
 		c.call(header{call: 4}, []*os.File{w}, w) // it looks for messages before it begins
 		f := c.next(Result)
 		f.receiveFiles(c.socket)
-		f.close()
+		f.Close()
 		g.Expect(kept()).To(g.BeZero())
 		closed(r, w)
 	})
@@ -385,7 +385,7 @@ var _ = Describe("a server", func() {
 		c := serve(Function{Call: echo[[]*os.File](nil)}, 1)
 		_, w := pipes()
 		c.sendFiles(1, w)
-		_ = specs.OK(c.params.Write(mustEncode(header{kind: called, call: 1}, []*os.File{w, w}, 0)))
+		_ = specs.OK(c.params.Write(mustEncode(header{Kind: called, call: 1}, []*os.File{w, w}, 0)))
 		g.Expect(says[Failure](c, Unread).Message).To(g.HavePrefix("cannot decode parameter in child, reason: open files could not be received"))
 	})
 })
@@ -413,7 +413,7 @@ func startServing(o child.Orders, stdin io.Reader) (cmd *exec.Cmd, answers, sock
 var _ = DescribeTable("a child that serves", func(o child.Orders, calls int, kinds, last string, status string) {
 	var stdin []byte
 	for i := range calls {
-		stdin = append(stdin, mustEncode(header{kind: called, call: uint64(i + 1)}, request{Text: fmt.Sprint("text ", i)}, 0)...)
+		stdin = append(stdin, mustEncode(header{Kind: called, call: uint64(i + 1)}, request{Text: fmt.Sprint("text ", i)}, 0)...)
 	}
 	cmd, answers, socket := startServing(o, bytes.NewReader(stdin))
 	said := specs.OK(io.ReadAll(answers))
@@ -422,7 +422,7 @@ var _ = DescribeTable("a child that serves", func(o child.Orders, calls int, kin
 	var got string
 	var text []byte
 	for _, f := range feed(said, len(said)) {
-		got, text = got+string(rune(f.kind)), f.value
+		got, text = got+string(rune(f.Kind)), f.value
 	}
 	g.Expect(got).To(g.Equal(kinds))
 	g.Expect(string(text)).To(g.ContainSubstring(last))
@@ -449,7 +449,7 @@ var _ = Describe("a child", func() {
 		stdin, w := pipes()
 		cmd, answers, _ := startServing(child.Orders{Action: "foo", Grace: time.Hour}, stdin)
 		g.Expect(answers.Close()).To(g.Succeed())
-		_ = specs.OK(w.Write(mustEncode(header{kind: called, call: 1}, request{}, 0)))
+		_ = specs.OK(w.Write(mustEncode(header{Kind: called, call: 1}, request{}, 0)))
 		g.Expect(cmd.Wait()).To(g.Succeed())
 	})
 

@@ -26,7 +26,7 @@ var _ = Describe("a signal for a whole process group", func() {
 		c.serves(1)
 		for what, decides := range map[string]func(){
 			"to cancel": func() { c.cancel(9, "enough") },
-			"to close":  func() { tell(c.socket, header{kind: closing}, nil) },
+			"to close":  func() { tell(c.socket, header{Kind: closing}, nil) },
 			"to call":   func() { c.call(header{call: 2}, nil) },
 		} {
 			caught(c)

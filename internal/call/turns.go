@@ -7,7 +7,7 @@ import (
 )
 
 // begin waits for a turn, and sends a call.
-func (w *Worker) begin(ctx context.Context, param Param) (call *Call, err error) {
+func (w *Worker) begin(ctx context.Context, param *outgoing) (call *Call, err error) {
 	if err = w.take(ctx, w.turns); err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (w *Worker) begin(ctx context.Context, param Param) (call *Call, err error)
 func (w *Worker) take(ctx context.Context, turn chan struct{}) error {
 	select {
 	case turn <- struct{}{}:
-		err := w.Refuses(ctx) // by now
+		err := w.refuses(ctx) // by now
 		if err != nil {
 			<-turn
 		}
@@ -34,11 +34,11 @@ func (w *Worker) take(ctx context.Context, turn chan struct{}) error {
 	case <-w.over:
 	case <-w.p.Exited():
 	}
-	return w.Refuses(ctx)
+	return w.refuses(ctx)
 }
 
 // sendNext sends a call that has a turn. It gives the lock sending back, which the caller has taken.
-func (w *Worker) sendNext(param Param) (call *Call, err error) {
+func (w *Worker) sendNext(param *outgoing) (call *Call, err error) {
 	open, err := duplicates(param.files)
 	if err == nil {
 		call, err = w.number()

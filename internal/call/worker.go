@@ -51,8 +51,8 @@ func (w *Worker) Exited() <-chan struct{} { return w.p.Exited() }
 // PID is that of the child.
 func (w *Worker) PID() int { return w.p.PID() }
 
-// Refuses returns why no call can begin, or nil.
-func (w *Worker) Refuses(ctx context.Context) error {
+// refuses returns why no call can begin, or nil.
+func (w *Worker) refuses(ctx context.Context) error {
 	gone := child.IsClosed(w.over) || child.IsClosed(w.p.Exited()) // asked first: a child that was gone before Close was called is not Close's doing
 	switch {
 	case child.IsClosed(w.closing):
@@ -65,10 +65,16 @@ func (w *Worker) Refuses(ctx context.Context) error {
 	return nil
 }
 
-// Call has the child serve a call, and blocks until it has answered; then what it has printed
-// before has been passed on, unless ctx ends sooner. The error is *Cancelled, ErrClosed,
-// *End, or *UnsentError.
-func (w *Worker) Call(ctx context.Context, param Param) (Answer, error) {
+// Call makes the child serve a call with the parameter that pointer points to, and blocks until it has answered; then what it
+// has printed before has been passed on, unless ctx ends sooner. The error is *Cancelled, ErrClosed, *End, or *UnsentError.
+func (w *Worker) Call(ctx context.Context, pointer any) (Frame, error) {
+	if err := w.refuses(ctx); err != nil {
+		return Frame{}, err
+	}
+	param, err := encodeParam(ctx, pointer)
+	if err != nil {
+		return Frame{}, err
+	}
 	if w.spec.Concurrency > 1 && sys.IsLocked() {
 		return w.callUnlocked(ctx, param)
 	}
@@ -77,17 +83,17 @@ func (w *Worker) Call(ctx context.Context, param Param) (Answer, error) {
 
 // callUnlocked is call for a goroutine that is locked to its thread: that may have a low priority (nice(2)), and must not read for
 // others.
-func (w *Worker) callUnlocked(ctx context.Context, param Param) (answer Answer, err error) {
+func (w *Worker) callUnlocked(ctx context.Context, param *outgoing) (answer Frame, err error) {
 	var unlocked sync.WaitGroup
 	unlocked.Go(func() { answer, err = w.call(ctx, param) })
 	unlocked.Wait()
 	return answer, err
 }
 
-func (w *Worker) call(ctx context.Context, param Param) (Answer, error) {
+func (w *Worker) call(ctx context.Context, param *outgoing) (Frame, error) {
 	call, err := w.begin(ctx, param)
 	if err != nil {
-		return Answer{}, err
+		return Frame{}, err
 	}
 	f, err := w.await(ctx, call, w.over)
 	call.param.Detach() // it may have been answered before it was read to its end
@@ -95,30 +101,31 @@ func (w *Worker) call(ctx context.Context, param Param) (Answer, error) {
 		if w.leave(ctx, call, !w.spec.Context) {
 			if w.spec.Context {
 				go w.outlastTurn(ctx, call)
-				return Answer{}, &Cancelled{Cause: context.Cause(ctx), Begun: true}
+				return Frame{}, &Cancelled{Cause: context.Cause(ctx), Begun: true}
 			}
 			<-w.turns
-			return Answer{}, w.Died()
+			return Frame{}, w.Died()
 		}
 		f, err = w.await(context.Background(), call, w.over) // an answer has arrived, or over is closed
 	}
 	<-w.turns
 	if err != nil {
-		return Answer{}, w.DiedIn(ctx, call)
+		return Frame{}, w.DiedIn(ctx, call)
 	}
 	if call.param.Done() {
 		call.reuse()
 	}
-	if f.kind == 0 { // it was not sent
-		return Answer{}, f.lost
+	if f.Kind == 0 { // it was not sent
+		return Frame{}, f.lost
 	}
-	return Answer{frame: f, Relay: w.p.CatchUp(ctx.Done())}, nil
+	f.Relay = w.p.CatchUp(ctx.Done())
+	return f, nil
 }
 
 // outlastTurn is outlast for a call that keeps its turn until then.
 func (w *Worker) outlastTurn(ended context.Context, call *Call) {
 	f, _ := w.outlast(ended, call)
-	f.close()
+	f.Close()
 	<-w.turns
 }
 
@@ -131,7 +138,7 @@ func (w *Worker) Close() *End {
 		close(w.closing)
 	}
 	w.mu.Unlock()
-	tell(w.p.Control, header{kind: closing}, nil)
+	tell(w.p.Control, header{Kind: closing}, nil)
 	w.p.LeaveAfterGrace(ErrClosed)
 	return w.hungUp()
 }

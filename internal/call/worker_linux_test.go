@@ -71,13 +71,13 @@ var _ = Describe("a worker", func() {
 						if random.IntN(4) == 0 {
 							r.Do = "wait"
 						}
-						answer, err := w.Call(ctx, param(ctx, r))
+						answer, err := w.Call(ctx, &r)
 						switch {
 						case err != nil:
 							g.Expect(err).To(g.BeAssignableToTypeOf(&Cancelled{}))
 							g.Expect(err).To(g.MatchError(errEnough))
 							g.Expect(err.Error()).To(g.Equal("enough"))
-						case answer.kind == Result:
+						case answer.Kind == Result:
 							var got request
 							g.Expect(answer.Decode(&got)).To(g.Succeed())
 							g.Expect(got.Text).To(g.Equal(r.Text))
@@ -131,9 +131,9 @@ var _ = Describe("a worker", func() {
 	It("drops answers once it is to be killed, and their files", func() {
 		w := worker(plain(), 2)
 		r, release := pipes()
-		call := specs.OK(w.begin(background, param(background, request{Do: "sleep"})))
+		call := specs.OK(w.begin(background, specs.OK(encodeParam(background, &request{Do: "sleep"}))))
 		neighbour := make(chan error, 1)
-		second := specs.OK(w.begin(background, param(background, request{Do: "read", File: r})))
+		second := specs.OK(w.begin(background, specs.OK(encodeParam(background, &request{Do: "read", File: r}))))
 		go func() {
 			_, err := w.await(background, second, w.over)
 			neighbour <- err
@@ -180,10 +180,10 @@ var _ = Describe("a worker", func() {
 		resume := w.stop()
 		memory := []byte(strings.Repeat("a", 4<<20))
 		ctx, cancel := context.WithCancelCause(background)
-		p := param(ctx, request{Do: "same", Text: unsafe.String(&memory[0], len(memory))})
+		r := request{Do: "same", Text: unsafe.String(&memory[0], len(memory))}
 		returned := make(chan error, 1)
 		go func() {
-			_, err := w.Call(ctx, p)
+			_, err := w.Call(ctx, &r)
 			returned <- err
 		}()
 		w.sent(1)
@@ -204,7 +204,7 @@ var _ = Describe("a worker", func() {
 			w.locked(func() { begun = w.reader })
 			return begun != nil
 		}).Should(g.BeTrue())
-		w.fail(&Call{answers: make(chan frame)}, errors.New("of a call that is over"))
+		w.fail(&Call{answers: make(chan Frame)}, errors.New("of a call that is over"))
 		w.fail(begun, errEnough)
 		g.Eventually(call).Should(g.Receive(g.Equal(&UnsentError{errEnough})))
 	})
