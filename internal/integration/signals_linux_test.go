@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -70,7 +71,9 @@ var patient = reexec.RegisterFunc("patient", func(how string) (string, error) {
 })
 
 var _ = Describe("signals", func() {
-	all := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
+	all := slices.DeleteFunc([]syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}, func(s syscall.Signal) bool {
+		return signal.Ignored(s) // as nohup(1) does: so do children
+	})
 
 	// A function's child gets the signal, as its parent does from a terminal or a service manager.
 	Context("that reach the child of a function that obeys its context", func() {
