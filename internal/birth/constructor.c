@@ -29,7 +29,7 @@ size_t birth_orders_size;
 
 /* The orders that are numbers of descriptors, see packages child and testsupport. */
 static const char *const files[] = {
-	"gons_reexec_answers", "gons_reexec_control", "gons_reexec_stderr", "gons_reexec_sealed", "gons_reexec_parent", "gons_reexec_coverdir",
+	"gons_reexec_answers", "gons_reexec_control", "gons_reexec_stderr", "gons_reexec_sealed", "gons_reexec_coverdir",
 };
 
 /* is_order tells whether a variable is this package's, or package gons'. */
