@@ -26,7 +26,7 @@ func unshare(_ *syscall.SysProcAttr, kinds []string) (flags uintptr, err error) 
 
 func seal(*files, *Orders) error { return errNone }
 
-func takeDeathSignal(*files, *Orders) error { return nil } // only Linux has it
+func takeDeathSignal(*syscall.SysProcAttr) int { return 0 } // only Linux has it
 
 func explainStart(_ *exec.Cmd, err error) error { return err }
 

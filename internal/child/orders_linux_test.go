@@ -2,8 +2,8 @@ package child
 
 import (
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,7 +35,7 @@ var _ = Describe("orders on Linux", func() {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, os.Stdin)
 		}
 		cmd.Env = append(cmd.Env, "gons_reexec_coverdir=3")
-		cmd.Env = append(cmd.Env, Orders{Action: "a", Answers: 4, Control: 5, Parent: 6}.Vars()...)
+		cmd.Env = append(cmd.Env, Orders{Action: "a", Answers: 4, Control: 5, Stderr: 6}.Vars()...)
 		told := tell(cmd)
 		Expect(told.Open).To(Equal([]string{"3", "4", "5", "6", "7"}))
 		Expect(told.Inherited).To(Equal([]string{"7"}), "which is not for the child alone")
@@ -54,41 +54,26 @@ var _ = Describe("orders on Linux", func() {
 
 })
 
-var _ = Describe("a child that watches its parent", func() {
-
-	// watch returns a command that watches a process.
-	watch := func(pid int) *exec.Cmd {
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err == unix.ENOSYS || err == unix.EPERM {
-			Skip("needs pidfds")
-		}
-		Expect(err).NotTo(HaveOccurred())
-		pidfd := os.NewFile(uintptr(fd), "pidfd")
-		DeferCleanup(pidfd.Close)
-		cmd := specs.Child("take", "3")
-		cmd.ExtraFiles = []*os.File{pidfd}
-		cmd.Env = append(cmd.Env, Orders{Action: "a", Death: int(syscall.SIGKILL), Parent: 3}.Vars()...)
-		return cmd
-	}
-
-	It("lives as long as that does", func() {
-		told := tell(watch(os.Getpid()))
-		Expect(told.Orders.Parent).To(Equal(3))
-		Expect(told.Open).To(BeEmpty())
-	})
-
-	It("ends if that has ended already", func() {
-		ended := exec.Command("/bin/sh", "-c", "read x")
-		stdin, err := ended.StdinPipe()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(ended.Start()).To(Succeed())
-		cmd := watch(ended.Process.Pid)
-		Expect(stdin.Close()).To(Succeed())
-		Expect(ended.Wait()).NotTo(Succeed())
-		var stdout strings.Builder
-		cmd.Stdout = &stdout
+var _ = DescribeTable("a child that watches its parent", func(order Orders, ended bool) {
+	r, w, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	defer r.Close()
+	defer w.Close()
+	order.Action, order.Death = "a", int(syscall.SIGKILL)
+	cmd := specs.Child("take", "3")
+	cmd.Env = append(cmd.Env, order.Vars()...)
+	cmd.Stdout, cmd.ExtraFiles = w, []*os.File{w}
+	if ended { // and so reads no more
+		Expect(r.Close()).To(Succeed())
 		Expect(cmd.Run()).To(MatchError("exit status 1"))
-		Expect(stdout.String()).To(BeEmpty())
-	})
-
-})
+		return
+	}
+	Expect(cmd.Run()).To(Succeed())
+	Expect(w.Close()).To(Succeed())
+	Expect(io.ReadAll(r)).To(ContainSubstring(`"Action":"a"`))
+},
+	Entry("lives as long as that does", Orders{}, false),
+	Entry("lives as long as that does, also if it runs a function", Orders{Answers: 3}, false),
+	Entry("ends if that has ended already", Orders{}, true),
+	Entry("ends if that has ended already, also if it runs a function", Orders{Answers: 3}, true),
+)

@@ -46,9 +46,7 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 		}
 	}
 	testsupport.Cover(cmd)
-	if err := takeDeathSignal(&files, &order); err != nil {
-		return err
-	}
+	order.Death = takeDeathSignal(cmd.SysProcAttr)
 	cmd.Env = append(cmd.Env, order.Vars()...)
 	start := birth.Start
 	if order.Death != 0 && !sys.IsLocked() {
