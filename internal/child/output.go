@@ -35,7 +35,7 @@ func (o *output) init(name string, w io.Writer) *output {
 
 // listen is the goroutine of an output.
 func (o *output) listen() {
-	buffer, held, err := make([]byte, 4096), 0, error(nil)
+	var err error
 	defer func() {
 		if err == nil { // the writer has ended this goroutine, which ends only the passing on
 			o.drop(nil)
@@ -44,33 +44,25 @@ func (o *output) listen() {
 		}
 		close(o.silent)
 	}()
+	buffer := make([]byte, testsupport.PartSize())
 	for err == nil {
-		o.advance(held)
-		read := o.pipe.Read
-		if held > 0 {
-			read = o.pipe.Now // without more what is held is no warning, since the rest of that would be there
-		}
+		o.advance()
 		var n int
-		if n, err = read(buffer[held:]); err == sys.EAGAIN {
-			err = nil
-		}
-		n += held
-		rest, tail := testsupport.Strip(buffer[:n], n == len(buffer))
-		held = len(tail)
+		n, err = o.pipe.Read(buffer)
+		said := testsupport.Strip(buffer[:n])
 		if o.action != "" {
-			testsupport.Hear(o.action, rest)
+			testsupport.Hear(o.action, said)
 		}
-		o.pass(rest)
-		copy(buffer, tail)
+		o.pass(said)
 	}
 }
 
-// advance notes that all that has been read has been passed on, but for what is held.
-func (o *output) advance(held int) {
+// advance notes that all that has been read has been passed on.
+func (o *output) advance() {
 	read := o.pipe.count()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.passed = read - int64(held)
+	o.passed = read
 	if o.moved != nil {
 		close(o.moved)
 		o.moved = nil

@@ -103,7 +103,7 @@ var _ = Describe("a child that is started by hand", func() {
 		if failed := child.Run(); failed != nil {
 			Expect(failed).To(BeAssignableToTypeOf(&exec.ExitError{}))
 		}
-		said, _ := testsupport.Strip(err.Bytes(), false) // with -cover
+		said := testsupport.Strip(err.Bytes()) // with -cover
 		return out.String(), string(said), child.ProcessState.ExitCode()
 	}
 
