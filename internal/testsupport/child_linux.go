@@ -33,12 +33,7 @@ func takeDirectory(number string) {
 	unix.CloseOnExec(fd)
 	path, byNumber := os.Getenv(dirVar), fmt.Sprintf("/proc/self/fd/%d", fd)
 	directory = os.NewFile(uintptr(fd), path)
-	identity, err = directory.Stat()
-	if err != nil || !mayWrite(fd, ".") {
-		directory = nil
-		_ = os.Unsetenv(dirVar)
-		return
-	}
+	identity, _ = directory.Stat() // or it leads nowhere
 	if leadsToDirectory(path) {
 		return
 	}
@@ -51,13 +46,6 @@ func takeDirectory(number string) {
 		home = here
 		setDir(filepath.Join("..", filepath.Base(path)))
 	}
-}
-
-// mayWrite tells whether this child may leave its data in a directory at all. If it may not,
-// since its parent, or its action, has dropped privileges, then that must not make
-// the action fail: the data is lost, and the runtime's warning says so.
-func mayWrite(at int, path string) bool {
-	return unix.Faccessat(at, path, unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }
 
 func leadsToDirectory(path string) bool {
@@ -86,22 +74,17 @@ func Return() error {
 
 // enterDirectory goes to the directory for coverage data, to which there may be
 // no other way: the child may be in another mount namespace, or may have changed
-// its root. A child that cannot write there has no GOCOVERDIR.
+// its root. The action may have closed the directory's descriptor, which may be another file's by now; then the path may still lead
+// there. A child that finds no way has no GOCOVERDIR: its data is lost.
 func enterDirectory() {
 	if directory == nil {
 		return
 	}
 	here, err := directory.Stat()
-	held := err == nil && os.SameFile(here, identity)
-	path := os.Getenv(dirVar)
-	switch {
-	case held && mayWrite(int(directory.Fd()), "."):
-		runtime.LockOSThread() // it may have a working directory of its own (CLONE_FS)
-		if directory.Chdir() == nil {
-			setDir(".")
-		}
-	case !held && leadsToDirectory(path) && mayWrite(unix.AT_FDCWD, path): // the action has just closed what it has found
-	default:
+	runtime.LockOSThread() // it may have a working directory of its own (CLONE_FS)
+	if err == nil && os.SameFile(here, identity) && directory.Chdir() == nil {
+		setDir(".")
+	} else if !leadsToDirectory(os.Getenv(dirVar)) {
 		_ = os.Unsetenv(dirVar)
 	}
 }
