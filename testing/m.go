@@ -1,7 +1,6 @@
 package testing
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -55,11 +54,8 @@ func collect() (done func(), err error) {
 	if !flag.Parsed() {
 		flag.Parse()
 	}
-	f := flag.Lookup("test.gocoverdir")
-	if f == nil {
-		return nil, errors.New("there is no flag -test.gocoverdir")
-	}
-	dir, remove := f.Value.String(), func() {}
+	f := flag.Lookup("test.gocoverdir").Value
+	dir, remove := f.String(), func() {}
 	if dir == "" { // not started by the go command
 		if dir, err = os.MkdirTemp("", "reexec-coverage-"); err != nil {
 			return nil, err
@@ -70,17 +66,14 @@ func collect() (done func(), err error) {
 			}
 		}
 	}
-	path, stop, err := testsupport.Collect(dir, "")
-	if err == nil {
-		err = f.Value.Set(path) // tests may change the working directory
-	}
+	path, err := testsupport.Collect(dir, "")
 	if err != nil {
 		remove()
 		return nil, err
 	}
+	_ = f.Set(path) // tests may change the working directory
 	restore := share(path)
 	return func() {
-		stop()
 		restore()
 		remove()
 	}, nil

@@ -22,24 +22,21 @@ type collection struct {
 // collecting is nil in a parent that is not covered.
 var collecting atomic.Pointer[collection]
 
-// Collect collects the coverage data of all children in a directory, until stop is called: if inherited is not empty, of
+// Collect collects the coverage data of all children in a directory from now on: if inherited is not empty, of
 // those only whose environment still names that directory. It returns the directory's path, which is good from anywhere.
-func Collect(dir, inherited string) (path string, stop func(), err error) {
+func Collect(dir, inherited string) (path string, err error) {
 	path, err = filepath.Abs(dir)
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
 	}
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
 	f, err := os.Open(path)
-	if err != nil {
-		return "", nil, err
+	if err == nil {
+		collecting.Store(&collection{dir: f, inherited: inherited})
 	}
-	c := &collection{dir: f, inherited: inherited}
-	collecting.Store(c)
-	// A child may be about to start, so closing the file is left to the garbage collector.
-	return path, func() { collecting.CompareAndSwap(c, nil) }, nil
+	return path, err
 }
 
 // Cover makes a child, which is about to be started, leave its coverage data to

@@ -39,7 +39,7 @@ func init() {
 	} else if path := os.Getenv(dirVar); path != "" && Instrumented() {
 		// If this does not work then the runtime cannot write its data either,
 		// and says so.
-		_, _, _ = Collect(path, path)
+		_, _ = Collect(path, path)
 	}
 }
 
