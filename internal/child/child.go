@@ -54,28 +54,24 @@ type Child struct {
 	pid     int                 // 0 if other code has reaped the child before Start returned
 	stdin   syscall.RawConn
 	unborn  error // why the child is not where it should be
-	stop    func() bool
-	answer  Reader
 	stderr  output
 	outputs []*output // stderr, and perhaps stdout
 
 	input  sys.Writing
-	unread error         // why the input was not read to its end
-	fed    chan struct{} // closed when nothing more of the input is written; then unread is known; nil: all was written at once
+	unread error          // why the input was not read to its end
+	fed    sync.WaitGroup // done when nothing more of the input is written; then unread is known
 
-	exited chan struct{} // closed when the child is reaped
-	stuck  chan struct{} // closed when the child was killed and has not ended in time
-	left   chan struct{} // closed when the caller has left
+	exited chan struct{}   // closed when the child is reaped
+	stuck  context.Context // ends when the child was killed and has not ended in time
+	left   context.Context // ends when the caller has left; its cause is why
+	giveUp context.CancelFunc
+	letGo  context.CancelCauseFunc
 
-	leaveOnce sync.Once // LeaveAfterGrace has been called
-
-	mu         sync.Mutex // guards what follows
-	status     error      // of the child's end: nil, *exec.ExitError, or an unknown one
-	ended      time.Time  // when it was reaped
-	killed     error      // why the child was killed, nil: it was not
-	leftFor    error      // why the caller has left
-	timers     []*time.Timer
-	stuckTimer *time.Timer
+	mu     sync.Mutex    // guards what follows
+	status error         // of the child's end: nil, *exec.ExitError, or an unknown one
+	ended  time.Time     // when it was reaped
+	killed error         // why the child was killed, nil: it was not
+	stops  []func() bool // stop what is to happen before Wait returns
 }
 
 // Start starts a child and returns when it is in its namespaces. An error without an outcome says why no child was
@@ -88,12 +84,12 @@ func Start(ctx context.Context, spec Spec) (*Child, *Outcome, error) {
 	c := &Child{
 		grace:   spec.Grace,
 		targets: spec.Joins.Targets,
+		Answer:  new(Reader),
 		exited:  make(chan struct{}),
-		stuck:   make(chan struct{}),
-		left:    make(chan struct{}),
-		stop:    func() bool { return false },
 	}
-	c.Answer, c.outputs = &c.answer, []*output{c.stderr.init("stderr", spec.Stderr)}
+	c.stuck, c.giveUp = context.WithCancel(context.Background())
+	c.left, c.letGo = context.WithCancelCause(context.Background())
+	c.outputs = []*output{c.stderr.init("stderr", spec.Stderr)}
 	c.stderr.action = spec.Action
 	if spec.Stdout != nil {
 		c.outputs = append(c.outputs, new(output).init("stdout", spec.Stdout))
@@ -114,24 +110,27 @@ func Start(ctx context.Context, spec Spec) (*Child, *Outcome, error) {
 	if c.unborn == nil {
 		return c, nil, nil
 	}
-	leave := func() { c.Leave(context.Cause(ctx)) }
-	if errors.Is(c.unborn, birth.ErrKilled) {
-		leave()
-		c.mu.Lock()
-		c.killed = context.Cause(ctx) // it may have ended already
-		c.mu.Unlock()
-	}
-	c.OnEnd(ctx, leave) // the writer of its stderr may block
+	c.OnEnd(ctx, func() { c.Leave(context.Cause(ctx)) }) // the writer of its stderr may block
 	ended := c.Wait()
 	c.Close()
+	if errors.Is(c.unborn, birth.ErrKilled) {
+		ended.Killed = context.Cause(ctx) // it may have ended already
+	}
 	return nil, &ended, c.unborn
 }
 
 // OnEnd calls f in a goroutine of its own at the end of ctx, unless Wait has returned.
 func (c *Child) OnEnd(ctx context.Context, f func()) {
 	if ctx.Done() != nil {
-		c.stop = context.AfterFunc(ctx, f)
+		c.untilEnd(context.AfterFunc(ctx, f))
 	}
+}
+
+// untilEnd has Wait call stop before it returns.
+func (c *Child) untilEnd(stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stops = append(c.stops, stop)
 }
 
 // WillWrite prepares to write to stdin.
@@ -146,17 +145,10 @@ func (c *Child) WillWrite(w *sys.Writing, parts [][]byte) {
 
 // feed writes to stdin what is left of an action's input, and then ends stdin.
 func (c *Child) feed() {
-	if c.Control != nil || c.Stdin == nil {
-		return
+	if c.Control == nil && c.Stdin != nil {
+		c.fed.Go(func() {
+			c.unread = c.input.Wait()
+			_ = c.Stdin.Close()
+		})
 	}
-	if c.input.Done() {
-		_ = c.Stdin.Close()
-		return
-	}
-	c.fed = make(chan struct{})
-	go func() {
-		defer close(c.fed)
-		c.unread = c.input.Wait()
-		_ = c.Stdin.Close()
-	}()
 }

@@ -3,7 +3,6 @@ package child
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"time"
 
@@ -45,15 +44,12 @@ func (c *Child) reap(action string) {
 	c.mu.Lock()
 	c.status, c.ended = status, time.Now()
 	close(c.exited)
-	if c.stuckTimer != nil {
-		c.stuckTimer.Stop()
-	}
 	c.mu.Unlock()
 	if c.Control != nil {
 		c.Answer.limit(time.Now()) // a function's answers are out of its descendants' reach
 	}
 	until := time.Now()
-	if !IsClosed(c.left) {
+	if c.left.Err() == nil {
 		until = until.Add(c.grace)
 	}
 	c.limit(until)
@@ -83,22 +79,19 @@ func (c *Child) kill(why error) {
 		return
 	}
 	// Until it is reaped this succeeds even if the child has just ended by itself.
-	err := c.cmd.Process.Kill()
-	if err == nil && c.killed == nil {
+	if err := c.cmd.Process.Kill(); err == nil && c.killed == nil {
 		c.killed = why
 	}
-	if !errors.Is(err, os.ErrProcessDone) && c.stuckTimer == nil {
-		c.stuckTimer = time.AfterFunc(stuckAfter, func() {
-			close(c.stuck)
+	c.stops = append(c.stops, time.AfterFunc(stuckAfter, func() {
+		if !IsClosed(c.exited) {
+			c.giveUp()
 			c.limit(time.Now())
-		})
-	}
+		}
+	}).Stop)
 }
 
 // Linger gives the child the grace period and then kills it, unless the timer is stopped.
-func (c *Child) Linger() *time.Timer {
-	return c.afterGrace(func() { c.kill(ErrLingers) })
-}
+func (c *Child) Linger() *time.Timer { return c.killAfterGrace(ErrLingers) }
 
 // Leave kills the child, unless it has ended, and ends all waiting for its pipes.
 func (c *Child) Leave(why error) {
@@ -107,29 +100,23 @@ func (c *Child) Leave(why error) {
 	c.limit(time.Now())
 }
 
-// LeaveAfterGrace lets go at once, and leaves after the grace period. The first reason counts.
+// LeaveAfterGrace lets go at once, and kills after the grace period. The first reason counts.
 func (c *Child) LeaveAfterGrace(why error) {
-	c.leaveOnce.Do(func() { c.afterGrace(func() { c.Leave(why) }) })
+	if c.left.Err() == nil {
+		c.killAfterGrace(why)
+	}
 	c.LetGo(why)
 }
 
-// afterGrace calls f after the grace period, unless Wait has returned, or the timer is stopped.
-func (c *Child) afterGrace(f func()) *time.Timer {
-	timer := time.AfterFunc(c.grace, f)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.timers = append(c.timers, timer)
+func (c *Child) killAfterGrace(why error) *time.Timer {
+	timer := time.AfterFunc(c.grace, func() { c.kill(why) })
+	c.untilEnd(timer.Stop)
 	return timer
 }
 
 // LetGo ends the waiting for the child's pipes at its end, without the grace period. The first reason counts.
 func (c *Child) LetGo(why error) {
-	c.mu.Lock()
-	if c.leftFor == nil {
-		c.leftFor = why
-		close(c.left)
-	}
-	c.mu.Unlock()
+	c.letGo(why)
 	if IsClosed(c.exited) {
 		c.limit(time.Now())
 	}
@@ -148,11 +135,7 @@ func (c *Child) limit(until time.Time) {
 	if !c.stderr.pipe.limit(until) {
 		return
 	}
-	for _, f := range []*os.File{c.Stdin, c.Control} {
-		if f != nil {
-			_ = f.SetDeadline(until)
-		}
-	}
+	_, _ = c.Stdin.SetDeadline(until), c.Control.SetDeadline(until) // or nothing: nil
 	c.Answer.limit(until)
 	for _, o := range c.outputs[1:] {
 		o.pipe.limit(until)

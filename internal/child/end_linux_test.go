@@ -42,7 +42,7 @@ var _ = Describe("the end of a child", func() {
 
 	It("may linger for the grace period", func() {
 		p := start(Spec{Grace: short}, "echo 1; exec sleep 60")
-		Expect(io.ReadFull(&p.Answer, make([]byte, 2))).To(Equal(2))
+		Expect(io.ReadFull(p.Answer, make([]byte, 2))).To(Equal(2))
 		p.Linger().Stop()
 		Consistently(p.Exited(), 2*short).ShouldNot(BeClosed())
 		begin := time.Now()
@@ -104,7 +104,7 @@ var _ = Describe("the end of a child", func() {
 	It("whose descendant holds its pipes is waited for no longer than the grace period", func() {
 		p := start(Spec{Grace: short}, "echo 1; echo 2 >&2; sleep 20 &")
 		begin := time.Now()
-		b, err := io.ReadAll(&p.Answer)
+		b, err := io.ReadAll(p.Answer)
 		Expect(err).To(Equal(ErrHeld))
 		Expect(string(b)).To(Equal("1\n"))
 		outcome := p.Wait()
@@ -117,7 +117,7 @@ var _ = Describe("the end of a child", func() {
 		p := start(Spec{}, "echo 1; echo 2 >&2; sleep 20 & echo 3")
 		<-p.Exited()
 		p.Leave(errEnough)
-		b, err := io.ReadAll(&p.Answer)
+		b, err := io.ReadAll(p.Answer)
 		Expect(err).To(Equal(ErrHeld))
 		Expect(string(b)).To(Equal("1\n3\n"))
 		outcome := p.Wait()
@@ -132,7 +132,7 @@ var _ = Describe("the end of a child", func() {
 		p.LetGo(errors.New("too late"))
 		Consistently(p.Exited(), "10ms").ShouldNot(BeClosed())
 		Expect(writes(p, "x\n")).To(BeTrue())
-		said, err := io.ReadAll(&p.Answer)
+		said, err := io.ReadAll(p.Answer)
 		Expect(err).To(Equal(ErrHeld))
 		Expect(string(said)).To(Equal("1\n"))
 		outcome := p.Wait()
@@ -153,7 +153,7 @@ var _ = Describe("the end of a child", func() {
 
 	It("of a function says nothing more after its end, whatever its descendants do", func() {
 		p := start(Spec{Function: true}, "echo 1 >&3; sleep 20 >&2 & exit 0")
-		b, err := io.ReadAll(&p.Answer)
+		b, err := io.ReadAll(p.Answer)
 		Expect(err).To(Equal(ErrHeld))
 		Expect(string(b)).To(Equal("1\n"))
 		p.Leave(errEnough)

@@ -1,6 +1,7 @@
 package child
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"time"
@@ -25,28 +26,30 @@ type Outcome struct {
 func (c *Child) Wait() Outcome {
 	c.awaitEnd()
 	for _, o := range c.outputs {
-		o.finish(c.left)
+		o.finish(c.left.Done())
 	}
-	c.mu.Lock()
-	for _, timer := range c.timers {
-		timer.Stop()
-	}
-	c.mu.Unlock()
 	c.limit(time.Now()) // nothing reads the rest of stdin
 	c.stop()
 	outcome := c.outcome()
-	if c.fed != nil {
-		<-c.fed
-	}
+	c.fed.Wait()
 	outcome.Unsent = c.unread
 	return outcome
+}
+
+// stop stops what is to happen before Wait returns.
+func (c *Child) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, stop := range c.stops {
+		stop()
+	}
 }
 
 // awaitEnd blocks until the child is reaped, or is given up.
 func (c *Child) awaitEnd() {
 	select {
 	case <-c.exited:
-	case <-c.stuck:
+	case <-c.stuck.Done():
 	}
 }
 
@@ -63,7 +66,7 @@ func (c *Child) Died() Outcome {
 func (c *Child) outcome() Outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o := Outcome{Killed: c.killed, Left: c.leftFor, Status: c.status}
+	o := Outcome{Killed: c.killed, Left: context.Cause(c.left), Status: c.status}
 	if IsClosed(c.exited) {
 		o.State, o.Ended = c.cmd.ProcessState, c.ended
 		if c.killed == nil && sys.EndedBy(o.State) == os.Kill {
@@ -88,7 +91,7 @@ func (c *Child) blame(status error) error {
 
 // Close releases what belongs to the child. It kills a child that has not ended, as where the decoder of a result panics.
 func (c *Child) Close() {
-	if !IsClosed(c.exited) && !IsClosed(c.stuck) {
+	if !IsClosed(c.exited) && c.stuck.Err() == nil {
 		c.Leave(os.ErrClosed)
 		_ = c.Wait()
 	}
@@ -104,7 +107,7 @@ func (c *Child) Close() {
 // left. It returns why something was not passed on.
 func (c *Child) CatchUp(done <-chan struct{}) (relay error) {
 	for _, o := range c.outputs {
-		o.catchUp(0, done, c.left)
+		o.catchUp(0, done, c.left.Done())
 	}
 	return c.relay()
 }
