@@ -23,30 +23,22 @@ var ErrHeld = errors.New("a descendant of the child still holds its pipe")
 type Reader struct {
 	file *os.File
 	conn syscall.RawConn
-	read func(fd uintptr) // for Now
-
-	waiting attempt               // of the goroutine that is in Read
-	wait    func(fd uintptr) bool // for Read
+	read func(fd uintptr) // for Now, which allocates nothing
 
 	mu          sync.Mutex // guards what follows
-	now         attempt
+	b           []byte     // what read reads into
+	n           int        // what that gave
+	err         error
 	until       time.Time // limit of all waiting, zero: none
 	interrupted bool      // until Resume
 	total       int64     // bytes read
 	late        int       // bytes of these since the limit has passed
 }
 
-// An attempt is what a function of a Reader works on that is made only once.
-type attempt struct {
-	b   []byte // what is read into
-	n   int    // what that gave
-	err error
-}
-
 // open gives the reader its pipe.
 func (r *Reader) open(pipe *os.File) (err error) {
 	r.file = pipe
-	r.read = func(fd uintptr) { r.now.n, r.now.err = sys.ReadNow(int(fd), r.now.b) }
+	r.read = func(fd uintptr) { r.n, r.err = sys.ReadNow(int(fd), r.b) }
 	r.conn, err = pipe.SyscallConn()
 	return err
 }
@@ -90,10 +82,10 @@ func (r *Reader) Poll(ready func(fd uintptr) bool) bool { return r.conn.Read(rea
 func (r *Reader) Now(b []byte) (n int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.now.b = b
+	r.b = b
 	controlErr := r.conn.Control(r.read)
-	r.now.b = nil
-	switch n, err = r.now.n, r.now.err; {
+	r.b = nil
+	switch n, err = r.n, r.err; {
 	case controlErr != nil:
 		return 0, controlErr
 	case n == 0 && err == nil && len(b) > 0:
@@ -110,27 +102,15 @@ func (r *Reader) Now(b []byte) (n int, err error) {
 }
 
 // Read reads, and waits while the pipe is empty, until the limit; then the error is [ErrHeld]. Only one goroutine at a time
-// can be in Read.
+// can be in Read, and none interrupts it.
 func (r *Reader) Read(b []byte) (n int, err error) {
-	if r.wait == nil {
-		r.wait = func(uintptr) bool {
-			r.waiting.n, r.waiting.err = r.Now(r.waiting.b)
-			return r.waiting.err != sys.EAGAIN
-		}
+	ready := func(uintptr) bool {
+		n, err = r.Now(b)
+		return err != sys.EAGAIN
 	}
-	r.waiting.b = b
-	for !r.Poll(r.wait) && !r.wait(0) { // the limit has passed, and there may be more all the same; or it is about to pass
-		if r.isInterrupted() {
-			return 0, os.ErrDeadlineExceeded
-		}
+	for !r.Poll(ready) && !ready(0) { // the limit has passed, and there may be more all the same; or it is about to pass
 	}
-	return r.waiting.n, r.waiting.err
-}
-
-func (r *Reader) isInterrupted() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.interrupted
+	return n, err
 }
 
 // count returns how many bytes have been read.
