@@ -46,7 +46,7 @@ func (c *Child) connect(f *files, spec Spec, order *Orders) error {
 	if spec.Input != nil || spec.Function {
 		if stdin, c.Stdin, err = sys.Pipe(); err == nil {
 			f.theirs = append(f.theirs, stdin)
-			c.stdin, err = c.Stdin.SyscallConn()
+			c.stdin, _ = c.Stdin.SyscallConn() // of a file that is open
 		}
 	} else {
 		stdin, err = f.nothing()
@@ -99,11 +99,9 @@ func (f *files) nothing() (*os.File, error) {
 	file, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		var w *os.File
-		if file, w, err = os.Pipe(); err != nil {
-			return nil, err
-		}
-		_ = w.Close()
+		file, w, err = os.Pipe()
+		_ = w.Close() // or nothing: nil
 	}
 	f.theirs = append(f.theirs, file)
-	return file, nil
+	return file, err
 }

@@ -19,7 +19,11 @@ func Pipe() (r, w *os.File, err error) {
 	if r, w, err = os.Pipe(); err != nil {
 		return nil, nil, err
 	}
-	if w, err = aboveStandard(w); err == nil {
+	if IsStandard(w) {
+		defer w.Close()
+		w, err = Duplicate(w)
+	}
+	if err == nil {
 		err = mustBePolled(r, w)
 	}
 	if err != nil {
@@ -27,15 +31,6 @@ func Pipe() (r, w *os.File, err error) {
 		return nil, nil, err
 	}
 	return r, w, nil
-}
-
-// aboveStandard returns f, or, if f is a standard stream, a duplicate of it that is not.
-func aboveStandard(f *os.File) (*os.File, error) {
-	if !IsStandard(f) {
-		return f, nil
-	}
-	defer f.Close()
-	return Duplicate(f)
 }
 
 func mustBePolled(files ...*os.File) error {

@@ -35,9 +35,7 @@ func IsStandard(f *os.File) bool {
 // CloseAll closes files, of which some may be nil.
 func CloseAll(files ...*os.File) {
 	for _, f := range files {
-		if f != nil {
-			_ = f.Close()
-		}
+		_ = f.Close() // or nothing: nil
 	}
 }
 
