@@ -38,9 +38,13 @@ func (s *server) answer(h header, what string, pointer any) error {
 		return fmt.Errorf("cannot send %s in child, reason: %w", what, err)
 	}
 	sys.GrowPipe(s.answers, o.size())
-	o.Init(s.conn, o.parts)
-	if !o.Now() && o.Wait() != nil && s.control != nil {
-		s.control.orphaned() // the parent has ended
+	for _, part := range o.parts {
+		if _, err = s.answers.Write(part); err != nil { // the parent has ended
+			if s.control != nil {
+				s.control.orphaned()
+			}
+			return nil
+		}
 	}
 	o.free()
 	return nil

@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"syscall"
 
 	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
@@ -31,10 +30,9 @@ type Function struct {
 type server struct {
 	function Function
 	answers  *os.File
-	conn     syscall.RawConn // of answers
-	many     int             // how many calls it serves at a time, until there are no more; 0: it serves one
-	in       incoming        // calls
-	all      sync.WaitGroup  // all goroutines that read or serve calls
+	many     int            // how many calls it serves at a time, until there are no more; 0: it serves one
+	in       incoming       // calls
+	all      sync.WaitGroup // all goroutines that read or serve calls
 	control  *control
 	signals  *signals
 
@@ -56,7 +54,7 @@ func Serve(o child.Orders, function Function) {
 			low = append(low, number)
 		}
 	}
-	s.open(o)
+	s.answers = os.NewFile(uintptr(o.Answers), "answers")
 	stdin, err := sys.TakeStdin()
 	if err != nil {
 		s.last(Refused, "cannot take parameters: "+err.Error())
@@ -77,8 +75,7 @@ func Serve(o child.Orders, function Function) {
 // returns only if this child is not meant to serve a function.
 func Refuse(o child.Orders, why string) {
 	if o.Answers != 0 {
-		s := &server{}
-		s.open(o)
+		s := &server{answers: os.NewFile(uintptr(o.Answers), "answers")}
 		s.last(Refused, why)
 		child.Exit(1)
 	}
@@ -86,12 +83,6 @@ func Refuse(o child.Orders, why string) {
 
 // last tells why this child ends.
 func (s *server) last(kind Kind, why string) { s.tell(header{Kind: kind}, &why) }
-
-// open opens the pipe for answers.
-func (s *server) open(o child.Orders) {
-	s.answers = os.NewFile(uintptr(o.Answers), "answers")
-	s.conn, _ = s.answers.SyscallConn() // of a file that is open
-}
 
 // next reads the next call and serves it. It is the goroutine of one call, which gets its successor before it ends: so a
 // thread that the function has locked and changed ends with it (runtime.LockOSThread), and no call takes a

@@ -74,8 +74,7 @@ func serve(function Function, many int) *caller {
 	_, stderr := pipes()
 	ours, socket := sockets()
 	c.params, c.answers, c.socket, c.in = params, answers, ours, newIncoming(answers)
-	conn := specs.OK(theirs.SyscallConn())
-	c.server = &server{function: function, in: newIncoming(stdin), answers: theirs, conn: conn, many: many}
+	c.server = &server{function: function, in: newIncoming(stdin), answers: theirs, many: many}
 	c.server.signals = &signals{s: c.server, grace: time.Hour}
 	o := child.Orders{Grace: time.Hour} // at its end this process would exit
 	for file, fd := range map[*os.File]*int{socket: &o.Control, stderr: &o.Stderr} {
