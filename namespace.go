@@ -37,10 +37,7 @@ type Namespace struct {
 // type, a process that does not exist, and a missing permission (see ptrace(2)) are errors that
 // tell which namespace could not be found.
 func NamespacesOf(pid int, types ...string) ([]Namespace, error) {
-	process, err := birth.Hold(pid, types)
-	if err != nil {
-		return nil, fmt.Errorf("gons/reexec: NamespacesOf: %w", public(err))
-	}
+	process := birth.Hold(pid, types)
 	defer process.Close()
 	opened, err := process.Open(0)
 	defer birth.Close(opened)

@@ -58,10 +58,8 @@ func Namespaces(namespaces []Namespace) ReexecActionOption {
 // A child that joins only some namespaces of a container outlives it, and keeps them alive. With
 // "pid" among them it ends together with the first process of that PID namespace.
 func Target(pid int, types ...string) ReexecActionOption {
-	process, err := birth.Hold(pid, slices.Clone(types))
-	return func(a *ReexecAction) {
-		a.options.Joins.Targets = append(slices.Clip(a.options.Joins.Targets), birth.Target{Process: process, Err: err})
-	}
+	process := birth.Hold(pid, slices.Clone(types))
+	return func(a *ReexecAction) { a.options.Joins.Targets = append(slices.Clip(a.options.Joins.Targets), process) }
 }
 
 // Unshare gives the child new namespaces of these types, as "unshare --map-root-user" does. An

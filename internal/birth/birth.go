@@ -37,12 +37,14 @@ func Close(refs []Ref) {
 	}
 }
 
-// checkKind returns an error if a type of namespaces is unknown.
-func checkKind(kind string) error {
-	if !slices.Contains(kinds, kind) {
-		return fmt.Errorf("unknown namespace type %q", kind)
+// check returns an error if a type is unknown, as one that bears a bang is, or there more than once.
+func check(types []string) error {
+	for _, kind := range types {
+		if !slices.Contains(kinds, kind) {
+			return fmt.Errorf("unknown namespace type %q, known are %s", kind, strings.Join(kinds, ", "))
+		}
 	}
-	return nil
+	return checkOnce(types)
 }
 
 // kindsOf returns the types of references, without bangs.

@@ -23,7 +23,8 @@ func orNothing(pattern string) OmegaMatcher {
 }
 
 var _ = DescribeTable("mistakes that need no child to be seen", func(message string, refs ...Ref) {
-	Expect(fmt.Sprint(Joins{Refs: refs}.Check())).To(ContainSubstring(message))
+	_, err := Joins{Refs: refs}.Open(0)
+	Expect(fmt.Sprint(err)).To(ContainSubstring(message))
 },
 	Entry("none", "<nil>"),
 	Entry("none, with all types", "<nil>", Ref{Type: "!user", Path: "a"}, Ref{Type: "mnt", Path: "a"}, Ref{Type: "cgroup", Path: "a"}, Ref{Type: "ipc", Path: "a"},
@@ -95,12 +96,12 @@ var _ = It("a path that holds a descriptor closes it when nothing needs its memo
 
 var _ = Describe("a process that is held", func() {
 	It("has only namespaces of known types", func() {
-		_, err := Hold(os.Getpid(), []string{"net", "foo"})
-		Expect(err).To(MatchError(`unknown namespace type "foo"`))
+		_, err := Hold(os.Getpid(), []string{"net", "foo"}).Open(0)
+		Expect(err).To(MatchError(`unknown namespace type "foo", known are user, mnt, cgroup, ipc, net, pid, uts, time`))
 	})
 
 	It("lacks no type that the kernel has", func() {
-		p := specs.OK(Hold(os.Getpid(), nil))
+		p := Hold(os.Getpid(), nil)
 		defer p.Close()
 		for _, kind := range kinds {
 			Expect(p.lacks(kind)).To(BeFalse(), kind)

@@ -27,7 +27,7 @@ func flag(kind string) uintptr { return uintptr(cloneFlags[slices.Index(kinds, k
 
 // Flags returns the flags of types of namespaces, which bear no bangs.
 func Flags(types []string) (flags uintptr, err error) {
-	if err := checkTypes(types); err != nil {
+	if err := check(types); err != nil {
 		return 0, err
 	}
 	for _, kind := range types {
@@ -36,38 +36,28 @@ func Flags(types []string) (flags uintptr, err error) {
 	return flags, nil
 }
 
-// checkTypes returns an error if a type is unknown, as one that bears a bang is, or there more than once.
-func checkTypes(types []string) error {
-	for _, kind := range types {
-		err := checkKind(kind)
-		if err != nil && checkKind(strings.TrimPrefix(kind, "!")) == nil {
-			return fmt.Errorf("%w: types are given without bang", err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return checkOnce(types)
-}
-
 // A Process is held by its directory in /proc, so that another one that gets its PID is never mistaken for it.
 type Process struct {
 	pid   int
 	dir   *os.File
 	types []string
+	err   error // why there is no such process
 }
 
-// Hold finds a process whose namespaces are to be joined: those of these types, or all of them if there are no types. Close
-// releases it.
-func Hold(pid int, types []string) (*Process, error) {
-	if err := checkTypes(types); err != nil {
-		return nil, err
+// Hold finds a process whose namespaces are to be joined: those of these types, or all of them if there are no types. Open tells
+// if there is no such process. Close releases it.
+func Hold(pid int, types []string) *Process {
+	p := &Process{pid: pid, types: types, err: check(types)}
+	if p.err != nil {
+		return p
 	}
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, notFound(pid, slices.Concat(types, kinds)[0], err)
+		p.err = notFound(pid, slices.Concat(types, kinds)[0], err)
+		return p
 	}
-	return &Process{pid: pid, dir: os.NewFile(uintptr(fd), "process"), types: types}, nil
+	p.dir = os.NewFile(uintptr(fd), "process")
+	return p
 }
 
 // notFound returns the error of a namespace that cannot be opened.
@@ -81,7 +71,7 @@ func notFound(pid int, kind string, err error) error {
 func path(pid int, kind string) string { return fmt.Sprintf("/proc/%d/ns/%s", pid, kind) }
 
 // Close releases the process.
-func (p *Process) Close() { _ = p.dir.Close() }
+func (p *Process) Close() { _ = p.dir.Close() } // or nothing: nil
 
 // open opens a file in the directory of the process. An error names this kind of namespace. The result is a descriptor, and no
 // os.File, since most of them are only compared and closed.
@@ -101,6 +91,9 @@ func (p *Process) open(name string, flags int, kind string) (fd int, err error) 
 // of clone(2) say. Without types, namespaces that the user namespace does not own come before it: they are out of reach after
 // it. The caller closes what is returned, also with an error.
 func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
+	if p.err != nil {
+		return nil, p.err
+	}
 	runtime.LockOSThread() // ownInode is about one thread
 	defer runtime.UnlockOSThread()
 	types, all := p.types, len(p.types) == 0

@@ -8,7 +8,7 @@ import (
 	"os/exec"
 )
 
-// Start starts a child. [Joins.Check] has seen that there are no namespaces to be joined.
+// Start starts a child. [Joins.Open] has seen that there are no namespaces to be joined.
 func Start(_ context.Context, cmd *exec.Cmd, _ []Ref, _ bool) (child *exec.Cmd, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -30,8 +30,8 @@ func cannotObey() error {
 // A Process has no namespaces.
 type Process struct{ types []string }
 
-// Hold returns an error that wraps [errors.ErrUnsupported].
-func Hold(int, []string) (*Process, error) { return nil, CannotJoin() }
+// Hold returns a process whose namespaces cannot be found.
+func Hold(int, []string) *Process { return new(Process) }
 
 // Close does nothing.
 func (*Process) Close() {}
@@ -39,7 +39,7 @@ func (*Process) Close() {}
 // Ended is never called.
 func (*Process) Ended() error { return nil }
 
-// Open is never called.
+// Open returns an error that wraps [errors.ErrUnsupported].
 func (*Process) Open(uintptr) ([]Ref, error) { return nil, CannotJoin() }
 
 // withOwner is never called.

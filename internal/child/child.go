@@ -48,7 +48,7 @@ type Child struct {
 	Control *os.File // socket to a function, where there is one; nil otherwise
 
 	grace   time.Duration
-	targets []birth.Target
+	targets []*birth.Process
 	cmd     *exec.Cmd
 	attr    syscall.SysProcAttr // of cmd
 	pid     int                 // 0 if other code has reaped the child before Start returned

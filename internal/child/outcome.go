@@ -82,7 +82,7 @@ func (c *Child) outcome() Outcome {
 // blame adds to the status of a child that was killed which target has ended: a PID namespace ends with its first process.
 func (c *Child) blame(status error) error {
 	for _, target := range c.targets {
-		if ended := target.Process.Ended(); ended != nil {
+		if ended := target.Ended(); ended != nil {
 			return fmt.Errorf("%w (%w)", status, ended)
 		}
 	}

@@ -18,9 +18,6 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 	if err := birth.CannotStart(); err != nil {
 		return err
 	}
-	if err := spec.Joins.Check(); err != nil {
-		return err
-	}
 	cmd, err := c.command(spec)
 	if err != nil {
 		return err

@@ -78,13 +78,13 @@ var _ = Describe("namespaces of a process", func() {
 	It("is an error to ask for an unknown type", func() {
 		for _, typ := range []string{"foo", "", "!", "!foo"} {
 			_, err := reexec.NamespacesOf(os.Getpid(), "net", typ)
-			Expect(err).To(MatchError(fmt.Sprintf("gons/reexec: NamespacesOf: unknown namespace type %q", typ)))
+			Expect(err).To(MatchError(HavePrefix("gons/reexec: NamespacesOf: unknown namespace type %q, known are user, ", typ)))
 		}
 	})
 
 	It("is an error to ask for a type with bang", func() {
 		specs.NeedsCgo()
-		const advice = `unknown namespace type "!net": types are given without bang`
+		const advice = `unknown namespace type "!net", known are user, mnt, cgroup, ipc, net, pid, uts, time`
 		Expect(reexec.NamespacesOf(os.Getpid(), "!net")).Error().To(MatchError("gons/reexec: NamespacesOf: " + advice))
 		for _, option := range []option{reexec.Target(os.Getpid(), "!net"), reexec.Unshare("user", "!net")} {
 			Expect(reexec.RunReexecAction("answer", option)).To(MatchError(HaveSuffix(advice)))
@@ -548,8 +548,8 @@ var _ = DescribeTable("types that there are not start nothing",
 		specs.NeedsCgo()
 		for _, way := range waysIn {
 			Expect(way.run(joining(reexec.Namespace{Type: typ, Path: "/proc/self/ns/net"}),
-				reexec.Cmd(func(cmd *exec.Cmd) { Fail("a child is about to be started") }))).To(
-				MatchError(HaveSuffix("cannot start child, reason: " + message)))
+				reexec.Cmd(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" }))).To(
+				MatchError(ContainSubstring("cannot start child, reason: " + message)))
 		}
 	},
 	Entry(nil, "foo", `unknown namespace type "foo"`), Entry(nil, "!foo", `unknown namespace type "foo"`),
