@@ -104,8 +104,8 @@ func (p *Process) Open(fresh uintptr) (namespaces []Ref, err error) {
 	foreign := 0    // how many of the others it does not own
 	for _, kind := range types {
 		fd, err := p.open("ns/"+kind, unix.O_RDONLY, kind)
-		if all && errors.Is(err, fs.ErrNotExist) && p.lacks(kind) {
-			continue
+		if all && errors.Is(err, fs.ErrNotExist) && p.Ended() == nil {
+			continue // the kernel lacks this type of namespaces
 		}
 		if err != nil {
 			return namespaces, err
@@ -166,13 +166,6 @@ func (p *Process) Ended() error {
 		return fmt.Errorf("its target, process %d, has ended: %w", p.pid, os.ErrProcessDone)
 	}
 	return nil
-}
-
-// lacks tells whether the kernel lacks this type of namespaces: the process has namespaces, but none of this type.
-func (p *Process) lacks(kind string) bool {
-	var stat unix.Stat_t
-	return unix.Fstatat(int(p.dir.Fd()), "ns/user", &stat, 0) == nil &&
-		unix.Fstatat(int(p.dir.Fd()), "ns/"+kind, &stat, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
 }
 
 // inode identifies an open namespace among those of all types.
