@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -37,10 +36,8 @@ const NoProc = " (/proc is not mounted, or belongs to another PID namespace)"
 func Hint(err error, kind, path string) string {
 	ofProcess := strings.HasPrefix(path, "/proc/") && strings.Contains(path, "/ns/")
 	switch {
-	case errors.Is(err, syscall.EACCES) && ofProcess && isOwn(path):
-		return " (the process is this user's, but has more privileges than this one, or is not dumpable: be root)"
 	case errors.Is(err, syscall.EACCES) && strings.HasPrefix(path, "/proc/"):
-		return " (this takes the right to trace the process, see ptrace(2): be its user, or root)"
+		return " (this takes the right to trace the process, see ptrace(2): be root; its user may if it is dumpable and has no more privileges)"
 	case errors.Is(err, fs.ErrNotExist) && ofProcess:
 		if _, err := os.Stat("/proc/self"); err != nil {
 			return NoProc
@@ -57,12 +54,3 @@ func Hint(err error, kind, path string) string {
 
 // HintNew is Hint for a child that could not be started because of the new namespaces that it should get (clone(2)).
 func HintNew(err error) string { return Hint(err, newKind, "") }
-
-// isOwn tells whether the process whose namespace this is belongs to the ordinary user of this program (proc_pid_status(5)).
-func isOwn(path string) bool {
-	dir, _, _ := strings.Cut(path, "/ns/")
-	status, _ := os.ReadFile(dir + "/status")
-	_, ids, _ := strings.Cut(string(status), "\nUid:\t")
-	uid, _, _ := strings.Cut(ids, "\t")
-	return uid != "0" && uid == strconv.Itoa(os.Getuid())
-}

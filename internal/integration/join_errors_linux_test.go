@@ -177,7 +177,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		}
 		ref := reexec.Namespace{Type: "net", Path: "/proc/1/ns/net"}
 		expectJoinError(ref, syscall.EACCES, "invalid gons_net reference \"/proc/1/ns/net\": Permission denied "+
-			"(this takes the right to trace the process, see ptrace(2): be its user, or root)")
+			"(this takes the right to trace the process, see ptrace(2): be root; its user may if it is dumpable and has no more privileges)")
 	})
 
 	It("may be a PID namespace that takes no more processes", func() {

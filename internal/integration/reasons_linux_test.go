@@ -246,7 +246,7 @@ var _ = Describe("a namespace that cannot be joined says why:", func() {
 		n := neighbourWith(hidden)
 		asOrdinaryUser(func() {
 			_, err := reexec.NamespacesOf(n.PID, "net")
-			Expect(err).To(MatchError(HaveSuffix("permission denied (the process is this user's, but has more privileges than this one, or is not dumpable: be root)")))
+			Expect(err).To(MatchError(HaveSuffix("permission denied (this takes the right to trace the process, see ptrace(2): be root; its user may if it is dumpable and has no more privileges)")))
 		})
 	})
 
