@@ -57,19 +57,16 @@ func oneLine(text string) string { return printable(text, "") }
 // space.
 func printable(text, kept string) string {
 	var line strings.Builder
-	for len(text) > 0 {
-		r, size := utf8.DecodeRuneInString(text)
-		valid := r != utf8.RuneError || size > 1
+	for char := range strings.SplitSeq(text, "") { // what is no UTF-8 comes byte by byte
+		r, _ := utf8.DecodeRuneInString(char)
 		switch {
-		case valid && (unicode.IsPrint(r) || strings.ContainsRune(kept, r)):
-			line.WriteString(text[:size])
+		case utf8.ValidString(char) && (unicode.IsPrint(r) || strings.ContainsRune(kept, r)):
 		case r == '\n':
-			line.WriteByte(' ')
+			char = " "
 		default:
-			quoted := strconv.Quote(text[:size])
-			line.WriteString(quoted[1 : len(quoted)-1])
+			char = strings.Trim(strconv.Quote(char), `"`)
 		}
-		text = text[size:]
+		line.WriteString(char)
 	}
 	return line.String()
 }
