@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -112,12 +113,10 @@ static void join_time(int fd, const char *path)
 void birth_enter_time_for_children(void)
 {
 	const char *path = "/proc/self/ns/time_for_children";
-	char here[64], children[64];
-	ssize_t n = readlink("/proc/self/ns/time", here, sizeof(here));
-	ssize_t m = readlink(path, children, sizeof(children));
+	struct stat here, children;
 
 	/* Otherwise there is no /proc, or no such type. */
-	if (n > 0 && m > 0 && (n != m || memcmp(here, children, n)))
+	if (stat("/proc/self/ns/time", &here) == 0 && stat(path, &children) == 0 && here.st_ino != children.st_ino)
 		join_time(open_time(path), path);
 }
 
