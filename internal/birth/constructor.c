@@ -24,8 +24,9 @@
 
 int birth_state = BIRTH_UNSEEN;
 int birth_ignores_term;
-char *birth_orders;
-size_t birth_orders_size;
+
+static char *orders;       /* NAME=VALUE, each with a zero byte behind it */
+static size_t orders_size; /* in bytes; 0 in a process that is no child */
 
 /* The orders that are numbers of descriptors, see packages child and testsupport. */
 static const char *const files[] = {
@@ -41,7 +42,7 @@ static int is_order(const char *variable)
 /* take_orders copies the orders; they stay in the environment, where package gons looks for its own. */
 static void take_orders(void)
 {
-	FILE *copy = open_memstream(&birth_orders, &birth_orders_size);
+	FILE *copy = open_memstream(&orders, &orders_size);
 
 	for (char **variable = environ; copy && *variable; variable++)
 		if (is_order(*variable))
@@ -55,7 +56,7 @@ const char *birth_order(const char *name)
 {
 	size_t length = strlen(name);
 
-	for (char *order = birth_orders; order < birth_orders + birth_orders_size; order += strlen(order) + 1)
+	for (char *order = orders; order < orders + orders_size; order += strlen(order) + 1)
 		if (!strncmp(order, name, length) && order[length] == '=')
 			return order[length + 1] ? order + length + 1 : NULL;
 	return NULL;

@@ -6,6 +6,7 @@ package birth
 #cgo CFLAGS: -Wall -Wextra
 #cgo race CFLAGS: -DBIRTH_RACE
 #cgo LDFLAGS: -Wl,--push-state,--no-as-needed -ldl -Wl,--pop-state
+#include <stdlib.h>
 #include "constructor.h"
 */
 import "C"
@@ -13,6 +14,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/thediveo/gons"
 	"golang.org/x/sys/unix"
@@ -29,9 +31,11 @@ func init() {
 // Status returns why package gons could not join namespaces that other code than this package has ordered, or nil.
 func Status() error { return gons.Status() }
 
-// takenOrders returns the orders, each with a zero byte behind it, and whether the constructor ran.
-func takenOrders() (orders string, ran bool) {
-	return C.GoStringN(C.birth_orders, C.int(C.birth_orders_size)), C.birth_state != C.BIRTH_UNSEEN
+// takenOrder returns the value of an order, and whether the constructor ran.
+func takenOrder(name string) (value string, ran bool) {
+	key := C.CString(name)
+	defer C.free(unsafe.Pointer(key))
+	return C.GoString(C.birth_order(key)), C.birth_state != C.BIRTH_UNSEEN
 }
 
 // IgnoresTerm tells whether the parent of this child ignores SIGTERM.

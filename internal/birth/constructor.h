@@ -1,5 +1,3 @@
-#include <stddef.h>
-
 #pragma GCC visibility push(hidden) /* or those of a program would be taken for those of a plugin */
 
 /* What the constructor has found out about this process. */
@@ -15,8 +13,6 @@ extern int birth_state;
 extern int birth_ignores_term; /* SIGTERM was ignored, which Go's runtime would forget; it keeps SIGINT and SIGHUP so */
 
 /* What the parent has told this process. */
-extern char *birth_orders;       /* NAME=VALUE, each with a zero byte behind it */
-extern size_t birth_orders_size; /* in bytes; 0 in a process that is no child */
 extern const char *birth_order(const char *name);
 
 /* join.c: into the namespaces. */

@@ -11,8 +11,8 @@ import (
 // Status returns nil, since no process joins namespaces at its start.
 func Status() error { return nil }
 
-// takenOrders returns no orders, since no constructor runs.
-func takenOrders() (orders string, ran bool) { return "", false }
+// takenOrder returns nothing, since no constructor runs.
+func takenOrder(string) (value string, ran bool) { return "", false }
 
 // IgnoresTerm returns false: it is not known.
 func IgnoresTerm() bool { return false }

@@ -1,9 +1,6 @@
 package birth
 
-import (
-	"os"
-	"strings"
-)
+import "os"
 
 // ChildVar is set in each child of this package, and in no other process. Like all orders it starts with gons_.
 const ChildVar = "gons_reexec_child"
@@ -13,15 +10,10 @@ const ChildVar = "gons_reexec_child"
 //
 // The constructor has copied the orders and blanked them (constructor.c). Where it did not run they are
 // still in the environment, and package child removes them.
-func Order(name string) (value string) {
-	orders, taken := takenOrders()
+func Order(name string) string {
+	value, taken := takenOrder(name)
 	if !taken && os.Getenv(ChildVar) != "" {
 		return os.Getenv(name)
 	}
-	for order := range strings.SplitSeq(orders, "\x00") {
-		if value, ok := strings.CutPrefix(order, name+"="); ok {
-			return value
-		}
-	}
-	return ""
+	return value
 }

@@ -136,7 +136,7 @@ var _ = Describe("a child", func() {
 		Expect(err).To(MatchError(matcher))
 	},
 		Entry("no such program", Spec{Function: true, Input: input("x"), Tune: tune(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" })}, syscall.ENOENT),
-		Entry("no such namespaces", Spec{Unshare: []string{"foo"}}, `unknown namespace type "foo"`),
+		Entry("no such namespaces", Spec{Unshare: []string{"foo"}}, `unknown namespace type "foo", known are user, mnt, cgroup, ipc, net, pid, uts, time`),
 		Entry("no such program to be sealed", Spec{Sealed: true, Tune: tune(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" })},
 			MatchRegexp("cannot make a sealed copy of the program: .*no such file")),
 	)
