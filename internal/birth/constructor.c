@@ -28,11 +28,6 @@ int birth_ignores_term;
 static char *orders;       /* NAME=VALUE, each with a zero byte behind it */
 static size_t orders_size; /* in bytes; 0 in a process that is no child */
 
-/* The orders that are numbers of descriptors, see packages child and testsupport. */
-static const char *const files[] = {
-	"gons_reexec_answers", "gons_reexec_control", "gons_reexec_stderr", "gons_reexec_sealed", "gons_reexec_coverdir",
-};
-
 /* is_order tells whether a variable is this package's, or package gons'. */
 static int is_order(const char *variable)
 {
@@ -73,14 +68,14 @@ static void blank_orders(void)
 			memset(*variable, 0, strlen(*variable));
 }
 
-/* close_on_exec keeps the files of a child from what it starts. */
+/* close_on_exec keeps the files of a child from what it starts: orders that are numbers of descriptors have names that say so. */
 static void close_on_exec(void)
 {
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		const char *number = birth_order(files[i]);
+	for (char *order = orders; order < orders + orders_size; order += strlen(order) + 1) {
+		int fd;
 
-		if (number && atoi(number) > STDERR_FILENO)
-			fcntl(atoi(number), F_SETFD, FD_CLOEXEC);
+		if (sscanf(order, "gons_reexec_fd_%*[a-z]=%d", &fd) == 1 && fd > STDERR_FILENO)
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
 	}
 }
 

@@ -108,14 +108,14 @@ var _ = Describe("a child", func() {
 
 	It("of a function has pipes of its own", func() {
 		p := start(Spec{Function: true, Concurrency: 4, Grace: time.Minute},
-			`read x; env | grep gons_ | grep -v coverdir >&$gons_reexec_answers; echo "$x" >&$gons_reexec_answers
-			test -S /dev/fd/$gons_reexec_control && test -p /dev/fd/$gons_reexec_stderr`)
+			`read x; env | grep gons_ | grep -v coverdir >&$gons_reexec_fd_answers; echo "$x" >&$gons_reexec_fd_answers
+			test -S /dev/fd/$gons_reexec_fd_control && test -p /dev/fd/$gons_reexec_fd_stderr`)
 		Expect(p.Control).NotTo(BeNil())
 		Expect(p.Stdin.WriteString("later\n")).To(Equal(6))
 		said, outcome := told(p)
 		Expect(outcome.Status).NotTo(HaveOccurred())
-		Expect(strings.Fields(said)).To(ConsistOf("gons_reexec_child=1", "gons_reexec_action=", "gons_reexec_answers=3",
-			"gons_reexec_control=4", "gons_reexec_stderr=5", "gons_reexec_concurrency=4", "gons_reexec_grace=1m0s", "later"))
+		Expect(strings.Fields(said)).To(ConsistOf("gons_reexec_child=1", "gons_reexec_action=", "gons_reexec_fd_answers=3",
+			"gons_reexec_fd_control=4", "gons_reexec_fd_stderr=5", "gons_reexec_concurrency=4", "gons_reexec_grace=1m0s", "later"))
 	})
 
 	It("of a parent without stdout gets one all the same", func() {

@@ -18,7 +18,7 @@ import (
 // are for one process only: children do not inherit them.
 const prefix = "gons_"
 
-// Those of numbers of files are also named in the constructor (internal/birth/constructor.c).
+// The constructor (internal/birth/constructor.c) knows numbers of files by fd_ behind it.
 const (
 	actionVar = prefix + "reexec_action"
 	graceVar  = prefix + "reexec_grace"
@@ -40,8 +40,8 @@ type Orders struct {
 // numbers are the orders that are numbers, by the names of their variables.
 func (o *Orders) numbers() [6]number {
 	return [...]number{
-		{prefix + "reexec_answers", &o.Answers}, {prefix + "reexec_control", &o.Control}, {prefix + "reexec_stderr", &o.Stderr},
-		{prefix + "reexec_concurrency", &o.Concurrency}, {prefix + "reexec_sealed", &o.Sealed}, {prefix + "reexec_pdeath", &o.Death},
+		{prefix + "reexec_fd_answers", &o.Answers}, {prefix + "reexec_fd_control", &o.Control}, {prefix + "reexec_fd_stderr", &o.Stderr},
+		{prefix + "reexec_concurrency", &o.Concurrency}, {prefix + "reexec_fd_sealed", &o.Sealed}, {prefix + "reexec_pdeath", &o.Death},
 	}
 }
 

@@ -34,7 +34,7 @@ var _ = Describe("orders on Linux", func() {
 		for range 5 {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, os.Stdin)
 		}
-		cmd.Env = append(cmd.Env, "gons_reexec_coverdir=3")
+		cmd.Env = append(cmd.Env, "gons_reexec_fd_coverdir=3")
 		cmd.Env = append(cmd.Env, Orders{Action: "a", Answers: 4, Control: 5, Stderr: 6}.Vars()...)
 		told := tell(cmd)
 		Expect(told.Open).To(Equal([]string{"3", "4", "5", "6", "7"}))

@@ -95,10 +95,10 @@ var _ = Describe("orders", func() {
 
 	It("of others are left alone", func() {
 		cmd := specs.Child("take")
-		cmd.Env = append(cmd.Env, "gons_reexec_action=foo", "gons_reexec_answers=3", "gons_net=", "gons_foo=bar")
+		cmd.Env = append(cmd.Env, "gons_reexec_action=foo", "gons_reexec_fd_answers=3", "gons_net=", "gons_foo=bar")
 		told := tell(cmd)
 		Expect(told.Orders).To(Equal(Orders{}))
-		Expect(told.Env).To(ContainElements("gons_reexec_action=foo", "gons_reexec_answers=3", "gons_foo=bar"))
+		Expect(told.Env).To(ContainElements("gons_reexec_action=foo", "gons_reexec_fd_answers=3", "gons_foo=bar"))
 	})
 
 	It("of others can be taken", func() {

@@ -148,7 +148,7 @@ var _ = Describe("functions", func() {
 		env := reexec.Environment([]string{"reexec_test=2"})
 		for _, by := range ways[string, string]() {
 			Expect(by(getenv, "reexec_test", env)).To(Equal("2"))
-			Expect(by(getenv, "gons_reexec_answers", env)).To(BeEmpty())
+			Expect(by(getenv, "gons_reexec_fd_answers", env)).To(BeEmpty())
 		}
 	})
 

@@ -35,7 +35,7 @@ var _ = Describe("a parent", func() {
 		cmd := &exec.Cmd{Env: []string{"GOCOVERDIR=/somewhere"}, ExtraFiles: []*os.File{nil, os.Stdin}}
 		Cover(cmd)
 		Expect(Lookup(cmd.Env, "GOCOVERDIR")).To(Equal(dir))
-		Expect(Lookup(cmd.Env, "gons_reexec_coverdir")).To(Equal("5"))
+		Expect(Lookup(cmd.Env, "gons_reexec_fd_coverdir")).To(Equal("5"))
 		Expect(cmd.ExtraFiles).To(HaveLen(3))
 		Expect(cmd.ExtraFiles[2].Name()).To(Equal(dir))
 	})
@@ -46,7 +46,7 @@ var _ = Describe("a parent", func() {
 
 		cmd := &exec.Cmd{Env: []string{"GOCOVERDIR=as/inherited"}}
 		Cover(cmd)
-		Expect(cmd.Env[1:]).To(Equal([]string{"GOCOVERDIR=" + dir, fmt.Sprint("gons_reexec_coverdir=", 3)}))
+		Expect(cmd.Env[1:]).To(Equal([]string{"GOCOVERDIR=" + dir, fmt.Sprint("gons_reexec_fd_coverdir=", 3)}))
 
 		cmd = &exec.Cmd{Env: []string{"GOCOVERDIR=as/inherited", "GOCOVERDIR=/elsewhere"}}
 		Cover(cmd)

@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	dirVar  = "GOCOVERDIR"           // path of the directory for coverage data
-	fileVar = "gons_reexec_coverdir" // child: number of the directory's descriptor, or none; the constructor reads it, too (internal/birth/constructor.c)
+	dirVar  = "GOCOVERDIR"              // path of the directory for coverage data
+	fileVar = "gons_reexec_fd_coverdir" // child: number of the directory's descriptor, or none
 )
 
 // CheckAction is reexec.CheckAction, or nil in a program that does not use
