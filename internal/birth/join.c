@@ -34,7 +34,7 @@
 
 /*
  * The constructor of package gons, and its error message: weak, since cgo links this file
- * without them on trial. A version of gons without them is a failure to be reported.
+ * without them on trial.
  */
 extern void gonamespaces(void) __attribute__((weak));
 extern char *gonsmsg __attribute__((weak));
@@ -187,9 +187,6 @@ static void become_sibling(const char *pid)
 /* join_by_gons has package gons join all that it knows, "pid" for the children of this process. */
 static void join_by_gons(void)
 {
-	if (!gonamespaces || !&gonsmsg)
-		birth_fail(ENOSYS, "cannot join namespaces with this version of package gons, which lacks gonamespaces or gonsmsg: Function not implemented");
-	errno = 0;
 	gonamespaces();
 	if (gonsmsg)
 		birth_fail(errno, "%s", gonsmsg);

@@ -99,9 +99,6 @@ func newJoinError(report string, refs []Ref) *JoinError {
 	number, text, _ := strings.Cut(report, " ")
 	errno, _ := strconv.Atoi(number)
 	e := &JoinError{Err: syscall.Errno(errno), Text: text}
-	if errno <= 0 {
-		e.Err = errors.New(text)
-	}
 	_, named, _ := strings.Cut(text, " gons_")
 	e.Kind, _, _ = strings.Cut(named, " ")
 	first, user := untilUser(refs)

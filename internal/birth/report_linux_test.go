@@ -217,9 +217,8 @@ var _ = Describe("reports", func() {
 		Entry("with another type", `12 package gons: cannot join gons_pid using reference "/p": x`, "pid", "/p", syscall.ENOMEM),
 		Entry("with a type that nobody has asked for", `1 package gons: cannot join gons_uts using`, "uts", "", syscall.EPERM),
 		Entry("with an advice of its own", `22 package gons: cannot join gons_pid using reference "/p": x (y)`, "pid", "/p", syscall.EINVAL),
-		Entry("without a type", "38 cannot join namespaces with this version", "", "", syscall.ENOSYS),
-		Entry("without a reason", "0 malloc error", "", "", errors.New("malloc error")),
-		Entry("without a number", "x y", "", "", errors.New("y")),
+		Entry("without a type", "22 cannot join namespaces, since", "", "", syscall.EINVAL),
+		Entry("without a number", "x y", "", "", syscall.Errno(0)),
 	)
 })
 
