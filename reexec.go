@@ -117,7 +117,9 @@ func findAction() (Action, error) {
 	}
 	if order.Action == "" {
 		child.RemoveOrders()
-		order.Action = name
+		if !enabled.Load() { // a parent, whose test runs an action, stays one
+			order.Action = name
+		}
 	}
 	if err := testsupport.Return(); err != nil {
 		return nil, err

@@ -151,6 +151,13 @@ var _ = Describe("re-execution", func() {
 
 	It("returns false from RunAction in a parent", func() { Expect(reexec.RunAction()).To(BeFalse()) })
 
+	It("runs an action in a parent that a test has given one, and leaves it a parent", func() {
+		Expect(os.Setenv("gons_reexec_action", "silent")).To(Succeed())
+		Expect(reexec.RunAction()).To(BeTrue())
+		Expect(os.Environ()).NotTo(ContainElement(HavePrefix("gons_")))
+		Expect(run[string]("answer")).To(Equal("done"))
+	})
+
 	When("it is used wrongly", func() {
 		It("panics if the action is unknown to the parent", func() {
 			Expect(func() { _ = reexec.RunReexecAction("unknown") }).To(PanicWith(
