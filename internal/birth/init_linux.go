@@ -22,7 +22,8 @@ func init() {
 //
 // The kernel makes orphans children of the main thread, and also the children of a thread that has ended. A process that the program
 // starts is the child of the thread that has started it. The main thread waits for its own children only. What package
-// initialisers have started is among these. An action that calls runtime.Goexit ends the main goroutine, too, as in any other child.
+// initialisers have started is among these. After an action that calls runtime.Goexit the
+// other goroutines go on, as in any other child.
 func Run(action func()) {
 	if !isInit {
 		action()
@@ -31,18 +32,13 @@ func Run(action func()) {
 	died, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(died, unix.SIGCHLD)
 	defer signal.Stop(died)
-	returned := false
 	go func() {
-		defer close(done)
 		action()
-		returned = true
+		close(done)
 	}()
 	for {
 		select {
 		case <-done:
-			if !returned {
-				runtime.Goexit()
-			}
 			return
 		case <-died:
 		}
