@@ -135,6 +135,9 @@ func (c *Child) untilEnd(stop func() bool) {
 
 // WillWrite prepares to write to stdin.
 func (c *Child) WillWrite(w *sys.Writing, parts [][]byte) {
+	for _, o := range c.outputs {
+		_ = o.failed() // its lock orders what the caller did with a writer before what the writer does from now on
+	}
 	size := 0
 	for _, part := range parts {
 		size += len(part)

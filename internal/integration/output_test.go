@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -259,6 +260,9 @@ var say = reexec.RegisterFunc("say", func(bytes int) (int, error) {
 	_, err := fmt.Fprintln(os.Stderr, strings.Repeat("x", bytes-1))
 	return bytes, err
 })
+
+// sayText writes the beginning of a text to stderr, and then answers how long that is.
+var sayText = reexec.RegisterFunc("say text", func(text string) (int, error) { return fmt.Fprint(os.Stderr, text[:100]) })
 
 // sayLater writes to stderr some time after it has answered.
 var sayLater = reexec.RegisterFunc("say later", func(struct{}) (struct{}, error) {
@@ -562,6 +566,16 @@ var _ = Describe("a writer of stderr", func() {
 		},
 			Entry("little", 2000, 100), Entry("little, of a worker that could serve more calls", 800, 100, reexec.Concurrency(4)),
 			Entry("even if it is slow and that is much", 40, 200_000))
+
+		It("need not be safe for concurrent use, if calls follow each other, whatever their size", func() { // which the race detector sees
+			var heard bytes.Buffer
+			w := must(sayText.Start(background, reexec.Stderr(&heard)))
+			for i := range 5 {
+				Expect(w.Call(background, strings.Repeat("x", 50_000))).To(Equal(100))
+				Expect(heard.Len()).To(Equal((i + 1) * 100))
+			}
+			Expect(w.Close()).To(Succeed())
+		})
 
 		It("has it all when a call returns", func() {
 			for range often(20) {
