@@ -20,8 +20,8 @@ type End struct {
 	NotBegun  bool   // it has certainly not begun with the call
 	Unread    bool   // since it had not read the call
 	Stack     []byte // where its goroutines were when it was killed
-	Closed    bool   // Close was called
-	Idle      bool   // and no call was being served then
+	Closed    bool   // Close was called before the child had ended
+	Idle      bool   // when Close was called, no call was being served
 }
 
 func (e *End) Error() string { return "child has ended" }

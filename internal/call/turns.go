@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 
+	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
 )
 
@@ -56,7 +57,7 @@ func (w *Worker) sendNext(param *outgoing) (call *Call, err error) {
 func (w *Worker) number() (*Call, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.soFar.Closed {
+	if child.IsClosed(w.closing) {
 		return nil, ErrClosed
 	}
 	return w.register(), nil

@@ -133,8 +133,9 @@ func (w *Worker) outlastTurn(ended context.Context, call *Call) {
 // those that have, and then the child, have the grace period to end by themselves.
 func (w *Worker) Close() *End {
 	w.mu.Lock()
-	if !w.soFar.Closed {
-		w.soFar.Closed, w.soFar.Idle = true, !slices.ContainsFunc(w.calls, func(call *Call) bool { return !call.left })
+	if !child.IsClosed(w.closing) {
+		w.soFar.Closed = !child.IsClosed(w.p.Exited()) // the end of a child that was gone before is not Close's doing
+		w.soFar.Idle = !slices.ContainsFunc(w.calls, func(call *Call) bool { return !call.left })
 		close(w.closing)
 	}
 	w.mu.Unlock()

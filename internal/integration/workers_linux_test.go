@@ -63,6 +63,8 @@ func work(j job) (r workReport, err error) {
 		panic("at the disco")
 	case "panic at once":
 		panic("at the disco")
+	case "exit":
+		os.Exit(0)
 	case "pipelined":
 		fmt.Fprintf(os.Stderr, "began %d.\n", j.Number)
 		for waitingIn(os.Getpid()) == 0 {
@@ -456,6 +458,15 @@ var _ = Describe("concurrency of workers", func() {
 			Expect(w.Call(background, job{})).Error().To(MatchError(err.Error()))
 			_ = w.Close()
 			Expect(w.Err()).To(HaveOccurred())
+		})
+
+		It("tell of their death also after Close, however good the exit status", func() {
+			w := start(working)
+			_, err := w.Call(background, job{Do: "exit"})
+			Expect(err).To(MatchError(ContainSubstring("exit status 0")))
+			Expect(w.Err()).To(MatchError(err.Error()))
+			Expect(w.Close()).To(Succeed(), "a call has told")
+			Expect(w.Err()).To(MatchError(err.Error()))
 		})
 
 		It("tell of their death also if nobody asks before Close", func() {
