@@ -97,6 +97,7 @@ var _ = Describe("a pipe", func() {
 	},
 		Entry("does not take the place of stdout", "no stdout"),
 		Entry("does the service of stdin once that is taken", "stdin is taken"),
+		Entry("does so where few descriptors are allowed, too", "stdin is taken, few descriptors"),
 	)
 })
 
@@ -189,13 +190,13 @@ func init() {
 		}
 		return nil
 	})
-	specs.Roles["stdin is taken"] = try(func() error {
+	take := func(lowest int) error {
 		r, w, err := os.Pipe()
 		if err := errors.Join(err, unix.Dup3(int(r.Fd()), 0, 0), r.Close()); err != nil {
 			return err
 		}
 		stdin, err := TakeStdin()
-		if err != nil || stdin.Fd() < high {
+		if err != nil || int(stdin.Fd()) < lowest {
 			return fmt.Errorf("%v for what stdin was: %v", stdin, err)
 		}
 		for range 2 { // here, and in what is started here
@@ -214,5 +215,10 @@ func init() {
 			return fmt.Errorf("read: %q, %v", b, err)
 		}
 		return nil
+	}
+	specs.Roles["stdin is taken"] = try(func() error { return take(high) })
+	specs.Roles["stdin is taken, few descriptors"] = try(func() error {
+		few := syscall.Rlimit{Cur: high, Max: high}
+		return errors.Join(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few), take(3))
 	})
 }

@@ -61,6 +61,9 @@ func writev(fd int, parts [][]byte) (n int, err error) { return unix.Writev(fd, 
 // empty pipe takes its place.
 func TakeStdin() (*os.File, error) {
 	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, high)
+	if err != nil { // RLIMIT_NOFILE does not allow that
+		fd, err = unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
+	}
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
