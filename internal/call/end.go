@@ -39,9 +39,11 @@ func (c *Conversation) end(outcome child.Outcome) *End {
 }
 
 // await waits a moment for the end of ctx, if a signal has ended the child that the parent may have got, too: a terminal, or
-// a service manager, signals both.
+// a service manager, signals both. The first process of a PID namespace is out of reach of the signal that Go's runtime then
+// sends to it, and exits with status 2.
 func (e *End) await(ctx context.Context) {
-	if !slices.Contains(sys.GroupSignals, os.Signal(sys.EndedBy(e.State))) {
+	exited := e.First && e.State != nil && e.State.ExitCode() == 2
+	if !exited && !slices.Contains(sys.GroupSignals, os.Signal(sys.EndedBy(e.State))) {
 		return
 	}
 	select {

@@ -26,6 +26,9 @@ func unshare(attr *syscall.SysProcAttr, kinds []string) (flags uintptr, err erro
 	return attr.Cloneflags | attr.Unshareflags, nil
 }
 
+// isFirst tells whether a child with these attributes is the first process of a PID namespace.
+func isFirst(attr *syscall.SysProcAttr) bool { return attr.Cloneflags&unix.CLONE_NEWPID != 0 }
+
 // takeDeathSignal takes Pdeathsig out of a command, and returns its number. The child asks for it: joining a user namespace
 // takes the signal away (prctl(2)), and package syscall mistakes a child in another PID namespace for an orphan.
 func takeDeathSignal(attr *syscall.SysProcAttr) (signal int) {

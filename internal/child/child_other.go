@@ -24,6 +24,8 @@ func unshare(_ *syscall.SysProcAttr, kinds []string) (flags uintptr, err error) 
 	return 0, nil
 }
 
+func isFirst(*syscall.SysProcAttr) bool { return false }
+
 func seal(*files, *Orders) error { return errNone }
 
 func takeDeathSignal(*syscall.SysProcAttr) int { return 0 } // only Linux has it

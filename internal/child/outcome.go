@@ -17,6 +17,7 @@ type Outcome struct {
 	Status error            // of its end: nil, *exec.ExitError, an unknown one, which wraps ECHILD, or ErrStuck
 	State  *os.ProcessState // how it has ended; nil if its status is unknown
 	Ended  time.Time        // when it was reaped
+	First  bool             // it was the first process of a PID namespace
 	Relay  error            // why stderr or stdout could not be passed on
 	Unsent error            // why an action's input was not written to its end; only Wait tells
 }
@@ -66,7 +67,7 @@ func (c *Child) Died() Outcome {
 func (c *Child) outcome() Outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o := Outcome{Killed: c.killed, Left: context.Cause(c.left), Status: c.status}
+	o := Outcome{Killed: c.killed, Left: context.Cause(c.left), Status: c.status, First: isFirst(&c.attr)}
 	if IsClosed(c.exited) {
 		o.State, o.Ended = c.cmd.ProcessState, c.ended
 		if c.killed == nil && sys.EndedBy(o.State) == os.Kill {

@@ -181,6 +181,22 @@ var _ = Describe("signals", func() {
 		}
 	})
 
+	It("end a plain function as the first process of a PID namespace, too, and the error wraps the context's end", func() {
+		specs.NeedsNamespaces("user", "pid")
+		g := newGate()
+		for _, call := range bothCalls(patient, g.options(reexec.Unshare("user", "pid"))...) {
+			ctx, cancel := context.WithCancelCause(background)
+			done := goCall(call, ctx, "for ever")
+			g.says("began")
+			Expect(syscall.Kill(youngest(), syscall.SIGTERM)).To(Succeed())
+			time.Sleep(20 * time.Millisecond)
+			cancel(errEnough)
+			_, err := end(done)
+			Expect(err).To(MatchError(errEnough))
+			Expect(exitCode(err)).To(Equal(2), "it is out of reach of its own signals, and Go's runtime exits")
+		}
+	})
+
 	It("hold up the calls that come after the end of their worker only for a moment in all", func() {
 		g, w := gated(patient)
 		done := goCall(w.Call, background, "for ever")
