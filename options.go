@@ -149,7 +149,7 @@ func Stderr(w io.Writer) ReexecActionOption {
 
 // Stdout sends what the child of a function prints to stdout on to w as it comes. Without it, or if
 // w is nil, it goes to the parent's stdout. When [Worker.Call] returns, w has all that was printed
-// before. All else is as for [Stderr].
+// before. All else is as for [Stderr]. A w that gets both must be safe for concurrent use.
 //
 // It is for functions only, and panics for an action, whose stdout is its answer.
 func Stdout(w io.Writer) ReexecActionOption {
