@@ -149,14 +149,15 @@ func (c *Conversation) deliver(f *Frame) {
 	case !slices.Contains(lastKinds, f.Kind) && (f.Kind != Event || !c.spec.Stream):
 		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
 	case !child.IsClosed(c.over) || f.Kind == stack:
-		if f.Kind == Panicked {
-			c.soFar.Word = *f
-		}
 		call := c.calls[i]
 		if f.Kind != Event {
 			c.calls = slices.Delete(c.calls, i, i+1)
 		}
 		call.answers <- *f
+		if f.Kind == Panicked {
+			c.soFar.Word = *f
+			c.finish() // no call may begin in a child that is about to end
+		}
 		return
 	}
 	f.Close()

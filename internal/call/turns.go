@@ -18,6 +18,9 @@ func (w *Worker) begin(ctx context.Context, param *outgoing) (call *Call, err er
 	if err != nil {
 		<-w.turns
 	}
+	if err == errOver {
+		err = w.DiedIn(ctx, nil)
+	}
 	return call, err
 }
 
@@ -53,12 +56,15 @@ func (w *Worker) sendNext(param *outgoing) (call *Call, err error) {
 	return call, nil
 }
 
-// number registers a call that is about to be sent, unless Close has been called by now.
+// number registers a call that is about to be sent, unless Close has been called by now, or the worker is gone.
 func (w *Worker) number() (*Call, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if child.IsClosed(w.closing) {
+	switch {
+	case child.IsClosed(w.closing):
 		return nil, ErrClosed
+	case child.IsClosed(w.over):
+		return nil, errOver
 	}
 	return w.register(), nil
 }

@@ -303,6 +303,28 @@ var _ = Describe("concurrency of workers", func() {
 		},
 			Entry("one at a time", 1), Entry("four at a time", 4))
 
+		It("have not begun if another call panics", func() {
+			for range often(5) {
+				g, w := gated(working, reexec.Concurrency(2))
+				panics := goCall(w.Call, background, job{Number: -1, Do: "panic"})
+				g.says("began -1")
+				first := hold(w, g, -2)[0]
+				calls := goCalls(20, w.Call, background, func(i int) job { return job{Number: i} })
+				g.pass(1)
+				for _, call := range calls {
+					_, err := end(call)
+					as[*reexec.PanicError](err)
+					Expect(err).To(MatchError(reexec.ErrNotStarted))
+				}
+				for _, call := range []<-chan outcome[workReport]{panics, first} {
+					_, err := end(call)
+					as[*reexec.PanicError](err)
+					Expect(err).NotTo(MatchError(reexec.ErrNotStarted))
+				}
+				Expect(w.Close()).To(Succeed())
+			}
+		})
+
 		It("return os.ErrClosed, and never run, if Close comes first", func() {
 			g, w := gated(working, ofGrace(time.Hour))
 			first := hold(w, g, -1)[0]
