@@ -36,6 +36,7 @@ var (
 	errItself = errors.New("value contains itself")
 	errBytes  = errors.New("bytes that are not those of a value of this type")
 	errMemory = errors.New("value takes more memory than may be for so few bytes")
+	errKeys   = errors.New("map with keys that their own encoding does not tell apart")
 	errFiles  = errors.New("open files that do not belong to the value")
 )
 

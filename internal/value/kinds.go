@@ -141,6 +141,7 @@ func (x *coder) inside(c *codec, v reflect.Value, n int) {
 // entries encodes or decodes the n entries of a map.
 func (x *coder) entries(c *codec, v reflect.Value, n int) {
 	elem, key := reflect.New(c.t.Elem()).Elem(), reflect.New(c.t.Key()).Elem()
+	all := n
 	for entries := v.MapRange(); x.err == nil && (x.decodes && n > 0 || !x.decodes && entries.Next()); n-- {
 		if x.decodes {
 			key.SetZero()
@@ -154,6 +155,9 @@ func (x *coder) entries(c *codec, v reflect.Value, n int) {
 		if x.decodes && x.err == nil {
 			v.SetMapIndex(key, elem)
 		}
+	}
+	if x.decodes && v.Len() < all {
+		x.fail(errKeys)
 	}
 }
 

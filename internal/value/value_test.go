@@ -104,6 +104,14 @@ var _ = Describe("a value", func() {
 		g.Expect(slices.Sorted(maps.Values(got))).To(g.Equal([]int{1, 2, 3}))
 	})
 
+	It("is not decoded if it is a map of which entries would be lost, since other keys have become the same", func() {
+		here, there := epoch.In(time.FixedZone("here", 3600)), epoch.In(time.FixedZone("there", 3600))
+		var got map[time.Time]int
+		g.Expect(Decode(mustEncode(&map[time.Time]int{here: 1, there: 2}), nil, &got)).To(g.MatchError("map with keys that their own encoding does not tell apart"))
+		g.Expect(got).To(g.BeNil())
+		g.Expect(thereAndBack(map[time.Time]int{here: 1, there.Add(1): 2})).To(g.HaveLen(2))
+	})
+
 	It("has a shared part twice afterwards", func() {
 		part := &list{}
 		got := thereAndBack([]*list{part, part})
