@@ -59,7 +59,7 @@ func (w *withMethods) UnmarshalBinary(b []byte) error { w.secret = string(b); re
 
 func newAssortment() *assortment {
 	one, text := 1, "a\x00<&>\u2028\xff"+strings.Repeat("x", 1<<10)
-	return &assortment{Bool: true, Numbers: map[int]float64{-1: math.Inf(1), 1 << 40: math.SmallestNonzeroFloat64}, Errno: syscall.ENOENT,
+	return &assortment{Bool: true, Numbers: map[int]float64{-1: math.Inf(1), math.MaxInt: math.SmallestNonzeroFloat64}, Errno: syscall.ENOENT,
 		Text: text, Bytes: [][]byte{nil, {}, {0, 255}}, Anything: []any{nil, int8(2), uint64(math.MaxUint64), text, []byte(text), []any{1, "x"}},
 		Deep: map[string]map[string][]int{"caf\xe9": nil, "caf\xe8": {"c": {}}}, Pointers: []*int{&one, nil}, Next: &assortment{Text: "next"},
 		URL: &url.URL{Scheme: "http", User: url.UserPassword("u", "p:p"), Host: "h:1"}, Big: *big.NewInt(-5),
