@@ -126,8 +126,8 @@ func (e *FuncError) Error() string { return shortLine(e.Message) }
 // [RegisterErrors].
 func (e *FuncError) Unwrap() []error { return e.failure.Causes() }
 
-// Is reports whether target is an error that package net declares, such as [net.ErrClosed], and was
-// in the chain of the function's error.
+// Is reports whether target is an error that package net declares, such as [net.ErrClosed], or
+// os.ErrNoHandle of Go 1.26, and was in the chain of the function's error.
 func (e *FuncError) Is(target error) bool { return e.failure.Is(target) }
 
 // Timeout returns what the method Timeout of the function's error returned, or false if it has

@@ -37,10 +37,11 @@ var known = []error{
 // RegisterErrors adds errors to those that are the same on both sides. It is for package initialisers.
 func RegisterErrors(errs []error) { known = append(known, errs...) }
 
-// foreign are errors of package net, which programs that do not use it need not contain.
+// foreign are errors of package net, which programs that do not use it need not contain, and those that Go 1.25 lacks.
 var foreign = []string{
 	"poll.errNetClosing: use of closed network connection",              // net.ErrClosed
 	"*errors.errorString: use of WriteTo with pre-connected connection", // net.ErrWriteToConnected
+	"*errors.errorString: os: process handle unavailable",               // os.ErrNoHandle
 }
 
 // typeAndText returns what tells a foreign error.

@@ -43,6 +43,7 @@ var _ = DescribeTable("what travels of an error", func(err error, failure Failur
 	g.Expect(got).To(g.Equal(failure))
 	g.Expect(got.Is(net.ErrClosed)).To(g.Equal(errors.Is(err, net.ErrClosed)))
 	g.Expect(got.Is(errors.New("use of closed network connection"))).To(g.BeFalse())
+	g.Expect(got.Is(errors.New("os: process handle unavailable"))).To(g.Equal(slices.Contains(got.Foreign, 2)))
 },
 	Entry("its text", errors.New("no"), Failure{}),
 	Entry("an errno", &fs.PathError{Op: "open", Path: "/", Err: syscall.ENOENT}, Failure{Errnos: []syscall.Errno{syscall.ENOENT}}, syscall.ENOENT),
@@ -52,6 +53,7 @@ var _ = DescribeTable("what travels of an error", func(err error, failure Failur
 	Entry("too late", context.DeadlineExceeded, Failure{Timeout: true, Temporary: true}, context.DeadlineExceeded),
 	Entry("closed", os.ErrClosed, Failure{}, os.ErrClosed),
 	Entry("closed, in package net", &net.OpError{Op: "read", Err: net.ErrClosed}, Failure{Foreign: []int{0}}),
+	Entry("what package os declares since Go 1.26", os.NewSyscallError("pidfd_open", errors.New("os: process handle unavailable")), Failure{Foreign: []int{2}}),
 	Entry("not there, without an errno", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist}, Failure{}, fs.ErrNotExist),
 	Entry("the end of a file", fmt.Errorf("%w", io.EOF), Failure{}, io.EOF),
 	Entry("that time is over", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, Failure{Timeout: true, Temporary: true}, os.ErrDeadlineExceeded),
