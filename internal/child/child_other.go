@@ -14,8 +14,13 @@ import (
 // errNone is the error of all that only Linux has.
 var errNone = fmt.Errorf("neither namespaces nor sealed programs on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 
-// executable is the file of the running program.
-func executable() (string, error) { return os.Executable() }
+// executable is the file of the running program. On wasm there are no processes, and no such file.
+func executable() (path string, err error) {
+	if path, err = os.Executable(); err != nil {
+		err = fmt.Errorf("no children on %s: %w: %w", runtime.GOOS, errors.ErrUnsupported, err)
+	}
+	return path, err
+}
 
 func unshare(_ *syscall.SysProcAttr, kinds []string) (flags uintptr, err error) {
 	if len(kinds) > 0 {

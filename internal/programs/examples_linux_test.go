@@ -1,6 +1,7 @@
 package programs
 
 import (
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -54,6 +55,18 @@ var _ = Describe("an example", Ordered, func() {
 
 	It("answers", func() {
 		Expect(run("answer")).To(Equal("The answer is 42\n"))
+	})
+
+	It("says where there are no children", specs.Long, func() {
+		if _, err := exec.LookPath("node"); err != nil {
+			Skip(err.Error())
+		}
+		runner := filepath.Join(strings.TrimSpace(string(specs.OK(exec.Command("go", "env", "GOROOT").Output()))), "lib/wasm/go_js_wasm_exec")
+		cmd := exec.Command("go", "run", "-exec", runner, "./examples/answer")
+		cmd.Env = append(cmd.Environ(), "GOOS=js", "GOARCH=wasm")
+		out, err := cmd.CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(string(out)).To(ContainSubstring("no children on js: " + errors.ErrUnsupported.Error()))
 	})
 
 	It("shows the interfaces here and there", func() {
