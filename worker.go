@@ -148,13 +148,14 @@ func (w *Worker[P, R]) gone(end *call.End) error {
 // the child, have the grace period (see [GracePeriod]) to end by themselves. Calls that have not
 // begun return [os.ErrClosed].
 //
-// Close returns an error if the child has ended badly by itself, if the kernel does not end it, or
-// if the context of Start has ended, unless a call has told so already. Closing again returns the
-// same.
+// Close returns an error if the child has ended badly by itself, or if the context of Start has
+// ended, unless a call has told so already; and if the kernel does not end the child that Close has
+// killed. Closing again returns the same.
 func (w *Worker[P, R]) Close() error {
 	w.mustBeStarted()
 	end := w.worker.Close()
-	if w.told.Load() || !end.Idle {
+	stuck := end.Killed == call.ErrClosed && end.Status == child.ErrStuck
+	if !stuck && (w.told.Load() || !end.Idle) {
 		return nil // a call has returned why, or is about to
 	}
 	return w.badEnd(end)

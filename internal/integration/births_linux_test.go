@@ -502,8 +502,11 @@ var _ = Describe("a child that the kernel cannot end", func() {
 			}
 			called := goCall(w.Call, background, path)
 			time.Sleep(100 * time.Millisecond) // until it is being served
-			_ = w.Close()
+			closed := w.Close()
 			o := <-called
+			if closed == nil || !strings.Contains(closed.Error(), "does not end") {
+				return fmt.Errorf("Close does not tell: %v", closed)
+			}
 			if isOver(w.Done()) || w.Err() != nil {
 				return errors.New("the worker is done although its child has not ended")
 			}
