@@ -89,11 +89,11 @@ func (f facts) explain() error {
 }
 
 // whyKilled returns why the child was killed, if that is a failure: a child that lingered had
-// answered. If the child had ended by itself, and the context ended the wait for its descendants,
-// that counts as well.
+// answered, and an action that has succeeded had ended before it could be killed. If the child had
+// ended by itself, and the context ended the wait for its descendants, that counts as well.
 func (f facts) whyKilled() error {
 	switch {
-	case f.Killed == child.ErrLingers:
+	case f.Killed == child.ErrLingers, !f.function && f.answered && !f.spoke && f.Status == nil:
 		return nil
 	case f.Killed == nil && f.decode == child.ErrHeld:
 		return f.Left

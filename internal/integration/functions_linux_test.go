@@ -226,6 +226,7 @@ var _ = Describe("calls", func() {
 
 	It("return the answer that is there when the context ends while the parent cannot look", func() {
 		Expect(tellOf[int](withRole("stopped parent"))).To(BeZero(), "answers that killed their worker")
+		Expect(tellOf[int](withRole("stopped parent of an action"))).To(BeZero(), "children that had ended, and well, but are said to be killed")
 	})
 
 	It("leave nothing of a thread that they have locked and changed to the next ones", func() {
@@ -533,22 +534,39 @@ var _ = Describe("calls", func() {
 
 func init() {
 	// While a parent is stopped, its call's context ends, and the answer comes.
+	whileStopped := func(run func(ctx context.Context)) {
+		ctx, cancel := context.WithTimeout(background, 60*time.Millisecond)
+		defer cancel()
+		waker := exec.Command("sh", "-c", fmt.Sprintf("sleep 0.02; kill -STOP %d; sleep 0.1; kill -CONT %[1]d", os.Getpid()))
+		Expect(waker.Start()).To(Succeed())
+		run(ctx)
+		Expect(waker.Wait()).To(Succeed())
+	}
 	roles["stopped parent"] = func([]string) any {
 		lost := 0
 		for range 8 {
 			w := must(tricks.Start(background, silently))
-			ctx, cancel := context.WithTimeout(background, 60*time.Millisecond)
-			waker := exec.Command("sh", "-c", fmt.Sprintf("sleep 0.02; kill -STOP %d; sleep 0.1; kill -CONT %[1]d", os.Getpid()))
-			Expect(waker.Start()).To(Succeed())
-			_, err := w.Call(ctx, "sleep 40ms")
-			if err == nil {
-				if _, err := w.Call(background, ""); err != nil {
+			whileStopped(func(ctx context.Context) {
+				_, err := w.Call(ctx, "sleep 40ms")
+				if err == nil {
+					if _, err := w.Call(background, ""); err != nil {
+						lost++
+					}
+				}
+			})
+			_ = w.Close()
+		}
+		return lost
+	}
+	roles["stopped parent of an action"] = func([]string) any {
+		lost := 0
+		for range 8 {
+			whileStopped(func(ctx context.Context) {
+				err := reexec.RunReexecActionContext(ctx, "print slowly", reexec.Param("42"), reexec.Result(new(int)))
+				if err != nil && !errors.As(err, new(*exec.ExitError)) { // it was not killed
 					lost++
 				}
-			}
-			cancel()
-			Expect(waker.Wait()).To(Succeed())
-			_ = w.Close()
+			})
 		}
 		return lost
 	}
