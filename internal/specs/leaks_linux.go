@@ -3,6 +3,8 @@
 package specs
 
 import (
+	"runtime"
+
 	"github.com/onsi/gomega"
 	"github.com/thediveo/fdooze"
 	"golang.org/x/sys/unix"
@@ -22,5 +24,10 @@ func noMore() (expect func()) {
 // NoMoreFiles remembers which files are open. What it returns expects no more to be open.
 func NoMoreFiles() (expect func()) {
 	before := fdooze.Filedescriptors()
-	return func() { gomega.Eventually(fdooze.Filedescriptors).ShouldNot(fdooze.HaveLeakedFds(before)) }
+	return func() {
+		gomega.Eventually(func() []fdooze.FileDescriptor {
+			defer runtime.GC() // for what is open until the garbage collector finds that nothing uses it any more
+			return fdooze.Filedescriptors()
+		}).ShouldNot(fdooze.HaveLeakedFds(before))
+	}
 }

@@ -23,6 +23,7 @@ var Long = ginkgo.Label("long")
 func Run(t *testing.T, suite string) {
 	gomega.RegisterFailHandler(ginkgo.Fail)
 	gomega.SetDefaultEventuallyTimeout(30 * time.Second) // generous: machines may be slow and busy
+	gomega.SetDefaultEventuallyPollingInterval(2 * time.Millisecond)
 	config, reporter := ginkgo.GinkgoConfiguration()
 	if os.Getenv("LONG_SPECS") == "" && config.LabelFilter == "" {
 		config.LabelFilter = "!long"
