@@ -544,17 +544,23 @@ var _ = Describe("a child that is not born while its stderr blocks", func() {
 
 	It("does not keep the end of the context from releasing its caller", func() {
 		specs.NeedsCgo()
+		DeferCleanup(killChildren)
+		var released []chan error
 		for _, way := range waysIn {
 			var said bytes.Buffer
 			_ = way.run(nowhere, noisy, reexec.Stderr(&said))
 			if said.Len() == 0 {
 				Skip("the loader says nothing")
 			}
-			blocking := newBlockingWriter()
+			blocking, done := newBlockingWriter(), make(chan error, 1)
+			released = append(released, done)
 			ctx, cancel := context.WithCancelCause(background)
+			DeferCleanup(func() { cancel(nil) })
 			go func() { <-blocking.Blocks; cancel(errEnough) }()
-			Expect(inTime(func() error { return way.in(ctx, nowhere, noisy, reexec.Stderr(blocking)) })).To(HaveOccurred())
-			cancel(nil)
+			go func() { done <- way.in(ctx, nowhere, noisy, reexec.Stderr(blocking)) }()
+		}
+		for _, done := range released { // which wait at the same time
+			Expect(received(done)).To(HaveOccurred())
 		}
 	})
 

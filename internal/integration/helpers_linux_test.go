@@ -349,9 +349,12 @@ func withAttr(attr syscall.SysProcAttr) option {
 // mortal ends a child with its parent.
 var mortal = withAttr(syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL})
 
-// expectDeath kills a parent that has told the PID of its child, which then ends as well.
+// expectDeath kills a parent that has told the PID of its child, which then ends as well. This process reaps it: where the
+// first process of the machine takes its time for that, the end of a PID namespace would do so, too.
 func expectDeath(parent *exec.Cmd) {
 	GinkgoHelper()
+	Expect(unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)).To(Succeed())
+	DeferCleanup(unix.Prctl, unix.PR_SET_CHILD_SUBREAPER, uintptr(0), uintptr(0), uintptr(0), uintptr(0))
 	stdout := must(parent.StdoutPipe())
 	Expect(parent.Start()).To(Succeed())
 	var child int
@@ -360,4 +363,5 @@ func expectDeath(parent *exec.Cmd) {
 	Expect(parent.Process.Kill()).To(Succeed())
 	_ = parent.Wait()
 	Eventually(func() error { return alive(child) }).Should(MatchError(syscall.ESRCH))
+	_, _ = unix.Wait4(child, nil, 0, nil)
 }

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -319,6 +321,14 @@ var _ = Describe("a writer of stderr", func() {
 	Context("that blocks", func() {
 		hour := reexec.GracePeriod(time.Hour)
 
+		var over context.Context // ends with the spec
+
+		BeforeEach(func() {
+			ctx, cancel := context.WithCancel(background)
+			DeferCleanup(cancel)
+			over = ctx
+		})
+
 		// Each runs something that writes to stderr, until ctx is done, and tells when it begins with that.
 		type runner func(ctx context.Context, begins func(), options ...option) error
 		at := func(run func(ctx context.Context, options ...option) error) runner {
@@ -365,7 +375,7 @@ var _ = Describe("a writer of stderr", func() {
 				if err != nil {
 					return err
 				}
-				DeferCleanup(func() { go w.Close() }) // which may hang until the writer is released
+				context.AfterFunc(over, func() { _ = w.Close() }) // which may hang until the writer is released
 				begins()
 				_, err = w.Call(call(ctx), "hang")
 				return err
@@ -376,39 +386,47 @@ var _ = Describe("a writer of stderr", func() {
 		runs["a worker's call"] = byWorker(unlimited, limited)
 		runs["a worker's call, by the context of Start"] = byWorker(limited, unlimited)
 
-		// expectRelease expects the end of the context to release a run, when something blocks
-		// that has begun. An answer that has come by then counts.
-		expectRelease := func(what string, blocks func(begun <-chan struct{}), options ...option) {
+		// expectRelease expects the end of the context to release these runs, which wait at the same time, when something
+		// blocks each that has begun. An answer that has come by then counts.
+		expectRelease := func(blocks func() (isBlocked func(begun <-chan struct{}), options []option), names ...string) {
 			GinkgoHelper()
-			ctx, cancel := context.WithCancelCause(background)
-			DeferCleanup(func() { cancel(nil) })
-			begun := make(chan struct{})
-			go func() { blocks(begun); cancel(errEnough) }()
-			err := inTime(func() error { return runs[what](ctx, func() { close(begun) }, options...) })
-			if err != nil || what != "a call that answers" {
-				Expect(err).To(MatchError(errEnough))
+			DeferCleanup(killChildren)
+			released := map[string]chan error{}
+			for _, what := range names {
+				isBlocked, options := blocks()
+				ctx, cancel := context.WithCancelCause(background)
+				DeferCleanup(func() { cancel(nil) })
+				begun, done := make(chan struct{}), make(chan error, 1)
+				released[what] = done
+				go func() { isBlocked(begun); cancel(errEnough) }()
+				go func() { done <- runs[what](ctx, func() { close(begun) }, options...) }()
+			}
+			for what, done := range released {
+				err := received(done, "%s hangs", what)
+				if err != nil || what != "a call that answers" {
+					Expect(err).To(MatchError(errEnough), what)
+				}
 			}
 			Eventually(children).WithTimeout(moment).Should(BeEmpty())
 		}
 
-		DescribeTable("does not keep the end of the context from", func(what string) {
-			w := newBlockingWriter()
-			expectRelease(what, func(<-chan struct{}) { <-w.Blocks }, reexec.Stderr(w))
-		},
-			Entry(nil, "an action"), Entry(nil, "an action that answers"), Entry(nil, "a call"),
-			Entry(nil, "a call that answers"), Entry(nil, "a call that obeys its context"), Entry(nil, "a stream"),
-			Entry(nil, "a loop that is left"), Entry(nil, "a worker's call"), Entry(nil, "a worker's call, by the context of Start"))
+		It("does not keep the end of the context from releasing its caller", func() {
+			expectRelease(func() (func(<-chan struct{}), []option) {
+				w := newBlockingWriter()
+				return func(<-chan struct{}) { <-w.Blocks }, []option{reexec.Stderr(w)}
+			}, slices.Collect(maps.Keys(runs))...)
+		})
 
-		DescribeTable("does not do so either if it is the parent's own stderr", func(what string) {
+		It("does not do so either if it is the parent's own stderr", func() {
 			blockStderr()
-			expectRelease(what, func(begun <-chan struct{}) {
-				<-begun // starting a worker may take its time
-				time.Sleep(100 * time.Millisecond)
-			})
-		},
-			Entry(nil, "a call"), Entry(nil, "a call that answers"), Entry(nil, "a call that obeys its context"),
-			Entry(nil, "a stream"), Entry(nil, "a loop that is left"), Entry(nil, "a worker's call"),
-			Entry(nil, "a worker's call, by the context of Start"))
+			expectRelease(func() (func(<-chan struct{}), []option) {
+				return func(begun <-chan struct{}) {
+					<-begun // starting a worker may take its time
+					time.Sleep(200 * time.Millisecond)
+				}, nil
+			}, "a call", "a call that answers", "a call that obeys its context", "a stream", "a loop that is left",
+				"a worker's call", "a worker's call, by the context of Start")
+		})
 
 		// call has a worker called in a goroutine of its own.
 		call := func(w *reexec.Worker[string, string], ctx context.Context, param string) <-chan error {
@@ -473,17 +491,25 @@ var _ = Describe("a writer of stderr", func() {
 			Expect(received(second)).To(wasKilled)
 		})
 
-		DescribeTable("keeps no call from returning when its context ends, though the child is gone", func(how, status string) {
-			w, cancel, other, mine := busy(sayAndEnd, func(*reexec.Worker[string, string]) {}, "wait", how)
-			cancel(errEnough)
-			Expect(received(mine)).To(Or(MatchError(errEnough), MatchError(ContainSubstring(status))))
-			err := received(other)
-			Expect(err).To(MatchError(ContainSubstring(status)), "which is not to blame on anybody's context")
-			Expect(err).NotTo(MatchError(errEnough))
-			_ = inTime(w.Close)
-		},
-			Entry("with exit status 0", "0", "exit status 0"), Entry("with exit status 3", "3", "exit status 3"),
-			Entry("after a panic", "panic", "goes out"))
+		It("keeps no call from returning when its context ends, though the child is gone", func() {
+			var workers []*reexec.Worker[string, string]
+			returned := map[string][]<-chan error{}
+			for how, status := range map[string]string{"0": "exit status 0", "3": "exit status 3", "panic": "goes out"} {
+				w, cancel, other, mine := busy(sayAndEnd, func(*reexec.Worker[string, string]) {}, "wait", how)
+				cancel(errEnough)
+				workers, returned[status] = append(workers, w), []<-chan error{other, mine}
+			}
+			for status, calls := range returned {
+				Expect(received(calls[1])).To(Or(MatchError(errEnough), MatchError(ContainSubstring(status))))
+				err := received(calls[0])
+				Expect(err).To(MatchError(ContainSubstring(status)), "which is not to blame on anybody's context")
+				Expect(err).NotTo(MatchError(errEnough))
+			}
+			_ = inTime(func() error {
+				together(len(workers), func(i int) error { _ = workers[i].Close(); return nil })
+				return nil
+			})
+		})
 
 		It("lets nobody say that a child was killed which was gone before", func() {
 			w, cancel, first, second := killed()
