@@ -181,7 +181,7 @@ var _ = Describe("an answer without a newline", func() {
 
 	DescribeTable("is complete with its last byte", func(text string, value any) {
 		for _, action := range []string{"print", "print, leave descendant", "print, linger"} {
-			result, err := run(action, text, 100*time.Millisecond)
+			result, err := run(action, text, 20*time.Millisecond)
 			Expect(err).NotTo(HaveOccurred(), action)
 			if value == nil {
 				Expect(result).To(BeNil(), action)
@@ -196,7 +196,7 @@ var _ = Describe("an answer without a newline", func() {
 
 	DescribeTable("is none if something is missing", func(text string) {
 		for _, action := range []string{"print", "print, leave descendant"} {
-			_, err := run(action, text, 100*time.Millisecond) // and a result, which is left as it was
+			_, err := run(action, text, 20*time.Millisecond) // and a result, which is left as it was
 			Expect(err).To(MatchError(ContainSubstring("cannot decode child result")), action)
 		}
 	},

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -534,41 +535,42 @@ var _ = Describe("calls", func() {
 
 func init() {
 	// While a parent is stopped, its call's context ends, and the answer comes.
-	whileStopped := func(run func(ctx context.Context)) {
-		ctx, cancel := context.WithTimeout(background, 60*time.Millisecond)
-		defer cancel()
+	whileStopped := func(run func(ctx context.Context, i int)) {
 		waker := exec.Command("sh", "-c", fmt.Sprintf("sleep 0.02; kill -STOP %d; sleep 0.1; kill -CONT %[1]d", os.Getpid()))
 		Expect(waker.Start()).To(Succeed())
-		run(ctx)
+		together(8, func(i int) error {
+			ctx, cancel := context.WithTimeout(background, 60*time.Millisecond)
+			defer cancel()
+			run(ctx, i)
+			return nil
+		})
 		Expect(waker.Wait()).To(Succeed())
 	}
 	roles["stopped parent"] = func([]string) any {
-		lost := 0
+		var workers []*reexec.Worker[string, string]
 		for range 8 {
-			w := must(tricks.Start(background, silently))
-			whileStopped(func(ctx context.Context) {
-				_, err := w.Call(ctx, "sleep 40ms")
-				if err == nil {
-					if _, err := w.Call(background, ""); err != nil {
-						lost++
-					}
-				}
-			})
-			_ = w.Close()
+			workers = append(workers, must(tricks.Start(background, silently)))
 		}
-		return lost
+		var lost atomic.Int32
+		whileStopped(func(ctx context.Context, i int) {
+			if _, err := workers[i].Call(ctx, "sleep 40ms"); err == nil {
+				if _, err := workers[i].Call(background, ""); err != nil {
+					lost.Add(1)
+				}
+			}
+			_ = workers[i].Close()
+		})
+		return lost.Load()
 	}
 	roles["stopped parent of an action"] = func([]string) any {
-		lost := 0
-		for range 8 {
-			whileStopped(func(ctx context.Context) {
-				err := reexec.RunReexecActionContext(ctx, "print slowly", reexec.Param("42"), reexec.Result(new(int)))
-				if err != nil && !errors.As(err, new(*exec.ExitError)) { // it was not killed
-					lost++
-				}
-			})
-		}
-		return lost
+		var lost atomic.Int32
+		whileStopped(func(ctx context.Context, _ int) {
+			err := reexec.RunReexecActionContext(ctx, "print slowly", reexec.Param("42"), reexec.Result(new(int)))
+			if err != nil && !errors.As(err, new(*exec.ExitError)) { // it was not killed
+				lost.Add(1)
+			}
+		})
+		return lost.Load()
 	}
 	if os.Getenv("reexec_early_check") != "" {
 		reexec.CheckAction()

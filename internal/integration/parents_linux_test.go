@@ -183,17 +183,26 @@ func init() {
 			context.AfterFunc(ctx, cancel)
 			return ctx
 		}
-		Expect(hang.Call(short(), "hang")).Error().To(MatchError(context.DeadlineExceeded))
-		for _, waits := range []bool{true, false} {
+		worker := func(busy func(w *reexec.Worker[string, string])) {
 			w := must(hang.Start(background, ofGrace(50*time.Millisecond)))
-			if waits {
-				Expect(w.Call(short(), "hang")).Error().To(MatchError(context.DeadlineExceeded))
-			} else {
-				go func() { _, _ = w.Call(background, "hang") }()
-				time.Sleep(50 * time.Millisecond)
-			}
+			busy(w)
 			_ = w.Close()
 		}
+		runs := []func(){
+			func() { Expect(hang.Call(short(), "hang")).Error().To(MatchError(context.DeadlineExceeded)) },
+			func() {
+				worker(func(w *reexec.Worker[string, string]) {
+					Expect(w.Call(short(), "hang")).Error().To(MatchError(context.DeadlineExceeded))
+				})
+			},
+			func() {
+				worker(func(w *reexec.Worker[string, string]) {
+					go func() { _, _ = w.Call(background, "hang") }()
+					time.Sleep(50 * time.Millisecond)
+				})
+			},
+		}
+		together(len(runs), func(i int) error { runs[i](); return nil })
 		fmt.Println("end")
 	})
 
