@@ -111,6 +111,9 @@ func (c *Child) LeaveAfterGrace(why error) {
 func (c *Child) killAfterGrace(why error) *time.Timer {
 	timer := time.AfterFunc(c.grace, func() { c.kill(why) })
 	c.untilEnd(timer.Stop)
+	if IsClosed(c.exited) {
+		timer.Stop() // or it would keep all that belongs to the child as long, as Wait may have returned
+	}
 	return timer
 }
 

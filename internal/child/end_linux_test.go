@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -140,6 +141,20 @@ var _ = Describe("the end of a child", func() {
 		Expect(outcome.Killed).To(BeNil())
 		Expect(outcome.Status).To(MatchError("exit status 3"))
 		Expect(outcome.Stderr).To(Equal("2\n"))
+	})
+
+	It("has its memory released, though its caller leaves later, with a long grace period", func() {
+		released := make(chan struct{})
+		func() {
+			p, _, err := Start(context.Background(), Spec{Grace: time.Hour, Tune: tune(shell("exit"))})
+			Expect(err).NotTo(HaveOccurred())
+			p.Wait()
+			p.Close()
+			p.LeaveAfterGrace(errEnough)
+			p.Linger()
+			runtime.AddCleanup(p, func(c chan struct{}) { close(c) }, released)
+		}()
+		Eventually(func() chan struct{} { runtime.GC(); return released }).WithTimeout(10 * time.Second).Should(BeClosed())
 	})
 
 	It("may end by itself within the grace period", func() {
