@@ -2,7 +2,6 @@ package inside_test
 
 import (
 	"os"
-	"runtime"
 	"testing"
 
 	"example.com/gons/reexec"
@@ -22,5 +21,3 @@ func TestMain(m *testing.M) {
 func TestInside(t *testing.T) { specs.Run(t, "reexec/inside") }
 
 var _ = BeforeEach(specs.LeaveNothing)
-
-var _ = AfterEach(func() { runtime.GC() }) // closes what options have held

@@ -345,8 +345,6 @@ func afterGC(f func() int) func() int {
 }
 
 var _ = Describe("a namespace that is held by a file", func() {
-	AfterEach(func() { runtime.GC() }) // closes what references have held
-
 	It("stays the same after its file was closed", func() {
 		n := newNeighbour("user", "net", "pid", "time")
 		refs := n.byFile("user", "net", "pid", "time")
@@ -422,7 +420,6 @@ var _ = Describe("a namespace that is held by a file", func() {
 })
 
 var _ = Describe("namespaces by file", func() {
-	AfterEach(func() { runtime.GC() }) // closes what references have held
 	It("knows the type of each", func() {
 		for _, ns := range specs.NamespaceFlags {
 			f := must(os.Open("/proc/self/ns/" + ns.Kind))

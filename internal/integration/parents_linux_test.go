@@ -158,7 +158,11 @@ func init() {
 	})
 
 	specs.Roles["parent that calls for its life"] = asParent(func(args []string) {
-		options := []option{reexec.Stderr(os.Stdout), ofGrace(300 * time.Millisecond)}
+		grace := 300 * time.Millisecond // for what has an end
+		if args[1] == "for ever" {
+			grace = 20 * time.Millisecond
+		}
+		options := []option{reexec.Stderr(os.Stdout), ofGrace(grace)}
 		call := called(untilDeath, options...)
 		if args[0] == "worker" {
 			call = must(untilDeath.Start(background, options...)).Call

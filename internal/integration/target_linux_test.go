@@ -50,8 +50,6 @@ func standIn(pid int32) (end func()) {
 var _ = Describe("a target", func() {
 	all := []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
 
-	AfterEach(func() { runtime.GC() }) // closes what options have held
-
 	It("has all its namespaces joined, those that are shared left out", func() {
 		n := newNeighbour(all...)
 		expectTarget(n, all, reexec.Target(n.PID))
