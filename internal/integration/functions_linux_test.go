@@ -175,6 +175,7 @@ func trick(what string) (string, error) {
 		time.Sleep(30 * time.Millisecond)
 		os.Exit(3)
 	case "descend":
+		fmt.Fprintln(os.Stderr, "descends")
 		return itoa(leaveDescendant()), nil
 	case "exit":
 		os.Exit(3)
@@ -286,7 +287,9 @@ var _ = Describe("calls", func() {
 			ctx, cancel := context.WithCancel(background)
 			var said safeBuffer
 			done := goCall(called(tricks, reexec.Stderr(&said), ofGrace(time.Hour)), ctx, "descend")
-			Consistently(done, "200ms").ShouldNot(Receive())
+			Eventually(said.String).Should(Equal("descends\n"))
+			Eventually(children).Should(BeEmpty())
+			Consistently(done, "20ms").ShouldNot(Receive())
 			cancel()
 			descendant := must(end(done))
 			Expect(kill(atoi(descendant))).To(Succeed())
