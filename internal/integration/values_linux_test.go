@@ -126,7 +126,7 @@ var _ = Describe("values", func() {
 			Expect(len(got) == len(value) && got[0] == i && got[len(got)-1] == i).To(BeTrue())
 			got[1]++ // is nobody else's
 		}
-		Expect(syscall.Kill(w.PID(), syscall.SIGSTOP)).To(Succeed()) // then it does not read the value
+		stop(w.PID()) // then it does not read the value
 		ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
 		defer cancel()
 		Expect(w.Call(ctx, value)).Error().To(MatchError(context.DeadlineExceeded))
