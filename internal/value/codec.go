@@ -11,18 +11,20 @@ import (
 
 // A codec is what has to be known of a type to encode and decode its values.
 type codec struct {
-	t      reflect.Type
-	kind   reflect.Kind // values are encoded as those of this kind, or of one of the kinds below
-	pair   *pair        // by which values encode themselves
-	fields []field      // those of a struct that travel
+	t       reflect.Type
+	kind    reflect.Kind // values are encoded as those of this kind, or of one of the kinds below
+	nilable bool
+	pair    *pair   // by which values encode themselves
+	fields  []field // those of a struct that travel
 }
 
 const (
-	refused reflect.Kind = 100 + iota // cannot be encoded
-	numbers                           // a number, or an array of numbers
-	nothing                           // has no memory at all
-	file                              // a pointer to an open file
-	itself                            // encodes itself
+	refused   reflect.Kind = 100 + iota // cannot be encoded
+	numbers                             // a number, or an array of numbers
+	byteSlice                           // a slice of bytes
+	nothing                             // has no memory at all
+	file                                // a pointer to an open file
+	itself                              // encodes itself
 )
 
 type field struct {
@@ -40,8 +42,9 @@ func codecOf(t reflect.Type) *codec {
 	if c, ok := codecs.Load(t); ok {
 		return c.(*codec)
 	}
-	c := &codec{t: t, kind: t.Kind(), pair: pairOf(t)}
-	switch k := c.kind; {
+	k := t.Kind()
+	c := &codec{t: t, kind: k, nilable: k == reflect.Pointer || k == reflect.Slice || k == reflect.Map, pair: pairOf(t)}
+	switch {
 	case c.pair != nil:
 		c.kind = itself
 	case t.Size() == 0:
@@ -50,6 +53,8 @@ func codecOf(t reflect.Type) *codec {
 		c.kind = numbers
 	case k == reflect.Pointer && t.Elem() == fileType:
 		c.kind = file
+	case k == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && codecOf(t.Elem()).kind == numbers:
+		c.kind = byteSlice
 	case k == reflect.Bool, k == reflect.String, k == reflect.Pointer, k == reflect.Slice, k == reflect.Array:
 	case k == reflect.Map && isKey(t.Key()), k == reflect.Interface && (t.NumMethod() == 0 || encodes(t)):
 	case k == reflect.Struct:

@@ -83,8 +83,9 @@ func (x *coder) take(n uint64) (b []byte) {
 	return b
 }
 
-// bytes encodes b, or decodes n bytes. It does not copy large ones, unless they are a small part of what is decoded.
-func (x *coder) bytes(b []byte, n uint64) []byte {
+// bytes encodes b, or decodes bytes. It does not copy large ones, unless they are a small part of what is decoded.
+func (x *coder) bytes(b []byte) []byte {
+	n := x.number(uint64(len(b)))
 	switch {
 	case x.decodes:
 		b = x.take(n)
@@ -103,7 +104,6 @@ func (x *coder) bytes(b []byte, n uint64) []byte {
 }
 
 func (x *coder) text(s string) string {
-	n := x.number(uint64(len(s)))
-	b := x.bytes(unsafe.Slice(unsafe.StringData(s), len(s)), n)
+	b := x.bytes(unsafe.Slice(unsafe.StringData(s), len(s)))
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }

@@ -12,6 +12,9 @@ func (x *coder) value(c *codec, v reflect.Value) {
 	if x.err != nil || x.only && (c.kind == reflect.Interface || c.kind == itself) {
 		return
 	}
+	if c.nilable && !x.bool(!v.IsNil()) {
+		return
+	}
 	switch c.kind {
 	case refused:
 		x.fail(fmt.Errorf("%s cannot travel", c.t))
@@ -32,12 +35,12 @@ func (x *coder) value(c *codec, v reflect.Value) {
 		if s := x.text(v.String()); x.decodes {
 			v.SetString(s)
 		}
-	case reflect.Pointer:
-		if x.bool(!v.IsNil()) {
-			x.deeper(c, v, 1)
+	case byteSlice:
+		if b := x.bytes(v.Bytes()); x.decodes {
+			v.SetBytes(b)
 		}
-	case reflect.Slice, reflect.Map:
-		x.several(c, v)
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		x.deeper(c, v)
 	case reflect.Array, reflect.Struct:
 		x.inside(c, v, 0)
 	case reflect.Interface:
@@ -49,27 +52,14 @@ func (x *coder) value(c *codec, v reflect.Value) {
 	}
 }
 
-// several encodes or decodes a slice or a map.
-func (x *coder) several(c *codec, v reflect.Value) {
-	n := uint64(0)
-	if !x.decodes && !v.IsNil() {
-		n = uint64(v.Len()) + 1
+// deeper encodes or decodes what a pointer, a slice or a map refers to: one value, or several, or pairs of them. To find cycles, an
+// encoder marks the last reference at a depth that is a power of two: a value that contains itself meets the mark again, before it
+// has taken much memory.
+func (x *coder) deeper(c *codec, v reflect.Value) {
+	n := uint64(1)
+	if c.kind != reflect.Pointer {
+		n = x.number(uint64(v.Len()))
 	}
-	switch n = x.number(n); {
-	case n == 0:
-	case c.kind == reflect.Map || c.t.Elem().Kind() != reflect.Uint8 || codecOf(c.t.Elem()).kind != numbers:
-		x.deeper(c, v, n-1)
-	case x.decodes:
-		v.SetBytes(x.bytes(nil, n-1))
-	default:
-		x.bytes(v.Bytes(), n-1)
-	}
-}
-
-// deeper encodes or decodes what a pointer, a slice or a map refers to: n values, or pairs of them. To find cycles, an encoder
-// marks the last reference at a depth that is a power of two: a value that contains itself meets the mark again, before it has
-// taken much memory.
-func (x *coder) deeper(c *codec, v reflect.Value, n uint64) {
 	x.depth++
 	marks := x.depth&(x.depth-1) == 0
 	switch here := [3]uintptr{uintptr(unsafe.Pointer(c)), v.Pointer(), uintptr(n)}; {
@@ -189,8 +179,7 @@ func (x *coder) dynamic(v reflect.Value) {
 // file encodes or decodes an open file.
 func (x *coder) file(v reflect.Value) {
 	f := (*os.File)(v.UnsafePointer())
-	switch exists := x.bool(f != nil); {
-	case !exists:
+	switch {
 	case x.decodes:
 		name := x.text("")
 		if len(x.descriptors) == 0 {
@@ -208,23 +197,16 @@ func (x *coder) file(v reflect.Value) {
 	}
 }
 
-// itself encodes or decodes what encodes itself, unless it is a nil slice or map.
+// itself encodes or decodes what encodes itself.
 func (x *coder) itself(c *codec, v reflect.Value) {
-	nilable := v.Kind() == reflect.Slice || v.Kind() == reflect.Map
-	n, b := uint64(0), []byte(nil)
-	if !x.decodes && !(nilable && v.IsNil()) {
-		var err error
-		if b, err = c.pair.encode(v.Addr().Interface()); err != nil {
-			x.fail(fmt.Errorf("%s: %w", c.t, err))
-		}
-		n = uint64(len(b)) + 1
+	b, err := []byte(nil), error(nil)
+	if !x.decodes {
+		b, err = c.pair.encode(v.Addr().Interface())
 	}
-	if n = x.number(n); n == 0 && nilable {
-		return
+	if b = x.bytes(b); x.decodes && x.err == nil {
+		err = c.pair.decode(v.Addr().Interface(), b)
 	}
-	if b = x.bytes(b, n-1); x.decodes && x.err == nil {
-		if err := c.pair.decode(v.Addr().Interface(), b); err != nil {
-			x.fail(err)
-		}
+	if err != nil {
+		x.fail(fmt.Errorf("%s: %w", c.t, err))
 	}
 }

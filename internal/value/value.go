@@ -7,15 +7,15 @@
 //	number            its memory, and so an array of numbers
 //	bool              0 or 1
 //	string            length, bytes
-//	slice             0: nil; or length + 1, elements
-//	map               0: nil; or number of entries + 1, for each its key and its element
-//	pointer           0: nil; or 1, what it points to
-//	open file         0: nil; or 1, its name as a string; it is the next one of the descriptors
+//	slice             length, elements
+//	map               number of entries, for each its key and its element
+//	pointer           what it points to
+//	open file         its name as a string; it is the next one of the descriptors
 //	array, struct     elements, fields
 //	interface         0: nil; or the number of a type (see dynamics), a value of that type
-//	encodes itself    0: nil slice or map; or length + 1, bytes
+//	encodes itself    length, bytes
 //
-// Lengths, numbers of something, 0 and 1 are as [binary.PutUvarint] writes them. Each value takes a byte at least, also one without memory.
+// Before that comes, for all that is a slice, a map or a pointer, 0: nil, or 1. Lengths, numbers of something, 0 and 1 are as [binary.PutUvarint] writes them. Each value takes a byte at least, also one without memory.
 package value
 
 import (
