@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"reflect"
 
 	"example.com/gons/reexec/internal/call"
@@ -30,14 +32,13 @@ func register[P, A any](s shape, exists bool, run func(ctx context.Context, para
 		Register(s.name, nil) // panics
 	}
 	if order.Action == "" || order.Action == s.name { // a child skips the functions that it does not serve, to start faster
-		param, answer := reflect.TypeFor[P](), reflect.TypeFor[A]()
-		what := "result"
+		hash, what := fnv.New64a(), "result"
 		if s.stream {
 			what = "event"
 		}
-		s.mustTravel("parameter", param)
-		s.mustTravel(what, answer)
-		s.hash = int64(value.Hash(param, answer))
+		s.mustTravel("parameter", reflect.TypeFor[P](), hash)
+		s.mustTravel(what, reflect.TypeFor[A](), hash)
+		s.hash = int64(hash.Sum64())
 	}
 	Register(s.name, func() {
 		call.Serve(order, call.Function{
@@ -54,9 +55,9 @@ func register[P, A any](s shape, exists bool, run func(ctx context.Context, para
 	return s
 }
 
-// mustTravel panics if values of a type can never travel.
-func (s shape) mustTravel(what string, t reflect.Type) {
-	if err := value.Check(t); err != nil {
+// mustTravel panics if values of a type can never travel. It writes to hash what tells the type from others.
+func (s shape) mustTravel(what string, t reflect.Type, hash io.Writer) {
+	if err := value.Check(t, hash); err != nil {
 		panic(fmt.Sprintf("gons/reexec: function %q: %s cannot travel: %v", s.name, what, err))
 	}
 }

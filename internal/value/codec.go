@@ -1,7 +1,6 @@
 package value
 
 import (
-	"hash"
 	"io"
 	"reflect"
 	"slices"
@@ -29,9 +28,7 @@ const (
 
 type field struct {
 	*codec
-	index    int
-	name     string
-	exported bool // or else it is embedded
+	index int
 }
 
 // codecs holds the codecs that were made, by their types.
@@ -60,7 +57,7 @@ func codecOf(t reflect.Type) *codec {
 	case k == reflect.Struct:
 		c.kind = refused // unless there is a field that travels
 		for _, f := range fields(t) {
-			c.kind, c.fields = k, append(c.fields, field{codecOf(f.Type), f.Index[0], f.Name, f.IsExported()})
+			c.kind, c.fields = k, append(c.fields, field{codecOf(f.Type), f.Index[0]})
 		}
 	default:
 		c.kind = refused
@@ -69,39 +66,37 @@ func codecOf(t reflect.Type) *codec {
 	return c
 }
 
-// A survey looks at types and all that their values may hold.
-type survey struct {
-	root reflect.Type // in which all others are
-	seen map[reflect.Type]bool
-	hash hash.Hash64
-}
-
-// of looks at a type, to which a path of fields leads. Its error says why values of the type can never travel.
-func (s *survey) of(t reflect.Type, path string) error {
-	c := codecOf(t)
-	_, _ = io.WriteString(s.hash, t.String()+" "+strconv.Itoa(int(c.kind))+" "+strconv.Itoa(int(t.Size()))+"\n")
-	if s.seen[t] {
+// Check returns why values of a type can never travel, with the field that is to blame, or nil. What it writes to hash is not the same for
+// types whose values are encoded differently. So parent and child, which should be the same program, notice if they are not.
+func Check(root reflect.Type, hash io.Writer) error {
+	seen := map[reflect.Type]bool{}
+	var check func(t reflect.Type, path string) error
+	check = func(t reflect.Type, path string) error {
+		c := codecOf(t)
+		_, _ = io.WriteString(hash, path+" "+t.String()+" "+strconv.Itoa(int(c.kind))+" "+strconv.Itoa(int(t.Size()))+"\n")
+		if seen[t] {
+			return nil
+		}
+		seen[t] = true
+		switch c.kind {
+		case refused:
+			return refusal(t, root, path)
+		case reflect.Map:
+			if err := check(t.Key(), path); err != nil {
+				return err
+			}
+			fallthrough
+		case reflect.Pointer, reflect.Slice, reflect.Array:
+			return check(t.Elem(), path)
+		}
+		for _, f := range c.fields {
+			if err := check(f.t, path+"."+t.Field(f.index).Name); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
-	s.seen[t] = true
-	switch c.kind {
-	case refused:
-		return refusal(t, s.root, path)
-	case reflect.Map:
-		if err := s.of(t.Key(), path); err != nil {
-			return err
-		}
-		fallthrough
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return s.of(t.Elem(), path)
-	}
-	for _, f := range c.fields {
-		_, _ = io.WriteString(s.hash, f.name)
-		if err := s.of(f.t, path+"."+f.name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return check(root, "")
 }
 
 // dynamics are the types that an interface may hold, since the encoding has to tell them. Slices of them and maps from strings to them

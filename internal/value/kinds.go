@@ -120,7 +120,7 @@ func (x *coder) inside(c *codec, v reflect.Value, n int) {
 		for i := range c.fields {
 			f := &c.fields[i]
 			inside := v.Field(f.index)
-			if !f.exported {
+			if !inside.CanSet() { // it is embedded, and not exported
 				inside = reflect.NewAt(f.t, unsafe.Pointer(inside.UnsafeAddr())).Elem()
 			}
 			x.value(f.codec, inside)

@@ -19,29 +19,12 @@
 package value
 
 import (
-	"hash/fnv"
 	"os"
 	"reflect"
 )
 
 // Large is the least number of bytes of a string or a []byte that is not copied.
 const Large = 16 << 10
-
-// Check returns why values of a type can never travel, with the field that is to blame, or nil.
-func Check(t reflect.Type) error {
-	s := survey{root: t, seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
-	return s.of(t, "")
-}
-
-// Hash returns a number that tells types apart whose values are encoded differently. So parent and child, which should be the same
-// program, notice if they are not.
-func Hash(types ...reflect.Type) uint64 {
-	s := survey{seen: map[reflect.Type]bool{}, hash: fnv.New64a()}
-	for _, t := range types {
-		_ = s.of(t, "") // Check has refused those that can never travel
-	}
-	return s.hash.Sum64()
-}
 
 // Encode encodes the value that pointer points to. It appends the encoding to the last of the parts, which must not be empty, and may
 // add parts; joined, they are the encoding. The files are the open files in the value, in the order in which the decoder needs
