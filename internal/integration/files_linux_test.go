@@ -735,8 +735,8 @@ var _ = Describe("open files", func() {
 	DescribeTable("and types that can never travel panic at registration, and the panic names the field", func(register func(name string), says string) {
 		Expect(func() { register("never") }).To(PanicWith(And(HavePrefix(`gons/reexec: function "never": `), ContainSubstring(says))))
 	}, // package value has specs of all of them
-		Entry("channel", ofType[chan int], "parameter cannot travel: chan int is a channel"),
-		Entry("channel in a struct", ofType[struct{ A struct{ C chan int } }], `.A.C is of type chan int, which is a channel; json:"-" leaves the field behind`),
+		Entry("channel", ofType[chan int], "parameter cannot travel: chan int cannot be encoded"),
+		Entry("channel in a struct", ofType[struct{ A struct{ C chan int } }], `.A.C is of type chan int, which cannot be encoded; json:"-" leaves the field behind`),
 		Entry("channel in a result", resultOfType[struct{ C <-chan int }], "result cannot travel: struct { C <-chan int }.C"),
 		Entry("channel in an event", eventOfType[[]struct{ C chan int }], "event cannot travel: []struct { C chan int }.C is of type chan int"),
 		Entry("map with keys of a struct", ofType[struct{ M map[row]int }], ".M is of type map[integration.row]int"),

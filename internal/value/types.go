@@ -1,6 +1,7 @@
 package value
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"fmt"
@@ -42,22 +43,17 @@ func isKey(t reflect.Type) bool {
 
 // refusal says why values of a type can never travel, and what to do. A path of fields leads to the type from its root.
 func refusal(t, root reflect.Type, path string) error {
-	why := map[reflect.Kind]string{
-		reflect.Chan:          "is a channel",
-		reflect.Func:          "is a function",
-		reflect.Complex64:     "is a complex number",
-		reflect.Complex128:    "is a complex number",
-		reflect.Interface:     "is an interface with methods, so the type of what is in it is not known",
-		reflect.Map:           "has keys that are neither strings nor integers, nor encode themselves as text",
-		reflect.Struct:        "has no exported fields, nor methods such as MarshalText and UnmarshalText",
-		reflect.UnsafePointer: "is an untyped pointer",
-	}[t.Kind()]
+	why := cmp.Or(map[reflect.Kind]string{
+		reflect.Interface: "is an interface with methods, so the type of what is in it is not known",
+		reflect.Map:       "has keys that are neither strings nor integers, nor encode themselves as text",
+		reflect.Struct:    "has no exported fields, nor methods such as MarshalText and UnmarshalText",
+	}[t.Kind()], "cannot be encoded")
 	switch {
 	case t == fileType:
 		why = "is an open file by value; send a pointer to it"
 	case t == reflect.TypeFor[error]():
 		why += "; send its text"
-	case slices.Contains([]string{"net.Listener", "net.Conn", "net.PacketConn"}, t.String()) || reflect.PointerTo(t).Implements(filerType):
+	case slices.Contains([]string{"net.Listener", "net.Conn", "net.PacketConn"}, t.String()) || reflect.PointerTo(t).Implements(reflect.TypeFor[interface{ File() (*os.File, error) }]()):
 		why += "; send its File()"
 	}
 	if path != "" {
@@ -157,7 +153,6 @@ func encodes(t reflect.Type) bool {
 }
 
 var (
-	fileType  = reflect.TypeFor[os.File]()
-	timeType  = reflect.TypeFor[time.Time]()
-	filerType = reflect.TypeFor[interface{ File() (*os.File, error) }]() // listeners and connections of package net
+	fileType = reflect.TypeFor[os.File]()
+	timeType = reflect.TypeFor[time.Time]()
 )

@@ -78,13 +78,13 @@ var _ = DescribeTable("types that cannot travel", func(value any, message string
 		g.Expect(Check(reflect.TypeOf(value).Elem(), io.Discard)).To(g.MatchError(message))
 	}
 },
-	Entry("a channel", new(chan int), "chan int is a channel"),
+	Entry("a channel", new(chan int), "chan int cannot be encoded"),
 	Entry("a function, deep within", new(map[string][]*struct{ A struct{ B [1]func() } }),
-		`map[string][]*struct { A struct { B [1]func() } }.A.B is of type func(), which is a function; json:"-" leaves the field behind`),
+		`map[string][]*struct { A struct { B [1]func() } }.A.B is of type func(), which cannot be encoded; json:"-" leaves the field behind`),
 	Entry("a complex number", new(struct{ C complex64 }),
-		`struct { C complex64 }.C is of type complex64, which is a complex number; json:"-" leaves the field behind`),
+		`struct { C complex64 }.C is of type complex64, which cannot be encoded; json:"-" leaves the field behind`),
 	Entry("a pointer", new(struct{ P unsafe.Pointer }),
-		`struct { P unsafe.Pointer }.P is of type unsafe.Pointer, which is an untyped pointer; json:"-" leaves the field behind`),
+		`struct { P unsafe.Pointer }.P is of type unsafe.Pointer, which cannot be encoded; json:"-" leaves the field behind`),
 	Entry("an error", new(error), "error is an interface with methods, so the type of what is in it is not known; send its text"),
 	Entry("errors", new([]error), "[]error is of type error, which is an interface with methods, so the type of what is in it is not known; send its text"),
 	Entry("an error in a field", new(struct{ Err error }), "struct { Err error }.Err is of type error, "+
@@ -105,8 +105,8 @@ var _ = DescribeTable("types that cannot travel", func(value any, message string
 	Entry("a buffer", new(*bytes.Buffer), "*bytes.Buffer is of type bytes.Buffer, which has no exported fields, nor methods such as MarshalText and UnmarshalText"),
 	Entry("a listener", new(net.UnixListener), "net.UnixListener has no exported fields, nor methods such as MarshalText and UnmarshalText; send its File()"),
 	Entry("any listener", new(net.Listener), "net.Listener is an interface with methods, so the type of what is in it is not known; send its File()"),
-	Entry("what is deep in a recursive type", new(bad), `value.bad.Bad is of type chan int, which is a channel; json:"-" leaves the field behind`),
-	Entry("what is embedded", new(struct{ bad }), `struct { value.bad }.bad.Bad is of type chan int, which is a channel; json:"-" leaves the field behind`),
+	Entry("what is deep in a recursive type", new(bad), `value.bad.Bad is of type chan int, which cannot be encoded; json:"-" leaves the field behind`),
+	Entry("what is embedded", new(struct{ bad }), `struct { value.bad }.bad.Bad is of type chan int, which cannot be encoded; json:"-" leaves the field behind`),
 )
 
 // hashOf returns what tells types apart.
