@@ -119,10 +119,9 @@ const base, lastDynamic = uint64(len(dynamics)), 254
 
 // numberOf returns the number of a type, or one that is too large.
 func numberOf(t reflect.Type) uint64 {
-	if n := slices.Index(dynamics[:], t); n >= 0 {
+	switch n := slices.Index(dynamics[:], t); {
+	case n >= 0:
 		return uint64(n)
-	}
-	switch {
 	case t.Name() != "":
 	case t.Kind() == reflect.Slice:
 		return base + 2*numberOf(t.Elem())
@@ -134,12 +133,12 @@ func numberOf(t reflect.Type) uint64 {
 
 // typeOf returns the type with a number.
 func typeOf(n uint64) reflect.Type {
-	if n < base {
+	switch elem := (n - base) / 2; {
+	case n < base:
 		return dynamics[n]
+	case (n-base)%2 == 0:
+		return reflect.SliceOf(typeOf(elem))
+	default:
+		return reflect.MapOf(dynamics[1], typeOf(elem))
 	}
-	elem := typeOf((n - base) / 2)
-	if (n-base)%2 == 0 {
-		return reflect.SliceOf(elem)
-	}
-	return reflect.MapOf(dynamics[1], elem)
 }

@@ -1,11 +1,11 @@
 package value
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"os"
 	"reflect"
-	"unsafe"
 )
 
 // A coder encodes or decodes one value. What it does to a part of the value stands in one place for both directions. After
@@ -44,10 +44,7 @@ var (
 func (x *coder) all(v reflect.Value) { x.value(codecOf(v.Type()), v) }
 
 func (x *coder) fail(err error) {
-	if x.err == nil {
-		x.err = err
-	}
-	x.b = nil
+	x.err, x.b = cmp.Or(x.err, err), nil
 }
 
 // number encodes n, or decodes a number.
@@ -101,9 +98,4 @@ func (x *coder) bytes(b []byte) []byte {
 		x.b = x.b[end:]
 	}
 	return nil
-}
-
-func (x *coder) text(s string) string {
-	b := x.bytes(unsafe.Slice(unsafe.StringData(s), len(s)))
-	return unsafe.String(unsafe.SliceData(b), len(b))
 }

@@ -32,8 +32,10 @@ func (x *coder) value(c *codec, v reflect.Value) {
 			v.SetBool(yes)
 		}
 	case reflect.String:
-		if s := x.text(v.String()); x.decodes {
-			v.SetString(s)
+		s := v.String()
+		b := x.bytes(unsafe.Slice(unsafe.StringData(s), len(s)))
+		if x.decodes {
+			v.SetString(unsafe.String(unsafe.SliceData(b), len(b)))
 		}
 	case byteSlice:
 		if b := x.bytes(v.Bytes()); x.decodes {
@@ -130,13 +132,12 @@ func (x *coder) inside(c *codec, v reflect.Value, n int) {
 
 // entries encodes or decodes the n entries of a map.
 func (x *coder) entries(c *codec, v reflect.Value, n int) {
-	elem, key := reflect.New(c.t.Elem()).Elem(), reflect.New(c.t.Key()).Elem()
-	all := n
-	for entries := v.MapRange(); x.err == nil && (x.decodes && n > 0 || !x.decodes && entries.Next()); n-- {
+	elem, key, entries := reflect.New(c.t.Elem()).Elem(), reflect.New(c.t.Key()).Elem(), v.MapRange()
+	for i := 0; i < n && x.err == nil; i++ { // a decoder has not checked n after an error
 		if x.decodes {
 			key.SetZero()
 			elem.SetZero()
-		} else {
+		} else if entries.Next() {
 			key.SetIterKey(entries)
 			elem.SetIterValue(entries)
 		}
@@ -146,7 +147,7 @@ func (x *coder) entries(c *codec, v reflect.Value, n int) {
 			v.SetMapIndex(key, elem)
 		}
 	}
-	if x.decodes && v.Len() < all {
+	if x.decodes && v.Len() < n {
 		x.fail(errKeys)
 	}
 }
@@ -161,18 +162,17 @@ func (x *coder) dynamic(v reflect.Value) {
 	}
 	switch n = x.number(n); {
 	case n == 0:
-		return
 	case n > lastDynamic || !typeOf(n).Implements(v.Type()):
 		x.fail(errBytes)
-		return
-	}
-	inside := reflect.New(typeOf(n)).Elem()
-	if !x.decodes {
-		inside.Set(v.Elem())
-	}
-	x.all(inside)
-	if x.decodes {
-		v.Set(inside)
+	default:
+		inside := reflect.New(typeOf(n)).Elem()
+		if !x.decodes {
+			inside.Set(v.Elem())
+		}
+		x.all(inside)
+		if x.decodes {
+			v.Set(inside)
+		}
 	}
 }
 
@@ -181,7 +181,7 @@ func (x *coder) file(v reflect.Value) {
 	f := (*os.File)(v.UnsafePointer())
 	switch {
 	case x.decodes:
-		name := x.text("")
+		name := string(x.bytes(nil))
 		if len(x.descriptors) == 0 {
 			x.fail(errFiles)
 			return
@@ -193,7 +193,7 @@ func (x *coder) file(v reflect.Value) {
 		x.fail(fmt.Errorf("os.File that was never opened: %w", os.ErrInvalid))
 	default:
 		x.files = append(x.files, f)
-		x.text(f.Name())
+		x.bytes([]byte(f.Name()))
 	}
 }
 
