@@ -139,9 +139,9 @@ var _ = Describe("a frame", func() {
 		receive(&f)
 		g.Expect(f.Decode(new([]*os.File))).To(g.MatchError(matcher))
 	},
-		Entry("no value", make([]byte, headerSize), func(*Frame) {}, "bytes that are not those of a value of this type"),
-		Entry("another value", append(make([]byte, headerSize-1), 1, 7), func(*Frame) {}, "bytes that are not those of a value of this type"),
-		Entry("files that are not there", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *Frame) {}, "open files that do not belong to the value"),
+		Entry("no value", make([]byte, headerSize), func(*Frame) {}, "bytes or open files that are not those of a value of this type"),
+		Entry("another value", append(make([]byte, headerSize-1), 1, 7), func(*Frame) {}, "bytes or open files that are not those of a value of this type"),
+		Entry("files that are not there", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *Frame) {}, "bytes or open files that are not those of a value of this type"),
 		Entry("files that were lost", mustEncode(header{}, []*os.File{os.Stdin}, 0), func(f *Frame) { f.lost = syscall.EMFILE }, syscall.EMFILE),
 	)
 })

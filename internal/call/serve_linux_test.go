@@ -225,7 +225,7 @@ var _ = Describe("a server", func() {
 		}
 	},
 		Entry("an error", answers(new(int), fmt.Errorf("no: %w", syscall.ENOENT)), Failed, Failure{Message: "no: no such file or directory", Errnos: []syscall.Errno{syscall.ENOENT}}),
-		Entry("a parameter of another type", echo[int](nil), Unread, Failure{Message: "cannot decode parameter in child, reason: bytes that are not those of a value of this type"}),
+		Entry("a parameter of another type", echo[int](nil), Unread, Failure{Message: "cannot decode parameter in child, reason: bytes or open files that are not those of a value of this type"}),
 		Entry("a result that cannot be encoded", answers(new(func()), nil), Unserved, Failure{Message: "cannot encode result in child, reason: func() cannot travel"}),
 		Entry("an event that cannot be encoded", func(_ context.Context, _ func(any) error, emit func(any) bool) (any, error) {
 			if emit(new(func())) || emit(new(int)) {

@@ -34,10 +34,9 @@ const maxRatio, someMore, maxDepth = 128, 1 << 20, 10_000
 var (
 	errDeep   = errors.New("value is nested deeper than 10,000 levels")
 	errItself = errors.New("value contains itself")
-	errBytes  = errors.New("bytes that are not those of a value of this type")
+	errBytes  = errors.New("bytes or open files that are not those of a value of this type")
 	errMemory = errors.New("value takes more memory than may be for so few bytes")
 	errKeys   = errors.New("map with keys that their own encoding does not tell apart")
-	errFiles  = errors.New("open files that do not belong to the value")
 )
 
 // all encodes or decodes a value of any type.

@@ -89,9 +89,7 @@ func (x *coder) make(v reflect.Value, n uint64) {
 		size += uint64(t.Key().Size())
 	}
 	switch {
-	case n > uint64(len(x.b)): // each value takes a byte at least
-		x.fail(errBytes)
-	case n*size > x.memory:
+	case n > uint64(len(x.b)) || n*size > x.memory: // each value takes a byte at least
 		x.fail(errMemory)
 	case t.Kind() == reflect.Pointer:
 		v.Set(reflect.New(t.Elem()))
@@ -183,7 +181,7 @@ func (x *coder) file(v reflect.Value) {
 	case x.decodes:
 		name := string(x.bytes(nil))
 		if len(x.descriptors) == 0 {
-			x.fail(errFiles)
+			x.fail(errBytes)
 			return
 		}
 		f = os.NewFile(uintptr(x.descriptors[0]), name)

@@ -72,11 +72,8 @@ func Decode(b []byte, descriptors []int, pointer any) error {
 		v.SetZero()
 	}()
 	x.all(v)
-	switch {
-	case len(x.b) > 0:
+	if len(x.b) > 0 || len(x.descriptors) > 0 {
 		x.fail(errBytes)
-	case len(x.descriptors) > 0:
-		x.fail(errFiles)
 	}
 	done = x.err == nil
 	return x.err
