@@ -117,8 +117,7 @@ func (x *coder) inside(c *codec, v reflect.Value, n int) {
 			x.value(elem, v.Index(i))
 		}
 	case reflect.Struct:
-		for i := range c.fields {
-			f := &c.fields[i]
+		for _, f := range c.fields {
 			inside := v.Field(f.index)
 			if !inside.CanSet() { // it is embedded, and not exported
 				inside = reflect.NewAt(f.t, unsafe.Pointer(inside.UnsafeAddr())).Elem()
@@ -178,13 +177,10 @@ func (x *coder) dynamic(v reflect.Value) {
 func (x *coder) file(v reflect.Value) {
 	f := (*os.File)(v.UnsafePointer())
 	switch {
+	case x.decodes && len(x.descriptors) == 0:
+		x.fail(errBytes)
 	case x.decodes:
-		name := string(x.bytes(nil))
-		if len(x.descriptors) == 0 {
-			x.fail(errBytes)
-			return
-		}
-		f = os.NewFile(uintptr(x.descriptors[0]), name)
+		f = os.NewFile(uintptr(x.descriptors[0]), string(x.bytes(nil)))
 		x.descriptors, x.files = x.descriptors[1:], append(x.files, f)
 		v.Set(reflect.ValueOf(f))
 	case *f == os.File{}:

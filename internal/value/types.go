@@ -152,7 +152,4 @@ func encodes(t reflect.Type) bool {
 	return slices.ContainsFunc(pairs[:], func(p pair) bool { return t.Implements(p.encoder) })
 }
 
-var (
-	fileType = reflect.TypeFor[os.File]()
-	timeType = reflect.TypeFor[time.Time]()
-)
+var fileType, timeType = reflect.TypeFor[os.File](), reflect.TypeFor[time.Time]()
