@@ -129,7 +129,8 @@ func (x *coder) inside(c *codec, v reflect.Value, n int) {
 
 // entries encodes or decodes the n entries of a map.
 func (x *coder) entries(c *codec, v reflect.Value, n int) {
-	elem, key, entries := reflect.New(c.t.Elem()).Elem(), reflect.New(c.t.Key()).Elem(), v.MapRange()
+	elem, key := reflect.New(c.t.Elem()).Elem(), reflect.New(c.t.Key()).Elem()
+	entries := v.MapRange()
 	for i := 0; i < n && x.err == nil; i++ { // a decoder has not checked n after an error
 		if x.decodes {
 			key.SetZero()

@@ -53,7 +53,7 @@ func refusal(t, root reflect.Type, path string) error {
 		why = "is an open file by value; send a pointer to it"
 	case t == reflect.TypeFor[error]():
 		why += "; send its text"
-	case slices.Contains([]string{"net.Listener", "net.Conn", "net.PacketConn"}, t.String()) || reflect.PointerTo(t).Implements(reflect.TypeFor[interface{ File() (*os.File, error) }]()):
+	case slices.Contains([]string{"net.Listener", "net.Conn", "net.PacketConn"}, t.String()) || reflect.PointerTo(t).Implements(filerType):
 		why += "; send its File()"
 	}
 	if path != "" {
@@ -152,4 +152,8 @@ func encodes(t reflect.Type) bool {
 	return slices.ContainsFunc(pairs[:], func(p pair) bool { return t.Implements(p.encoder) })
 }
 
-var fileType, timeType = reflect.TypeFor[os.File](), reflect.TypeFor[time.Time]()
+var (
+	fileType  = reflect.TypeFor[os.File]()
+	timeType  = reflect.TypeFor[time.Time]()
+	filerType = reflect.TypeFor[interface{ File() (*os.File, error) }]() // listeners and connections of package net
+)

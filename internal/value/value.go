@@ -15,7 +15,8 @@
 //	interface         0: nil; or the number of a type (see dynamics), a value of that type
 //	encodes itself    length, bytes
 //
-// Before that comes, for all that is a slice, a map or a pointer, 0: nil, or 1. Lengths, numbers of something, 0 and 1 are as [binary.PutUvarint] writes them. Each value takes a byte at least, also one without memory.
+// A slice, a map or a pointer, also one that encodes itself, begins with 0 if it is nil, and with 1 before the rest if not. Lengths, numbers of
+// something, 0 and 1 are as [binary.PutUvarint] writes them. Each value takes a byte at least, also one without memory.
 package value
 
 import (
