@@ -218,7 +218,7 @@ var _ = Describe("functions", func() {
 		Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send parameter to child, reason: chan int in an interface cannot travel")))
 		for _, by := range ways[pickyParam, string]() {
 			Expect(by(picky, "bad")).Error().To(And(MatchError(reexec.ErrNotStarted),
-				MatchError(ContainSubstring("cannot decode parameter in child, reason: integration.pickyParam: too bad"))))
+				MatchError(ContainSubstring("cannot decode parameter in child, reason: too bad"))))
 		}
 		for _, by := range ways[string, mixedResult]() {
 			Expect(by(mixed, "good")).To(BeEquivalentTo("good"))

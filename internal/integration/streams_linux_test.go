@@ -377,7 +377,7 @@ var _ = Describe("events of streams", func() {
 			Expect(err).To(MatchError(And(ContainSubstring("cannot send parameter to child, reason: "), ContainSubstring("too bad for the parent"))))
 		}
 		for _, err := range pickyStream.Call(background, "bad") {
-			Expect(err).To(MatchError(ContainSubstring("cannot decode parameter in child, reason: integration.pickyInParent: too bad")))
+			Expect(err).To(MatchError(ContainSubstring("cannot decode parameter in child, reason: too bad")))
 			Expect(err).To(MatchError(reexec.ErrNotStarted))
 		}
 	})

@@ -194,14 +194,16 @@ func (x *coder) file(v reflect.Value) {
 
 // itself encodes or decodes what encodes itself.
 func (x *coder) itself(c *codec, v reflect.Value) {
-	b, err := []byte(nil), error(nil)
+	b := []byte(nil)
 	if !x.decodes {
-		b, err = c.pair.encode(v.Addr().Interface())
+		var err error
+		if b, err = c.pair.encode(v.Addr().Interface()); err != nil {
+			x.fail(fmt.Errorf("%s: %w", c.t, err))
+		}
 	}
 	if b = x.bytes(b); x.decodes && x.err == nil {
-		err = c.pair.decode(v.Addr().Interface(), b)
-	}
-	if err != nil {
-		x.fail(fmt.Errorf("%s: %w", c.t, err))
+		if err := c.pair.decode(v.Addr().Interface(), b); err != nil {
+			x.fail(err)
+		}
 	}
 }
