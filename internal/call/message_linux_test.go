@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,16 +22,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sockets returns both ends of a connection, as they are between a function and its caller.
+// sockets returns both ends of a connection, as they are between a function and its caller, closed at the end of the spec.
 func sockets() (a, b *os.File) {
-	a, b, err := sys.SocketPair()
-	must(err)
-	return a, b
-}
-
-// pair is sockets for a spec.
-func pair() (a, b *os.File) {
-	a, b = sockets()
+	GinkgoHelper()
+	a, b = specs.OK2(sys.SocketPair())
 	DeferCleanup(func() { sys.CloseAll(a, b) })
 	return a, b
 }
@@ -43,8 +38,7 @@ func nulls(n int) (files []*os.File, descriptors []int) {
 		DeferCleanup(func() { _ = f.Close() })
 		files = append(files, f)
 	}
-	descriptors = specs.OK(duplicates(files))
-	return files, descriptors
+	return files, specs.OK(duplicates(files))
 }
 
 // expecting returns the frame of an answer that has so many files.
@@ -53,40 +47,36 @@ func expecting(n int) Frame {
 }
 
 var _ = Describe("a message", func() {
-	DescribeTable("says how a context has ended", func(make func() (context.Context, context.CancelFunc), deadline bool, cause error) {
-		a, b := pair()
-		ctx, end := make()
-		defer end()
-		extra, why := cancellation(ctx)
-		tell(a, header{Kind: cancel, call: 42, extra: extra}, why)
+	const late = -1 * time.Second
+
+	DescribeTable("says how a context has ended", func(timeout time.Duration, why, cause error) {
+		a, b := sockets()
+		parent, end := context.WithCancelCause(background)
+		ctx, release := context.WithTimeoutCause(parent, timeout, why)
+		defer release()
+		end(why)
+		extra, said := cancellation(ctx)
+		tell(a, header{Kind: cancel, call: 42, extra: extra}, said)
 		f := specs.OK(receive(b))
 		g.Expect(f.Kind).To(g.Equal(cancel))
 		g.Expect(f.call).To(g.Equal(uint64(42)))
-		g.Expect(f.extra != 0).To(g.Equal(deadline))
+		g.Expect(f.extra != 0).To(g.Equal(timeout == late))
 		var text string
 		g.Expect(f.Decode(&text)).To(g.Succeed())
 		g.Expect(causeOf(text)).To(g.Equal(cause))
 	},
-		Entry("cancelled", func() (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			return ctx, cancel
-		}, false, context.Canceled),
-		Entry("too late", func() (context.Context, context.CancelFunc) {
-			return context.WithTimeout(context.Background(), -1)
-		}, true, context.DeadlineExceeded),
-		Entry("too late with a cause", func() (context.Context, context.CancelFunc) {
-			return context.WithTimeoutCause(context.Background(), -1, errors.New("lunch"))
-		}, true, errors.New("lunch")),
-		Entry("cancelled with a cause", cancelledFor("so there"), false, errors.New("so there")),
-		Entry("with a very long cause", cancelledFor(strings.Repeat("x", 1<<20)), false, errors.New(strings.Repeat("x", maxCause))),
-		Entry("with a cause that is cut between letters", cancelledFor(strings.Repeat("x", maxCause-1)+"é"), false, errors.New(strings.Repeat("x", maxCause-1))),
-		Entry("with a cause that is no text", cancelledFor("a\xffb\x00"), false, errors.New("a\xffb\x00")),
-		Entry("with a long cause that is no text", cancelledFor(strings.Repeat("\x80", maxCause+9)), false, errors.New(strings.Repeat("\x80", maxCause-4))),
+		Entry("cancelled", time.Hour, nil, context.Canceled),
+		Entry("too late", late, nil, context.DeadlineExceeded),
+		Entry("too late with a cause", late, errors.New("lunch"), errors.New("lunch")),
+		Entry("cancelled with a cause", time.Hour, errors.New("so there"), errors.New("so there")),
+		Entry("with a very long cause", time.Hour, errors.New(strings.Repeat("x", 1<<20)), errors.New(strings.Repeat("x", maxCause))),
+		Entry("with a cause that is cut between letters", time.Hour, errors.New(strings.Repeat("x", maxCause-1)+"é"), errors.New(strings.Repeat("x", maxCause-1))),
+		Entry("with a cause that is no text", time.Hour, errors.New("a\xffb\x00"), errors.New("a\xffb\x00")),
+		Entry("with a long cause that is no text", time.Hour, errors.New(strings.Repeat("\x80", maxCause+9)), errors.New(strings.Repeat("\x80", maxCause-4))),
 	)
 
 	It("waits for room, as long as there is the other end", func() {
-		a, b := pair()
+		a, b := sockets()
 		why := strings.Repeat("x", maxCause)
 		sent := 0
 		for ; sent < 1000; sent++ {
@@ -102,8 +92,8 @@ var _ = Describe("a message", func() {
 		tell(a, header{Kind: dump}, nil)
 	})
 
-	DescribeTable("carries files", func(n, messages int) {
-		a, b := pair()
+	DescribeTable("carries files", func(n int) {
+		a, b := sockets()
 		sent, descriptors := nulls(n)
 		g.Expect(sendFiles(a, 5, descriptors, false)).To(g.Succeed())
 		f := read(mustEncode(header{Kind: Result, call: 5}, sent, 0))
@@ -115,16 +105,14 @@ var _ = Describe("a message", func() {
 		g.Expect(f.Decode(&all)).To(g.Succeed())
 		g.Expect(all).To(g.HaveLen(n))
 		for i, open := range all {
-			here := specs.OK(open.Stat())
-			there := specs.OK(sent[i].Stat())
-			g.Expect(os.SameFile(here, there)).To(g.BeTrue())
+			g.Expect(os.SameFile(specs.OK(open.Stat()), specs.OK(sent[i].Stat()))).To(g.BeTrue())
 			g.Expect(open.Close()).To(g.Succeed())
 		}
 	},
-		Entry("one", 1, 1),
-		Entry("as many as fit into one", sys.MaxFiles, 1),
-		Entry("one more", sys.MaxFiles+1, 2),
-		Entry("many", 2*sys.MaxFiles+10, 3),
+		Entry("one", 1),
+		Entry("as many as fit into one", sys.MaxFiles),
+		Entry("one more", sys.MaxFiles+1),
+		Entry("many", 2*sys.MaxFiles+10),
 	)
 
 	It("carries no file that is closed", func() {
@@ -137,7 +125,7 @@ var _ = Describe("a message", func() {
 	})
 
 	It("carries files to nobody, and closes them", func() {
-		a, b := pair()
+		a, b := sockets()
 		g.Expect(b.Close()).To(g.Succeed())
 		_, descriptors := nulls(300)
 		err := sendFiles(a, 1, descriptors, false)
@@ -146,7 +134,7 @@ var _ = Describe("a message", func() {
 	})
 
 	It("with files that are for no value leaves none", func() {
-		a, b := pair()
+		a, b := sockets()
 		for _, value := range []any{new(string), new([]*os.File), new(explosive)} {
 			_, descriptors := nulls(2)
 			g.Expect(sendFiles(a, 5, descriptors, false)).To(g.Succeed())
@@ -162,7 +150,7 @@ var _ = Describe("a message", func() {
 	})
 
 	It("is skipped where it does not belong to the answer, but not for ever", func() {
-		a, b := pair()
+		a, b := sockets()
 		send := func(call uint64, n int) {
 			_, descriptors := nulls(n)
 			g.Expect(sendFiles(a, call, descriptors, false)).To(g.Succeed())
@@ -201,19 +189,17 @@ var _ = Describe("a message", func() {
 	})
 
 	DescribeTable("that makes no sense leaves no files", func(b []byte, kind Kind, lost error) {
-		ours, theirs := pair()
+		ours, theirs := sockets()
 		_, descriptors := nulls(1)
 		g.Expect(sys.Send(theirs, b, descriptors, false)).To(g.Succeed())
 		sys.CloseDescriptors(descriptors)
 		f := specs.OK(receive(ours))
 		g.Expect(f.Kind).To(g.Equal(kind))
+		g.Expect(f.lost == lost).To(g.BeTrue(), "%v", f.lost)
 		if lost == nil {
-			g.Expect(f.lost).To(g.BeNil())
 			g.Expect(f.open).To(g.BeEmpty())
-		} else {
-			g.Expect(f.lost).To(g.Equal(lost))
-			f.Close()
 		}
+		f.Close()
 	},
 		Entry("too short", []byte("f\x00"), Kind(0), nil),
 		Entry("just too short", mustEncode(header{Kind: files, call: 1}, nil, 1)[:headerSize-1], Kind(0), nil),
@@ -236,15 +222,6 @@ var _ = Describe("a message", func() {
 
 const maxCause = sys.MaxMessage - headerSize - 10
 
-// cancelledFor makes a context that was cancelled for a reason.
-func cancelledFor(why string) func() (context.Context, context.CancelFunc) {
-	return func() (context.Context, context.CancelFunc) {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		cancel(errors.New(why))
-		return ctx, func() {}
-	}
-}
-
 // An explosive value panics when it is decoded.
 type explosive struct{ File *os.File }
 
@@ -252,8 +229,10 @@ func (explosive) MarshalJSON() ([]byte, error) { return nil, nil }
 func (*explosive) UnmarshalJSON([]byte) error  { panic("at the decoder") }
 
 func init() {
-	crowd := func(receives func(socket *os.File), patient bool) error {
-		a, b := sockets()
+	crowd := func(receives func(socket *os.File), atLeast time.Duration, patient bool) error {
+		patience = atLeast
+		a, b, err := sys.SocketPair()
+		must(err)
 		fd, err := sys.Descriptor(b)
 		must(err)
 		b = sys.OwnFile(fd, "b")
@@ -264,11 +243,7 @@ func init() {
 		null, _ := os.Open(os.DevNull)
 		go receives(b)
 		for range 8 { // so few at a time that both sides together always have numbers left
-			var files []*os.File
-			for range 15 {
-				files = append(files, null)
-			}
-			descriptors, err := duplicates(files)
+			descriptors, err := duplicates(slices.Repeat([]*os.File{null}, 15))
 			must(err)
 			if err := sendFiles(a, 1, descriptors, patient); err != nil {
 				return err
@@ -289,19 +264,13 @@ func init() {
 		}))
 	}
 	deaf := func(*os.File) {}
-	specs.Roles["crowd"] = func([]string) { fmt.Println(crowd(listen, false)) }
-	specs.Roles["patient"] = func([]string) {
-		patience = 0
-		fmt.Println(crowd(listen, true))
-	}
-	specs.Roles["stuck"] = func([]string) {
-		patience = 4 * time.Millisecond
-		fmt.Println(crowd(deaf, false))
-	}
+	const short = 4 * time.Millisecond
+	specs.Roles["crowd"] = func([]string) { fmt.Println(crowd(listen, patience, false)) }
+	specs.Roles["patient"] = func([]string) { fmt.Println(crowd(listen, 0, true)) }
+	specs.Roles["stuck"] = func([]string) { fmt.Println(crowd(deaf, short, false)) }
 	specs.Roles["crowded out"] = func([]string) {
-		patience = 4 * time.Millisecond
-		_ = crowd(deaf, false) // by others
-		fmt.Println(crowd(deaf, true))
+		_ = crowd(deaf, short, false) // by others
+		fmt.Println(crowd(deaf, short, true))
 	}
 }
 

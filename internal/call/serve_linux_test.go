@@ -9,7 +9,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,12 +57,10 @@ func obeys(ctx context.Context, _ func(any) error, _ func(any) bool) (any, error
 
 // A caller is the other side of a server.
 type caller struct {
-	server  *server
-	params  *os.File
-	answers *os.File
-	socket  *os.File
-	in      incoming
-	ended   chan struct{} // the server has
+	server                  *server
+	params, answers, socket *os.File
+	in                      incoming
+	ended                   chan struct{} // the server has
 }
 
 // serve has a function be served in this process, until the end of the spec.
@@ -90,16 +88,10 @@ func serve(function Function, many int) *caller {
 	DeferCleanup(func() {
 		_ = errors.Join(params.Close(), ours.Close())
 		g.Eventually(c.ended).Should(g.BeClosed())
-		g.Eventually(c.server.isOrphan).Should(g.BeTrue())
+		g.Eventually(func() bool { return look(c, func(c *control) bool { return c.orphan }) }).Should(g.BeTrue())
 		_ = c.server.control.socket.Close()
 	})
 	return c
-}
-
-func (s *server) isOrphan() bool {
-	s.control.mu.Lock()
-	defer s.control.mu.Unlock()
-	return s.control.orphan
 }
 
 // call sends a parameter, after its files; some of them may not be in the value.
@@ -176,26 +168,20 @@ func closed(r, w *os.File) {
 
 var _ = Describe("a server", func() {
 	DescribeTable("answers calls, and all before it ends", func(many, calls, atATime, answered int) {
-		var mu sync.Mutex
-		now, most := 0, 0
+		var begun atomic.Int32
 		release := make(chan struct{})
 		c := serve(Function{Hash: 77, Call: func(context.Context, func(any) error, func(any) bool) (any, error) {
-			mu.Lock()
-			now++
-			most = max(most, now)
-			mu.Unlock()
+			begun.Add(1)
 			<-release
-			mu.Lock()
-			now--
-			mu.Unlock()
 			return nil, nil
 		}}, many)
 		for number := range calls {
 			c.call(header{call: uint64(number + 1)}, nil)
 		}
 		g.Expect(c.params.Close()).To(g.Succeed())
-		g.Eventually(func() int { mu.Lock(); defer mu.Unlock(); return now }).Should(g.Equal(atATime))
+		g.Eventually(begun.Load).Should(g.BeEquivalentTo(atATime))
 		g.Consistently(c.ended, "10ms").ShouldNot(g.BeClosed())
+		g.Expect(begun.Load()).To(g.BeEquivalentTo(atATime))
 		close(release)
 		seen := map[uint64]bool{}
 		for n := range uint64(answered) {
@@ -208,7 +194,7 @@ var _ = Describe("a server", func() {
 		}
 		g.Expect(seen).To(g.HaveLen(answered))
 		g.Eventually(c.ended).Should(g.BeClosed())
-		g.Expect(most).To(g.Equal(atATime))
+		g.Expect(begun.Load()).To(g.BeEquivalentTo(answered))
 	},
 		Entry("one", 0, 3, 1, 1),
 		Entry("one at a time", 1, 3, 1, 3),
@@ -398,7 +384,7 @@ func (*bad) UnmarshalJSON(b []byte) error { return nil }
 func startServing(o child.Orders, stdin io.Reader) (cmd *exec.Cmd, answers, socket *os.File) {
 	GinkgoHelper()
 	answers, w := pipes()
-	socket, theirs := pair()
+	socket, theirs := sockets()
 	o.Answers, o.Control, o.Stderr = 3, 4, 5
 	cmd = specs.Child("serve")
 	cmd.Env = append(cmd.Env, o.Vars()...)
@@ -435,15 +421,6 @@ var _ = DescribeTable("a child that serves", func(o child.Orders, calls int, kin
 )
 
 var _ = Describe("a child", func() {
-	It("that was not started to serve says so", func() {
-		cmd := specs.Child("serve")
-		cmd.Env = append(cmd.Env, child.Orders{Action: "foo"}.Vars()...)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		g.Expect(cmd.Run()).To(g.MatchError("exit status 1"))
-		g.Expect(stderr.String()).To(g.ContainSubstring(`function "foo" must be called with Func.Call`))
-	})
-
 	It("whose answers are not taken ends by itself", func() {
 		stdin, w := pipes()
 		cmd, answers, _ := startServing(child.Orders{Action: "foo", Grace: time.Hour}, stdin)
