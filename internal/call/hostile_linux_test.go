@@ -2,7 +2,6 @@ package call
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,24 +19,20 @@ var _ = DescribeTable("a child that says what it likes", func(expected string, s
 	spec.Grace, spec.Stream = short, true
 	o := once(background, spec, request{})
 	var got []string
-	for {
+	for last := false; !last; {
 		answer, err := o.Next()
 		if err != nil {
 			break
 		}
-		var decoded error
+		value := any(new(string))
 		if answer.files > 0 && !strings.Contains(script[len(script)-1], "none") {
-			decoded = answer.Decode(new([]*os.File))
-		} else {
-			decoded = answer.Decode(new(string))
+			value = new([]*os.File)
 		}
 		got = append(got, string(rune(answer.Kind)))
-		if decoded != nil {
-			got = append(got, decoded.Error())
+		if err := answer.Decode(value); err != nil {
+			got = append(got, err.Error())
 		}
-		if answer.Kind != Event {
-			break
-		}
+		last = answer.Kind != Event
 	}
 	end := o.Finish()
 	if end.Word.Kind != 0 {
@@ -111,15 +106,18 @@ var _ = Describe("a child that says too much", func() {
 		g.Expect(o.Finish().Killed).To(g.Equal(child.ErrLingers))
 	})
 
-	It("is not heard at all before it is ready", func() {
-		spec := plays("hostile", "frames 1 0 E x")
+	DescribeTable("is not heard at all", func(said, fault string) {
+		spec := plays("hostile", said)
 		spec.Grace, spec.Concurrency = short, 1
 		_, err := Start(background, spec)
-		var end *End
-		g.Expect(errors.As(err, &end)).To(g.BeTrue())
-		g.Expect(end.Fault).To(g.MatchError("frame of kind 'E' belongs to no call"))
+		end := endOf(err)
+		g.Expect(end.Fault).To(g.MatchError(fault))
+		g.Expect(end.NotBegun).To(g.BeTrue())
 		g.Expect(end.Closed).To(g.BeFalse())
-	})
+	},
+		Entry("before it is ready", "frames 1 0 E x", "frame of kind 'E' belongs to no call"),
+		Entry("if it is another program", "frame 0 0 Y hash", errReplaced.Error()),
+	)
 
 	DescribeTable("does not hold up the end of a context", func(spec Spec) {
 		spec.Env = plays("hostile", "frame 0 0 Y", "read", "endless 1").Env

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,11 +60,7 @@ func init() {
 			Refuse(child.Orders{}, "is not heard")
 			Refuse(o, "there is none")
 		}
-		hash := int64(0)
-		if o.Action == "replaced" {
-			hash = 7
-		}
-		Serve(o, Function{Name: o.Action, Context: o.Action == "obedient", Hash: hash,
+		Serve(o, Function{Name: o.Action, Context: o.Action == "obedient",
 			Call: func(ctx context.Context, decode func(any) error, _ func(any) bool) (any, error) {
 				var r request
 				if err := decode(&r); err != nil {
@@ -85,10 +82,7 @@ func beHostile(args []string) {
 		var call uint64
 		var n int
 		_, _ = fmt.Sscan(arg, &word, &call, &n, &kind, &value)
-		nulls := make([]*os.File, n%1000)
-		for i := range nulls {
-			nulls[i] = null
-		}
+		nulls := slices.Repeat([]*os.File{null}, n%1000)
 		said := any(value)
 		if n > 0 && value != "none" {
 			said = nulls

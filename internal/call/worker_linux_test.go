@@ -46,13 +46,19 @@ func (w *Worker) stop() (resume func()) {
 	return resume
 }
 
+// endOf returns the end of a child that an error tells.
+func endOf(err error) (end *End) {
+	GinkgoHelper()
+	g.Expect(errors.As(err, &end)).To(g.BeTrue(), "%v", err)
+	return end
+}
+
 // ended receives the end of a child that a call returns.
-func ended(call chan error) (end *End) {
+func ended(call chan error) *End {
 	GinkgoHelper()
 	var err error
 	g.Eventually(call).Should(g.Receive(&err))
-	g.Expect(errors.As(err, &end)).To(g.BeTrue(), "%v", err)
-	return end
+	return endOf(err)
 }
 
 var _ = Describe("a worker", func() {
@@ -180,16 +186,11 @@ var _ = Describe("a worker", func() {
 		resume := w.stop()
 		memory := []byte(strings.Repeat("a", 4<<20))
 		ctx, cancel := context.WithCancelCause(background)
-		r := request{Do: "same", Text: unsafe.String(&memory[0], len(memory))}
-		returned := make(chan error, 1)
-		go func() {
-			_, err := w.Call(ctx, &r)
-			returned <- err
-		}()
+		call := w.calling(ctx, request{Do: "same", Text: unsafe.String(&memory[0], len(memory))})
 		w.sent(1)
-		g.Consistently(returned, "10ms").ShouldNot(g.Receive())
+		g.Consistently(call, "10ms").ShouldNot(g.Receive())
 		cancel(errEnough)
-		g.Eventually(returned).Should(g.Receive(g.Equal(&Cancelled{Cause: errEnough, Begun: true})))
+		g.Eventually(call).Should(g.Receive(g.Equal(&Cancelled{Cause: errEnough, Begun: true})))
 		copy(memory, strings.Repeat("b", len(memory)))
 		resume()
 		g.Eventually(heard).Should(g.Receive(g.Equal("true")))
@@ -207,15 +208,5 @@ var _ = Describe("a worker", func() {
 		w.fail(&Call{answers: make(chan Frame)}, errors.New("of a call that is over"))
 		w.fail(begun, errEnough)
 		g.Eventually(call).Should(g.Receive(g.Equal(&UnsentError{errEnough})))
-	})
-
-	It("is not understood if it is another program", func() {
-		spec := plain()
-		spec.Action, spec.Concurrency = "replaced", 1
-		_, err := Start(background, spec)
-		var end *End
-		g.Expect(errors.As(err, &end)).To(g.BeTrue())
-		g.Expect(end.Fault).To(g.Equal(errReplaced))
-		g.Expect(end.NotBegun).To(g.BeTrue())
 	})
 })
