@@ -3,10 +3,10 @@ package inside_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -22,12 +22,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// ok returns the value of a call that must not fail.
-func ok[T any](value T, err error) T {
-	GinkgoHelper()
-	Expect(err).NotTo(HaveOccurred())
-	return value
-}
+var ctx = context.Background()
 
 // echo sends back what each connection sends, until the listener is closed.
 func echo(l net.Listener) {
@@ -55,16 +50,12 @@ func expectEcho(conn net.Conn) {
 }
 
 var _ = Describe("inside", func() {
-
-	ctx := context.Background()
-
 	DescribeTable("listens and dials", func(network, address string) {
 		c := newContainer()
-		l := ok(inside.Listen(ctx, network, address, c.in("net")))
-		defer l.Close()
+		l := c.listen(network, address)
 		go echo(l)
 		Expect(net.Dial(network, l.Addr().String())).Error().To(MatchError(syscall.ECONNREFUSED), "nobody listens here")
-		conn := ok(inside.Dial(ctx, network, l.Addr().String(), c.in("net")))
+		conn := c.dial(network, l.Addr().String())
 		Expect(conn.RemoteAddr()).To(Equal(l.Addr()))
 		Expect(conn.LocalAddr().Network()).To(Equal(l.Addr().Network()))
 		expectEcho(conn)
@@ -81,39 +72,21 @@ var _ = Describe("inside", func() {
 		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
 			Skip("needs IPv6: " + err.Error())
 		}
-		defer ok(l, err).Close()
+		defer specs.OK(l, err).Close()
 		go echo(l)
-		expectEcho(ok(inside.Dial(ctx, "tcp6", l.Addr().String(), c.in("net"))))
-	})
-
-	It("serves HTTP", func() {
-		c := newContainer()
-		l := ok(inside.Listen(ctx, "tcp", "127.0.0.1:80", c.in("net")))
-		server := http.Server{Handler: http.NotFoundHandler()}
-		served := make(chan error, 1)
-		go func() { served <- server.Serve(l) }()
-		transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return inside.Dial(ctx, network, address, c.in("net", "mnt"))
-		}}
-		defer transport.CloseIdleConnections()
-		response := ok((&http.Client{Transport: transport}).Get("http://service/"))
-		Expect(response.StatusCode).To(Equal(http.StatusNotFound))
-		Expect(response.Body.Close()).To(Succeed())
-		Expect(server.Close()).To(Succeed())
-		Expect(<-served).To(Equal(http.ErrServerClosed))
+		expectEcho(c.dial("tcp6", l.Addr().String()))
 	})
 
 	DescribeTable("exchanges packets", func(network, address string) {
 		c := newContainer()
-		server := ok(inside.ListenPacket(ctx, network, address, c.in("net")))
+		server := specs.OK(inside.ListenPacket(ctx, network, address, c.in("net")))
 		defer server.Close()
-		client := ok(inside.Dial(ctx, network, server.LocalAddr().String(), c.in("net")))
+		client := c.dial(network, server.LocalAddr().String())
 		defer client.Close()
 		Expect(client.Write([]byte("hello"))).To(Equal(5))
 		packet := make([]byte, 10)
 		Expect(server.SetReadDeadline(time.Now().Add(time.Minute))).To(Succeed())
-		n, from, err := server.ReadFrom(packet)
-		Expect(err).NotTo(HaveOccurred())
+		n, from := specs.OK2(server.ReadFrom(packet))
 		Expect(string(packet[:n])).To(Equal("hello"))
 		if network == "unixgram" { // the client has no address
 			return
@@ -132,23 +105,20 @@ var _ = Describe("inside", func() {
 		path := filepath.Join(c.Hall, "socket")
 		Expect(os.WriteFile(path, nil, 0o644)).To(Succeed(), "here; the container does not see it")
 		var server io.Closer
+		expect := func(conn net.Conn) { Expect(conn.Close()).To(Succeed()) }
 		if network == "unixgram" {
-			server = ok(inside.ListenPacket(ctx, network, path, c.in("mnt")))
+			server = specs.OK(inside.ListenPacket(ctx, network, path, c.in("mnt")))
 		} else {
-			l := ok(inside.Listen(ctx, network, path, c.in("mnt")))
+			l := specs.OK(inside.Listen(ctx, network, path, c.in("mnt")))
 			go echo(l)
-			server = l
+			server, expect = l, expectEcho
 		}
-		conn := ok(inside.Dial(ctx, network, path, c.in("mnt")))
+		conn := specs.OK(inside.Dial(ctx, network, path, c.in("mnt")))
 		Expect(conn.RemoteAddr().String()).To(Equal(path))
-		if network == "unixgram" {
-			Expect(conn.Close()).To(Succeed())
-		} else {
-			expectEcho(conn)
-		}
+		expect(conn)
 		Expect(server.Close()).To(Succeed())
 		Expect(path).To(BeARegularFile())
-		hall := ok(inside.Open(ctx, c.Hall, c.in("mnt")))
+		hall := specs.OK(inside.Open(ctx, c.Hall, c.in("mnt")))
 		defer hall.Close()
 		Expect(hall.Readdirnames(-1)).To(ContainElement("socket"))
 		Expect(inside.Dial(ctx, network, path, c.in("mnt"))).Error().To(MatchError(syscall.ECONNREFUSED))
@@ -160,11 +130,11 @@ var _ = Describe("inside", func() {
 
 	It("resolves names where it dials", func() {
 		c := newContainer()
-		l := ok(inside.Listen(ctx, "tcp", "service:0", c.in("net", "mnt")))
+		l := specs.OK(inside.Listen(ctx, "tcp", "service:0", c.in("net", "mnt")))
 		defer l.Close()
 		go echo(l)
 		_, port, _ := net.SplitHostPort(l.Addr().String())
-		expectEcho(ok(inside.Dial(ctx, "tcp", "service:"+port, c.in("net", "mnt"))))
+		expectEcho(specs.OK(inside.Dial(ctx, "tcp", "service:"+port, c.in("net", "mnt"))))
 		_, err := inside.Dial(ctx, "tcp", "nowhere.invalid:80", c.in("net", "mnt"))
 		Expect(err).To(MatchError(HavePrefix("dial tcp: lookup nowhere.invalid")))
 		Expect(err.Error()).NotTo(ContainSubstring("\n"))
@@ -172,15 +142,13 @@ var _ = Describe("inside", func() {
 
 	It("tells what package net would", func() {
 		c := newContainer()
-		l := ok(inside.Listen(ctx, "tcp", "127.0.0.1:0", c.in("net")))
+		l := c.listen("tcp", "127.0.0.1:0")
 		address := l.Addr().String()
-		_, err := inside.Listen(ctx, "tcp", address, c.in("net"))
-		Expect(err).To(MatchError(syscall.EADDRINUSE))
-		Expect(err).To(MatchError("listen tcp " + address + ": bind: address already in use"))
+		Expect(inside.Listen(ctx, "tcp", address, c.in("net"))).Error().To(And(
+			MatchError(syscall.EADDRINUSE), MatchError("listen tcp "+address+": bind: address already in use")))
 		Expect(l.Close()).To(Succeed())
-		_, err = inside.Dial(ctx, "tcp", address, c.in("net"))
-		Expect(err).To(MatchError(syscall.ECONNREFUSED))
-		Expect(err).To(MatchError("dial tcp " + address + ": connect: connection refused"))
+		Expect(inside.Dial(ctx, "tcp", address, c.in("net"))).Error().To(And(
+			MatchError(syscall.ECONNREFUSED), MatchError("dial tcp "+address+": connect: connection refused")))
 		for _, err := range []error{
 			second(inside.Listen(ctx, "gopher", address)), second(inside.ListenPacket(ctx, "gopher", address)),
 			second(inside.Dial(ctx, "gopher", address)),
@@ -191,10 +159,10 @@ var _ = Describe("inside", func() {
 
 	It("tells of a timeout", func() {
 		c := newContainer()
-		l := busyListener(c)
-		ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		address := busy(c)
+		short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		defer cancel()
-		_, err := inside.Dial(ctx, "tcp", l.Addr().String(), c.in("net"))
+		_, err := inside.Dial(short, "tcp", address, c.in("net"))
 		var timeout net.Error // the child's may come first, and that need not be context.DeadlineExceeded
 		Expect(errors.As(err, &timeout)).To(BeTrue())
 		Expect(timeout.Timeout()).To(BeTrue())
@@ -203,11 +171,11 @@ var _ = Describe("inside", func() {
 	It("goes on listening when the context has ended", func() {
 		c := newContainer()
 		making, cancel := context.WithCancel(ctx)
-		l := ok(inside.Listen(making, "tcp", "127.0.0.1:0", c.in("net")))
+		l := specs.OK(inside.Listen(making, "tcp", "127.0.0.1:0", c.in("net")))
 		defer l.Close()
 		cancel()
 		go echo(l)
-		expectEcho(ok(inside.Dial(ctx, "tcp", l.Addr().String(), c.in("net"))))
+		expectEcho(c.dial("tcp", l.Addr().String()))
 	})
 
 	It("says which namespace cannot be joined", func() {
@@ -223,18 +191,18 @@ var _ = Describe("inside", func() {
 
 	It("opens files, directories and devices", func() {
 		c := newContainer()
-		hosts := ok(inside.Open(ctx, "/etc/hosts", c.in("mnt")))
+		hosts := specs.OK(inside.Open(ctx, "/etc/hosts", c.in("mnt")))
 		defer hosts.Close()
 		Expect(io.ReadAll(hosts)).To(ContainSubstring("service"))
 		Expect(hosts.Write([]byte("x"))).Error().To(HaveOccurred())
 
-		hall := ok(inside.Open(ctx, c.Hall, c.in("mnt")))
+		hall := specs.OK(inside.Open(ctx, c.Hall, c.in("mnt")))
 		defer hall.Close()
-		root := ok(os.OpenRoot("/proc/self/fd/" + fdOf(hall)))
+		root := specs.OK(os.OpenRoot(fmt.Sprint("/proc/self/fd/", hall.Fd())))
 		defer root.Close()
-		Expect(ok(root.Stat("hosts")).Size()).To(BeNumerically(">", 0))
+		Expect(specs.OK(root.Stat("hosts")).Size()).To(BeNumerically(">", 0))
 
-		zero := ok(inside.Open(ctx, "/dev/zero", c.in("mnt")))
+		zero := specs.OK(inside.Open(ctx, "/dev/zero", c.in("mnt")))
 		defer zero.Close()
 		Expect(zero.Read(make([]byte, 3))).To(Equal(3))
 
@@ -243,7 +211,7 @@ var _ = Describe("inside", func() {
 
 	It("opens a FIFO once there is a writer, or until the context ends", func() {
 		c := newContainer()
-		fifo := filepath.Join("/proc", itoa(c.PID), "root", c.Hall, "fifo")
+		fifo := fmt.Sprintf("/proc/%d/root%s/fifo", c.PID, c.Hall)
 		Expect(unix.Mkfifo(fifo, 0o644)).To(Succeed())
 		path := filepath.Join(c.Hall, "fifo")
 		short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
@@ -252,13 +220,12 @@ var _ = Describe("inside", func() {
 
 		go func() {
 			defer GinkgoRecover()
-			w := ok(os.OpenFile(fifo, os.O_WRONLY, 0)) // blocks until there is a reader
+			w := specs.OK(os.OpenFile(fifo, os.O_WRONLY, 0)) // blocks until there is a reader
 			defer w.Close()
 			Expect(w.WriteString("hello")).To(Equal(5))
 		}()
-		f := ok(inside.Open(ctx, path, c.in("mnt")))
+		f := specs.OK(inside.Open(ctx, path, c.in("mnt")))
 		defer f.Close()
 		Expect(io.ReadAll(f)).To(BeEquivalentTo("hello"))
 	})
-
 })
