@@ -115,15 +115,6 @@ var _ = Describe("a message", func() {
 		Entry("many", 2*sys.MaxFiles+10),
 	)
 
-	It("carries no file that is closed", func() {
-		files, descriptors := nulls(3)
-		sys.CloseDescriptors(descriptors)
-		g.Expect(files[1].Close()).To(g.Succeed())
-		_, err := duplicates(files)
-		g.Expect(err).To(g.MatchError(os.ErrClosed))
-		g.Expect(err).To(g.MatchError(g.ContainSubstring("cannot send file /dev/null")))
-	})
-
 	It("carries files to nobody, and closes them", func() {
 		a, b := sockets()
 		g.Expect(b.Close()).To(g.Succeed())

@@ -41,7 +41,6 @@ func (r *request) obey(ctx context.Context) error {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	case "sleep":
-		fmt.Fprint(os.Stderr, r.Text)
 		time.Sleep(time.Minute)
 	case "read":
 		_, _ = io.Copy(io.Discard, r.File)
@@ -56,10 +55,6 @@ func init() {
 	// A child that serves what its parameter says.
 	specs.Roles["serve"] = func([]string) {
 		o := child.TakeOrders()
-		if o.Action == "none" {
-			Refuse(child.Orders{}, "is not heard")
-			Refuse(o, "there is none")
-		}
 		Serve(o, Function{Name: o.Action, Context: o.Action == "obedient",
 			Call: func(ctx context.Context, decode func(any) error, _ func(any) bool) (any, error) {
 				var r request

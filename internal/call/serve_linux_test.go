@@ -1,7 +1,6 @@
 package call
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -252,21 +251,6 @@ var _ = Describe("a server", func() {
 		g.Expect(time.Since(begin)).To(g.BeNumerically(">=", clocks))
 	})
 
-	It("says where all goroutines are", func() {
-		c := serve(Function{Context: true, Call: obeys}, 1)
-		c.call(header{call: 1}, nil)
-		c.serves(1)
-		tell(c.socket, header{Kind: dump, call: 9}, nil)
-		f := c.next(stack)
-		g.Expect(f.call).To(g.Equal(uint64(9)))
-		var text []byte
-		g.Expect(f.Decode(&text)).To(g.Succeed())
-		g.Expect(string(text)).To(g.ContainSubstring("call.obeys"))
-		g.Expect(len(text)).To(g.BeNumerically("<=", maxText))
-		c.cancel(1, "enough")
-		c.next(Result)
-	})
-
 	It("tells all calls of the end of the parent, and begins no more", func() {
 		c := serve(Function{Context: true, Call: obeys}, 3)
 		c.call(header{call: 1}, nil)
@@ -301,18 +285,6 @@ var _ = Describe("a server", func() {
 		g.Expect(c.answers.Close()).To(g.Succeed())
 		for range 2 {
 			g.Eventually(cleanedUp).Should(g.Receive(g.Equal(errOrphan)))
-		}
-	})
-
-	It("closes no standard stream that it has sent", func() {
-		c := serve(Function{Call: answers(&[]*os.File{os.Stdin, os.Stdout, os.Stderr}, nil)}, 1)
-		c.call(header{call: 1}, nil)
-		f := c.next(Result)
-		f.receiveFiles(c.socket)
-		g.Expect(f.open).To(g.HaveLen(3))
-		f.Close()
-		for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
-			_ = specs.OK(f.Stat())
 		}
 	})
 
@@ -394,31 +366,6 @@ func startServing(o child.Orders, stdin io.Reader) (cmd *exec.Cmd, answers, sock
 	sys.CloseAll(w, theirs)
 	return cmd, answers, socket
 }
-
-var _ = DescribeTable("a child that serves", func(o child.Orders, calls int, kinds, last string, status string) {
-	var stdin []byte
-	for i := range calls {
-		stdin = append(stdin, mustEncode(header{Kind: called, call: uint64(i + 1)}, request{Text: fmt.Sprint("text ", i)}, 0)...)
-	}
-	cmd, answers, socket := startServing(o, bytes.NewReader(stdin))
-	said := specs.OK(io.ReadAll(answers))
-	g.Expect(fmt.Sprint(cmd.Wait())).To(g.Equal(status))
-	_ = socket.Close()
-	var got string
-	var text []byte
-	for _, f := range feed(said, len(said)) {
-		got, text = got+string(rune(f.Kind)), f.value
-	}
-	g.Expect(got).To(g.Equal(kinds))
-	g.Expect(string(text)).To(g.ContainSubstring(last))
-},
-	Entry("nothing", child.Orders{Action: "a"}, 0, "", "", "<nil>"),
-	Entry("nothing, but is ready", child.Orders{Action: "a", Concurrency: 1}, 0, "Y", "", "<nil>"),
-	Entry("one call", child.Orders{Action: "a"}, 2, "R", "text 0", "<nil>"),
-	Entry("calls", child.Orders{Action: "a", Concurrency: 1}, 3, "YRRR", "text 2", "<nil>"),
-	Entry("several at a time", child.Orders{Action: "a", Concurrency: 3}, 3, "YRRR", "text", "<nil>"),
-	Entry("nothing, since it cannot", child.Orders{Action: "none"}, 1, "N", "there is none", "exit status 1"),
-)
 
 var _ = Describe("a child", func() {
 	It("whose answers are not taken ends by itself", func() {

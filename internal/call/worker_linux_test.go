@@ -117,23 +117,6 @@ var _ = Describe("a worker", func() {
 		Entry("of one that obeys its context", obedient()),
 	)
 
-	It("tells all calls why it is killed, and where it was, though there is no grace period", func() {
-		spec, heard := plain().hearing()
-		spec.Grace = 0
-		w := worker(spec, 2)
-		ctx, cancel := context.WithCancelCause(background)
-		first := w.calling(background, request{Do: "sleep", Text: "begun"})
-		g.Eventually(heard).Should(g.Receive())
-		second := w.calling(ctx, request{Do: "sleep", Text: "begun"})
-		g.Eventually(heard).Should(g.Receive())
-		cancel(errEnough)
-		for _, call := range []chan error{first, second} {
-			end := ended(call)
-			g.Expect(end.Killed).To(g.Equal(errEnough))
-			g.Expect(string(end.Stack)).To(g.ContainSubstring("(*request).obey"))
-		}
-	})
-
 	It("drops answers once it is to be killed, and their files", func() {
 		w := worker(plain(), 2)
 		r, release := pipes()
@@ -165,19 +148,6 @@ var _ = Describe("a worker", func() {
 		g.Eventually(call).Should(g.Receive(g.Equal(&Cancelled{Cause: errEnough, Begun: true})))
 		resume()
 		w.result(request{})
-	})
-
-	It("that has not read its call has not begun, and is not asked where it was", func() {
-		w := worker(plain(), 1)
-		w.stop()
-		ctx, cancel := context.WithCancelCause(background)
-		call := w.calling(ctx, request{})
-		w.sent(1)
-		cancel(errEnough)
-		end := ended(call)
-		g.Expect(end.Unread && end.NotBegun).To(g.BeTrue())
-		g.Expect(end.Killed).To(g.Equal(errEnough))
-		g.Expect(end.Stack).To(g.BeEmpty())
 	})
 
 	It("gets what was sent, though the memory changes once Call has returned", func() {
