@@ -142,21 +142,6 @@ func obedient() Spec {
 	return spec
 }
 
-// A writer does what a spec wants.
-type writer func(b []byte) (int, error)
-
-func (w writer) Write(b []byte) (int, error) { return w(b) }
-
-// hearing has a spec hear what a child says on stderr, piece by piece.
-func (s Spec) hearing() (spec Spec, heard chan string) {
-	heard = make(chan string, 100)
-	s.Stderr = writer(func(b []byte) (int, error) {
-		heard <- string(b)
-		return len(b), nil
-	})
-	return s, heard
-}
-
 // worker starts a child for many calls, which ends with the spec.
 func worker(spec Spec, concurrency int) *Worker {
 	GinkgoHelper()

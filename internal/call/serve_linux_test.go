@@ -41,12 +41,6 @@ func answers(value any, err error) function {
 	return func(context.Context, func(any) error, func(any) bool) (any, error) { return value, err }
 }
 
-func closedNull() **os.File {
-	f, _ := os.Open(os.DevNull)
-	_ = f.Close()
-	return &f
-}
-
 // obeys returns when its context ends: its error, cause and deadline.
 func obeys(ctx context.Context, _ func(any) error, _ func(any) bool) (any, error) {
 	deadline, _ := ctx.Deadline()
@@ -218,7 +212,6 @@ var _ = Describe("a server", func() {
 			}
 			return nil, nil
 		}, Unserved, Failure{Message: "cannot encode event in child, reason: func() cannot travel"}),
-		Entry("a file that is closed", answers(closedNull(), nil), Unserved, Failure{Message: "cannot send result in child, reason: cannot send file /dev/null: file already closed"}),
 	)
 
 	It("tells a call of the end of its context", func() {
