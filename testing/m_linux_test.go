@@ -56,9 +56,7 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 		}
 		dir := GinkgoT().TempDir()
 		runTest(nil, test, "-test.gocoverdir="+dir).expect(half)
-		info, err := os.Stat(dir)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(info.Mode().Perm()).NotTo(Equal(os.FileMode(0o777)), "it is open to all only during the tests")
+		Expect(specs.OK(os.Stat(dir)).Mode().Perm()).NotTo(Equal(os.FileMode(0o777)), "it is open to all only during the tests")
 	},
 		Entry("since the parent has dropped privileges", "TestCredential"),
 		Entry("since the action has dropped privileges", "TestSetuid"),
