@@ -68,19 +68,6 @@ func read(encoded []byte) Frame {
 }
 
 var _ = Describe("a frame", func() {
-	DescribeTable("arrives as it was sent", func(h header) {
-		f := read(mustEncode(h, []string{"a", "b\n"}, 0))
-		h.size = uint64(len(f.value))
-		g.Expect(f.header).To(g.Equal(h))
-		var value []string
-		g.Expect(f.Decode(&value)).To(g.Succeed())
-		g.Expect(value).To(g.Equal([]string{"a", "b\n"}))
-	},
-		Entry("with nothing else", header{Kind: Result}),
-		Entry("with all there is", header{Kind: called, call: 1<<64 - 1, extra: 1<<63 - 1, files: 1<<32 - 1}),
-		Entry("with a deadline of long ago", header{Kind: called, call: 1 << 32, extra: -1}),
-	)
-
 	It("may have no value", func() {
 		f := read(mustEncode(header{Kind: ready}, nil, 0))
 		g.Expect(f.header).To(g.Equal(header{Kind: ready}))

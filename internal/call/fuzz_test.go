@@ -15,17 +15,18 @@ import (
 
 // Frames arrive as they were sent, one after the other, in pieces of any size.
 func FuzzFrame(f *testing.F) {
-	f.Add(byte('a'), uint64(0), int64(0), "", 1)
-	f.Add(byte(0), uint64(1<<63), int64(-1), "text\n", 1000)
+	f.Add(byte('a'), uint64(0), int64(0), uint32(0), "", 1)
+	f.Add(byte(called), uint64(1<<64-1), int64(1<<63-1), uint32(1<<32-1), "all there is", 1000)
+	f.Add(byte(called), uint64(1<<32), int64(-1), uint32(0), "a deadline of long ago", 1000)
 	for _, size := range []int{0, 100, bufferSize - headerSize - 3, bufferSize - headerSize - 2, 300_000} { // two around what fills the buffer
 		for _, some := range []int{1, 2, 3, 7, headerSize - 1, headerSize, headerSize + 1, 100, 130, 131, 132, 133, 1000, bufferSize - 1, bufferSize, bufferSize + 1, 1 << 20} {
 			if size < 1000*some {
-				f.Add(byte(Event), uint64(3), int64(0), strings.Repeat("x", size), some)
+				f.Add(byte(Event), uint64(3), int64(0), uint32(0), strings.Repeat("x", size), some)
 			}
 		}
 	}
-	f.Fuzz(func(t *testing.T, kind byte, call uint64, extra int64, text string, some int) {
-		h := header{Kind: Kind(kind), call: call, extra: extra}
+	f.Fuzz(func(t *testing.T, kind byte, call uint64, extra int64, files uint32, text string, some int) {
+		h := header{Kind: Kind(kind), call: call, extra: extra, files: files}
 		encoded := mustEncode(h, []byte(text), 0)
 		frames := feed(slices.Concat(encoded, encoded, encoded), max(1, some))
 		if len(frames) != 3 {

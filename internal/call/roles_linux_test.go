@@ -105,6 +105,8 @@ func beHostile(args []string) {
 			header{Kind: Result, call: call, size: 1 << 60}.put(b)
 			_, _ = answers.Write(b)
 			flood(o.Answers, b)
+		case "bytes":
+			_, _ = answers.Write(bytes.Repeat([]byte{byte(call)}, n))
 		case "read":
 			_, _ = io.ReadFull(os.Stdin, make([]byte, headerSize+1))
 		case "linger":

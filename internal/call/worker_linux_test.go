@@ -81,9 +81,7 @@ var _ = Describe("a worker", func() {
 						answer, err := w.Call(ctx, &r)
 						switch {
 						case err != nil:
-							g.Expect(err).To(g.BeAssignableToTypeOf(&Cancelled{}))
-							g.Expect(err).To(g.MatchError(errEnough))
-							g.Expect(err.Error()).To(g.Equal("enough"))
+							g.Expect(err).To(g.And(g.BeAssignableToTypeOf(&Cancelled{}), g.MatchError(errEnough), g.MatchError("enough")))
 						case answer.Kind == Result:
 							var got request
 							g.Expect(answer.Decode(&got)).To(g.Succeed())
