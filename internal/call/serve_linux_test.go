@@ -22,18 +22,11 @@ import (
 
 type function = func(ctx context.Context, decode func(any) error, emit func(any) bool) (any, error)
 
-// echo answers with its parameter, once release is closed, if there is one.
-func echo[T any](release <-chan struct{}) function {
-	return func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
-		var value T
-		if err := decode(&value); err != nil {
-			return nil, err
-		}
-		if release != nil {
-			<-release
-		}
-		return &value, nil
-	}
+// echo answers with its parameter.
+func echo[T any](_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
+	var value T
+	err := decode(&value)
+	return &value, err
 }
 
 // answers always answers the same.
@@ -204,7 +197,7 @@ var _ = Describe("a server", func() {
 		}
 	},
 		Entry("an error", answers(new(int), fmt.Errorf("no: %w", syscall.ENOENT)), Failed, Failure{Message: "no: no such file or directory", Errnos: []syscall.Errno{syscall.ENOENT}}),
-		Entry("a parameter of another type", echo[int](nil), Unread, Failure{Message: "cannot decode parameter in child, reason: bytes or open files that are not those of a value of this type"}),
+		Entry("a parameter of another type", echo[int], Unread, Failure{Message: "cannot decode parameter in child, reason: bytes or open files that are not those of a value of this type"}),
 		Entry("a result that cannot be encoded", answers(new(func()), nil), Unserved, Failure{Message: "cannot encode result in child, reason: func() cannot travel"}),
 		Entry("an event that cannot be encoded", func(_ context.Context, _ func(any) error, emit func(any) bool) (any, error) {
 			if emit(new(func())) || emit(new(int)) {
@@ -291,8 +284,8 @@ var _ = Describe("a server", func() {
 		g.Expect(c.answer().Kind).To(g.BeElementOf(Unread, Unserved, Failed))
 		closed(r, w)
 	},
-		Entry("since it is not decoded", "text", echo[int](nil)),
-		Entry("since the value has no place for it", "text", echo[string](nil)),
+		Entry("since it is not decoded", "text", echo[int]),
+		Entry("since the value has no place for it", "text", echo[string]),
 		Entry("since it comes with an error", nil, func(_ context.Context, decode func(any) error, _ func(any) bool) (any, error) {
 			var files []*os.File
 			return &files, errors.Join(decode(&files), errors.New("sorry"))
@@ -314,7 +307,7 @@ var _ = Describe("a server", func() {
 	)
 
 	It("keeps no file of a call that never comes", func() {
-		c := serve(Function{Call: echo[[]*os.File](nil)}, 1)
+		c := serve(Function{Call: echo[[]*os.File]}, 1)
 		r, w := pipes()
 		c.sendFiles(1, w) // the parent could not send them all
 		c.sendFiles(2, w)
@@ -332,7 +325,7 @@ var _ = Describe("a server", func() {
 	})
 
 	It("says that files are missing", func() {
-		c := serve(Function{Call: echo[[]*os.File](nil)}, 1)
+		c := serve(Function{Call: echo[[]*os.File]}, 1)
 		_, w := pipes()
 		c.sendFiles(1, w)
 		_ = specs.OK(c.params.Write(mustEncode(header{Kind: called, call: 1}, []*os.File{w, w}, 0)))
