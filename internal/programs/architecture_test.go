@@ -4,12 +4,16 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+
+	"example.com/gons/reexec/internal/specs"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -17,14 +21,13 @@ import (
 
 // imports returns which package of this module imports which, on any system, as the lines of a
 // diagram: "child --> birth".
-func imports() (edges []string) {
+func imports() []string {
 	GinkgoHelper()
-	const module = "example.com/gons/reexec"
 	room := func(dir string) string {
-		if dir == "." || dir == "" {
-			return "root"
+		if name := path.Base(dir); name != "." {
+			return name
 		}
-		return path.Base(dir)
+		return "root"
 	}
 	seen := map[string]bool{}
 	Expect(filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
@@ -46,17 +49,13 @@ func imports() (edges []string) {
 			return err
 		}
 		for _, spec := range file.Imports {
-			imported := strings.Trim(spec.Path.Value, `"`)
-			if within, ok := strings.CutPrefix(imported, module); ok {
-				seen[room(filepath.ToSlash(filepath.Dir(name)))+" --> "+room(strings.TrimPrefix(within, "/"))] = true
+			if within, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), "example.com/gons/reexec"); ok {
+				seen[room(filepath.ToSlash(filepath.Dir(name)))+" --> "+room(within)] = true
 			}
 		}
 		return nil
 	})).To(Succeed())
-	for edge := range seen {
-		edges = append(edges, edge)
-	}
-	return edges
+	return slices.Collect(maps.Keys(seen))
 }
 
 var _ = Describe("architecture", func() {
@@ -71,9 +70,7 @@ var _ = Describe("architecture", func() {
 
 	It("spares programs package net, unless they import package inside", func() {
 		newConsumer(nil) // skips where nothing can be built
-		packages, err := exec.Command("go", "list", "-deps", ".").Output()
-		Expect(err).NotTo(HaveOccurred())
+		packages := specs.OK(exec.Command("go", "list", "-deps", ".").Output())
 		Expect(strings.Fields(string(packages))).To(And(ContainElement("os"), Not(ContainElement("net"))))
 	})
-
 })

@@ -23,16 +23,13 @@ type snippet struct{ where, text string }
 // snippets returns all of them, by page and number.
 func snippets() (all []snippet) {
 	GinkgoHelper()
-	pages, err := filepath.Glob("docs/*.md")
-	Expect(err).NotTo(HaveOccurred())
-	for _, page := range append(pages, "README.md") {
+	for _, page := range append(specs.OK(filepath.Glob("docs/*.md")), "README.md") {
 		for _, found := range regexp.MustCompile("(?ms)^ *```go\n(.*?)^ *```$").FindAllStringSubmatch(read(page), -1) {
 			all = append(all, snippet{page, found[1]})
 		}
 	}
 	for _, page := range []string{"doc.go", "inside/doc.go", "testing/doc.go"} {
-		file, err := parser.ParseFile(token.NewFileSet(), page, nil, parser.ParseComments|parser.PackageClauseOnly)
-		Expect(err).NotTo(HaveOccurred())
+		file := specs.OK(parser.ParseFile(token.NewFileSet(), page, nil, parser.ParseComments|parser.PackageClauseOnly))
 		for _, block := range new(comment.Parser).Parse(file.Doc.Text()).Content {
 			if code, ok := block.(*comment.Code); ok && !isShell(code.Text) {
 				all = append(all, snippet{page, code.Text})
@@ -84,18 +81,11 @@ var _ = Describe("documentation", func() {
 	It("has cause and cure of each error that says what to do", func() {
 		page := strings.Join(strings.Fields(strings.ReplaceAll(read("docs/errors.md"), "\n> ", "\n")), " ")
 		for _, hint := range []string{
-			birth.Hint(syscall.EPERM, "user", ""),
-			birth.Hint(syscall.EPERM, "net", ""),
-			birth.Hint(syscall.EACCES, "net", "/proc/42/ns/net"),
-			birth.Hint(syscall.EINVAL, "user", ""),
-			birth.Hint(syscall.EINVAL, "pid", ""),
-			birth.Hint(syscall.EINVAL, "net", ""),
-			birth.Hint(syscall.ENOMEM, "pid", ""),
-			birth.Hint(syscall.ENOENT, "net", "/proc/42/ns/net"),
-			birth.NoProc,
-			birth.HintNew(syscall.EPERM),
-			birth.HintNew(syscall.EINVAL),
-			birth.HintNew(syscall.ENOSPC),
+			birth.Hint(syscall.EPERM, "user", ""), birth.Hint(syscall.EPERM, "net", ""),
+			birth.Hint(syscall.EINVAL, "user", ""), birth.Hint(syscall.EINVAL, "pid", ""), birth.Hint(syscall.EINVAL, "net", ""),
+			birth.Hint(syscall.EACCES, "net", "/proc/42/ns/net"), birth.Hint(syscall.ENOENT, "net", "/proc/42/ns/net"),
+			birth.Hint(syscall.ENOMEM, "pid", ""), birth.NoProc,
+			birth.HintNew(syscall.EPERM), birth.HintNew(syscall.EINVAL), birth.HintNew(syscall.ENOSPC),
 		} {
 			Expect(hint).NotTo(BeEmpty())
 			Expect(page).To(ContainSubstring(hint))
@@ -110,8 +100,6 @@ var _ = Describe("documentation", func() {
 			}
 		}
 		Expect(len(programs)).To(BeNumerically(">", 1))
-		for _, program := range programs {
-			Expect(program).To(Equal(programs[0]))
-		}
+		Expect(programs).To(HaveEach(programs[0]))
 	})
 })

@@ -53,9 +53,7 @@ var _ = Describe("an example", Ordered, func() {
 		Entry(nil, "interfaces"), Entry(nil, "watch"), Entry(nil, "listen"), Entry(nil, "events"),
 	)
 
-	It("answers", func() {
-		Expect(run("answer")).To(Equal("The answer is 42\n"))
-	})
+	It("answers", func() { Expect(run("answer")).To(Equal("The answer is 42\n")) })
 
 	It("says where there are no children", specs.Long, func() {
 		if _, err := exec.LookPath("node"); err != nil {
