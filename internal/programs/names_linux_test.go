@@ -56,7 +56,7 @@ var _ = Describe("name services in a container", func() {
 		func(args ...string) {
 			c := newConsumer(map[string]string{"main.go": namesProgram, "visit.go": visitFile, "module.txt": hostileModule})
 			path := c.program(gcc, args...)
-			n := specs.NewNeighbour("user", "mnt", "no /etc")
+			n, visit := visit("user", "mnt", "no /etc")
 			root := fmt.Sprintf("/proc/%d/root", n.PID)
 			c.Run(nil, "gcc", "-shared", "-fPIC", "-x", "c", "module.txt", "-o", filepath.Join(root, n.Hall, "libnss_hostile.so.2"))
 			for name, content := range map[string]string{
@@ -69,7 +69,7 @@ var _ = Describe("name services in a container", func() {
 				Expect(os.WriteFile(filepath.Join(root, "etc", name), []byte(content), 0o644)).To(Succeed())
 			}
 			// Thus the module is found without a change of the machine. In a container it lies where all libraries do.
-			out := specs.OK(c.Command([]string{"LD_LIBRARY_PATH=" + n.Hall, "GODEBUG=netdns=cgo", visit(n, "user", "mnt")}, path).CombinedOutput())
+			out := specs.OK(c.Command([]string{"LD_LIBRARY_PATH=" + n.Hall, "GODEBUG=netdns=cgo", visit}, path).CombinedOutput())
 			Expect(strings.Split(string(out), "\n")).To(Equal([]string{
 				"[192.0.2.1] <nil>", "4242 <nil>", "4343 <nil>", "4444 <nil>", "false <nil> <nil>", ""}))
 		},

@@ -32,10 +32,7 @@ type greeting struct{ Text, Greeter, Network string }
 func init() {
 	reexec.Register("greet", func() {
 		var name string
-		if err := json.NewDecoder(os.Stdin).Decode(&name); err != nil {
-			fmt.Fprint(os.Stderr, err)
-			return
-		}
+		must(json.NewDecoder(os.Stdin).Decode(&name))
 		id, _ := network()
 		json.NewEncoder(os.Stdout).Encode(greeting{"Hello " + name, os.Getenv("GREETER"), id})
 	})
@@ -80,13 +77,9 @@ func TestMain(m *testing.M) {
 
 func TestGreet(t *testing.T) {
 	g, err := greet("test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(err)
 	id, err := there()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(err)
 	if own, _ := network(); g.Text != "Hello test" || g.Greeter != "gopher" || g.Network != id || id == own {
 		t.Fatal(g, id, own)
 	}
@@ -100,8 +93,8 @@ var _ = Describe("a program written for the original", func() {
 		if specs.IsRoot() {
 			kinds = kinds[1:]
 		}
-		n := specs.NewNeighbour(kinds...)
-		env := []string{cgo, visit(n, kinds...)}
+		n, visit := visit(kinds...)
+		env := []string{cgo, visit}
 		tryOut := func(testing, not string) {
 			GinkgoHelper()
 			var path string
@@ -168,20 +161,18 @@ func main() {
 	}
 	var who string
 	for _, name := range []string{"who", "only ours"} {
-		err := reexec.RunReexecAction(name, ours, reexec.Result(&who))
-		fmt.Println(who, err)
+		must(reexec.RunReexecAction(name, ours, reexec.Result(&who)))
+		fmt.Println(who)
 	}
 	for _, name := range []string{"who", "only the original's"} {
-		err := original.RunReexecAction(name, original.Namespaces(theirs), original.Result(&who))
-		fmt.Println(who, err)
+		must(original.RunReexecAction(name, original.Namespaces(theirs), original.Result(&who)))
+		fmt.Println(who)
 	}
 	fmt.Println(function.Call(context.Background(), struct{}{}, ours))
 	worker, err := function.Start(context.Background(), ours)
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	fmt.Println(worker.Call(context.Background(), struct{}{}))
-	fmt.Println(worker.Close())
+	must(worker.Close())
 }
 `
 
@@ -315,9 +306,7 @@ func look() (s seen, err error) {
 	env := exec.Command("/usr/bin/env")
 	env.Env = append(early.Captured, "more=1")
 	out, err := env.Output()
-	if err != nil {
-		return s, err
-	}
+	must(err)
 	id, err := network()
 	return seen{early.Seen, early.Orders(strings.Split(string(out), "\n")), id}, err
 }
@@ -348,26 +337,20 @@ func main() {
 	ctx := context.Background()
 	all := []seen{{Early: early.Seen, Network: early.Find()}}
 	add := func(s seen, err error) {
-		if err != nil {
-			panic(err)
-		}
+		must(err)
 		all = append(all, s)
 	}
 	for _, name := range []string{"who", odd} {
 		var s seen
-		err := reexec.RunReexecAction(name, append(options, reexec.Result(&s))...)
-		add(s, err)
+		must(reexec.RunReexecAction(name, append(options, reexec.Result(&s))...))
+		all = append(all, s)
 	}
 	for _, function := range functions {
 		add(function.Call(ctx, struct{}{}, options...))
 		worker, err := function.Start(ctx, options...)
-		if err != nil {
-			panic(err)
-		}
+		must(err)
 		add(worker.Call(ctx, struct{}{}))
-		if err := worker.Close(); err != nil {
-			panic(err)
-		}
+		must(worker.Close())
 	}
 	json.NewEncoder(os.Stdout).Encode(all)
 }
@@ -377,20 +360,19 @@ var _ = Describe("a program that uses the original, too", func() {
 	It("has children of both, each with its own actions", func() {
 		program := newConsumer(map[string]string{"main.go": bothFile, "visit.go": visitFile})
 		path := program.program(cgo, "-ldflags=-w")
-		n := specs.NewNeighbour("user", "net")
-		for visit, id := range map[string]string{"VISIT=": specs.NamespaceID("self", "net"), visit(n, "user", "net"): n.ID("net")} {
+		n, there := visit("user", "net")
+		for visit, id := range map[string]string{"VISIT=": specs.NamespaceID("self", "net"), there: n.ID("net")} {
 			Expect(program.Run([]string{visit}, path)).To(Equal("main\n" +
-				"ours " + id + " <nil>\nonly ours " + id + " <nil>\nthe original's " + id + " <nil>\nonly the original's " + id + " <nil>\n" +
-				"our function " + id + " <nil>\nour function " + id + " <nil>\n<nil>\n"))
+				"ours " + id + "\nonly ours " + id + "\nthe original's " + id + "\nonly the original's " + id + "\n" +
+				"our function " + id + " <nil>\nour function " + id + " <nil>\n"))
 		}
 	})
 
 	It("may have a dependency that, before this package is initialised, sees, hands on and loses no orders, and runs actions of the original's", func() {
 		c := newConsumer(map[string]string{"main.go": lateFile, "visit.go": visitFile, "early/early.go": earlyFile, "cmd/other/main.go": otherFile})
 		c.build(cgo, "go", "build", "-ldflags=-w", "-o", ".", "./...")
-		kinds := []string{"user", "net", "pid", "time"}
-		n := specs.NewNeighbour(kinds...)
-		for visit, id := range map[string]string{"VISIT=": specs.NamespaceID("self", "net"), visit(n, kinds...): n.ID("net")} {
+		n, there := visit("user", "net", "pid", "time")
+		for visit, id := range map[string]string{"VISIT=": specs.NamespaceID("self", "net"), there: n.ID("net")} {
 			var all []struct {
 				Early struct {
 					Child         bool
