@@ -237,6 +237,16 @@ var _ = Describe("a server", func() {
 		g.Expect(time.Since(begin)).To(g.BeNumerically(">=", clocks))
 	})
 
+	It("says where all goroutines are", func() {
+		c := serve(Function{Context: true, Call: obeys}, 1)
+		c.call(header{call: 1}, nil)
+		c.serves(1)
+		tell(c.socket, header{Kind: dump, call: 9}, nil)
+		g.Expect(string(says[[]byte](c, stack))).To(g.ContainSubstring("call.obeys"))
+		c.cancel(1, "enough")
+		c.next(Result)
+	})
+
 	It("tells all calls of the end of the parent, and begins no more", func() {
 		c := serve(Function{Context: true, Call: obeys}, 3)
 		c.call(header{call: 1}, nil)
