@@ -297,7 +297,7 @@ import (
 const odd = "=a strange\n\xffname "
 
 type seen struct {
-	Early    early.Sight
+	early.Sight
 	HandedOn []string // orders that a program sees which gets the environment of then
 	Network  string
 }
@@ -335,7 +335,7 @@ func main() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	})}
 	ctx := context.Background()
-	all := []seen{{Early: early.Seen, Network: early.Find()}}
+	all := []seen{{Sight: early.Seen, Network: early.Find()}}
 	add := func(s seen, err error) {
 		must(err)
 		all = append(all, s)
@@ -374,22 +374,18 @@ var _ = Describe("a program that uses the original, too", func() {
 		n, there := visit("user", "net", "pid", "time")
 		for visit, id := range map[string]string{"VISIT=": specs.NamespaceID("self", "net"), there: n.ID("net")} {
 			var all []struct {
-				Early struct {
-					Child         bool
-					Orders, Files []string
-					Other, Found  string
-				}
-				HandedOn []string
-				Network  string
+				Child                   bool
+				Orders, Files, HandedOn []string
+				Other, Found, Network   string
 			}
 			out := c.Run([]string{visit, "OTHER=" + c.Dir + "/other"}, c.Dir+"/consumer")
 			Expect(json.Unmarshal([]byte(out), &all)).To(Succeed(), out)
 			Expect(all).To(HaveLen(1 + 6))
 			want := all[0] // what the parent itself has inherited
-			Expect(want.Early.Child).To(BeFalse())
-			Expect([]string{want.Early.Other, want.Early.Found, want.Network}).To(Equal([]string{"main", "found", "found"}))
-			Expect(append(want.Early.Orders, want.HandedOn...)).To(BeEmpty())
-			want.Early.Child, want.Network = true, id
+			Expect(want.Child).To(BeFalse())
+			Expect([]string{want.Other, want.Found, want.Network}).To(Equal([]string{"main", "found", "found"}))
+			Expect(append(want.Orders, want.HandedOn...)).To(BeEmpty())
+			want.Child, want.Network = true, id
 			Expect(all[1:]).To(HaveEach(want))
 		}
 	})
