@@ -13,24 +13,20 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// elsewhere returns references to namespaces of a neighbour, TYPE=PATH, and its root directory.
-func elsewhere(kinds ...string) (references []string, root string) {
+// elsewhere returns a variable that has children of the consumer join namespaces of a neighbour, and the neighbour's root directory.
+func elsewhere(kinds ...string) (namespaces, root string) {
 	GinkgoHelper()
 	if os.Geteuid() != 0 && !slices.Contains(kinds, "user") {
 		kinds = append([]string{"user"}, kinds...)
 	}
 	n := specs.NewNeighbour(kinds...)
+	namespaces = "CONSUMER_NAMESPACES="
 	for _, kind := range kinds {
 		if kind == "user" || kind == "mnt" || kind == "pid" {
-			references = append(references, "!"+kind+"="+n.Path(kind))
+			namespaces += "!" + kind + "=" + n.Path(kind) + ","
 		}
 	}
-	return references, fmt.Sprintf("/proc/%d/root", n.PID)
-}
-
-// namespaces tells the consumer which ones its children are to join.
-func namespaces(references []string) []string {
-	return []string{"CONSUMER_NAMESPACES=" + strings.Join(references, ",")}
+	return namespaces, fmt.Sprintf("/proc/%d/root", n.PID)
 }
 
 // expectEmpty expects nothing to be in a directory of the neighbour, which itself stays in its old root.
@@ -67,8 +63,8 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 	})
 
 	DescribeTable("children are in other namespaces", func(test string, kinds ...string) {
-		references, _ := elsewhere(kinds...)
-		runTest(namespaces(references), test).expect(half)
+		namespaces, _ := elsewhere(kinds...)
+		runTest([]string{namespaces}, test).expect(half)
 	},
 		Entry("of type mnt, with nothing but an empty root", "TestAnswer", "mnt", "no /"),
 		Entry("of type mnt, with nothing but an empty root, where an action panics", "TestPanic", "mnt", "no /"),
@@ -83,8 +79,8 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 
 	DescribeTable("leaves a directory of the same name empty", func(mount, test, percentage string) {
 		dir := GinkgoT().TempDir()
-		references, root := elsewhere("mnt", mount+" "+dir)
-		r := runTest(namespaces(references), test, "-test.gocoverdir="+dir)
+		namespaces, root := elsewhere("mnt", mount+" "+dir)
+		r := runTest([]string{namespaces}, test, "-test.gocoverdir="+dir)
 		if percentage == half {
 			Expect(r.err).NotTo(HaveOccurred(), "%s", r.out)
 			expectData(dir, half)
@@ -104,8 +100,8 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 		}
 		dir := filepath.Join(GinkgoT().TempDir(), "data") // they cannot go there by its path
 		Expect(os.Mkdir(dir, 0o700)).To(Succeed())
-		references, _ := elsewhere(append(kinds, "mapped")...)
-		runTest(namespaces(references), "TestAnswer", "-test.gocoverdir="+dir).expect(half)
+		namespaces, _ := elsewhere(append(kinds, "mapped")...)
+		runTest([]string{namespaces}, "TestAnswer", "-test.gocoverdir="+dir).expect(half)
 	},
 		Entry("of type user", "user"),
 		Entry("with files of its own", "user", "mnt"),
@@ -115,8 +111,8 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 	When("a program is built by go build -cover", func() {
 		DescribeTable("counts children in another mount namespace", func(mount string) {
 			dir := GinkgoT().TempDir()
-			references, root := elsewhere("mnt", strings.ReplaceAll(mount, "DIR", dir))
-			Expect(succeed([]string{"GOCOVERDIR=" + dir}, program(), references...)).To(Equal("/\n"))
+			namespaces, root := elsewhere("mnt", strings.ReplaceAll(mount, "DIR", dir))
+			Expect(succeed([]string{"GOCOVERDIR=" + dir, namespaces}, program())).To(Equal("/\n"))
 			expectData(dir, half)
 			expectEmpty(root, mount, dir)
 		},
@@ -127,22 +123,22 @@ var _ = Describe("coverage of re-executed children on Linux", func() {
 
 		It("counts children that end in os.Exit in another mount namespace", func() {
 			dir := GinkgoT().TempDir()
-			references, _ := elsewhere("mnt", "no "+dir)
-			out, err := output([]string{"GOCOVERDIR=" + dir}, program(), append([]string{"exit"}, references...)...)
+			namespaces, _ := elsewhere("mnt", "no "+dir)
+			out, err := output([]string{"GOCOVERDIR=" + dir, namespaces}, program(), "exit")
 			Expect(err).To(MatchError("exit status 1"), "%s", out)
 			Expect(out).To(ContainSubstring("exit status 3"))
 			expectData(dir, half)
 		})
 
 		It("works without GOCOVERDIR and children in another mount namespace", func() {
-			references, _ := elsewhere("mnt", "no /")
-			Expect(consumer.Command(nil, program(), references...).Output()).To(BeEquivalentTo("/\n"))
+			namespaces, _ := elsewhere("mnt", "no /")
+			Expect(consumer.Command([]string{namespaces}, program()).Output()).To(BeEquivalentTo("/\n"))
 		})
 
 		It("counts in a directory relative to where the program starts", func() {
 			dir := specs.OK(os.MkdirTemp(consumer.Dir, "coverdata-"))
-			references, _ := elsewhere("mnt", "no /")
-			succeed([]string{"GOCOVERDIR=" + filepath.Base(dir)}, program(), references...)
+			namespaces, _ := elsewhere("mnt", "no /")
+			succeed([]string{"GOCOVERDIR=" + filepath.Base(dir), namespaces}, program())
 			expectData(dir, half)
 		})
 	})

@@ -1,5 +1,5 @@
-// Program runs an action in the namespaces that its arguments tell: TYPE=PATH. With
-// the first argument "exit" that is one which ends in os.Exit. With "stderr" it has
+// Program runs an action in the namespaces that CONSUMER_NAMESPACES tells: TYPE=PATH,TYPE=PATH. With
+// the argument "exit" that is one which ends in os.Exit. With "stderr" it has
 // what its child writes to stderr, with or without a function, as its only output.
 package main
 
@@ -41,9 +41,9 @@ func must(err error) {
 func main() {
 	reexec.CheckAction()
 	consumer.Parent()
-	action, args := "answer", os.Args[1:]
-	if len(args) > 0 && !strings.Contains(args[0], "=") {
-		action, args = args[0], args[1:]
+	action := "answer"
+	if len(os.Args) > 1 {
+		action = os.Args[1]
 	}
 	if action == "stderr" {
 		var heard strings.Builder
@@ -54,9 +54,10 @@ func main() {
 		return
 	}
 	var namespaces []reexec.Namespace
-	for _, arg := range args {
-		kind, path, _ := strings.Cut(arg, "=")
-		namespaces = append(namespaces, reexec.Namespace{Type: kind, Path: path})
+	for ns := range strings.SplitSeq(os.Getenv("CONSUMER_NAMESPACES"), ",") {
+		if kind, path, ok := strings.Cut(ns, "="); ok {
+			namespaces = append(namespaces, reexec.Namespace{Type: kind, Path: path})
+		}
 	}
 	var wd string
 	must(reexec.RunReexecAction(action, reexec.Namespaces(namespaces), reexec.Result(&wd)))
