@@ -265,24 +265,17 @@ int main(void)
 }
 `
 
-		It("as a C archive", func() {
+		DescribeTable("of a program in C", func(mode, library, main string, linked ...string) {
 			c := newConsumer(visitorFiles(export))
-			c.Write("main.txt", linking)
-			c.build(cgo, "go", "build", "-buildmode=c-archive", "-o", "libtry.a")
-			c.build("", "gcc", "-x", "c", "main.txt", "-x", "none", "libtry.a", "-lpthread", "-o", "program")
+			c.Write("main.txt", main)
+			c.build(cgo, "go", "build", "-buildmode="+mode, "-o", library)
+			c.build("", append([]string{"gcc", "-x", "c", "main.txt", "-o", "program", "-x", "none"}, linked...)...)
 			expectNoLie(filepath.Join(c.Dir, "program"))
-		})
-
-		It("as a library", func() {
-			c := newConsumer(visitorFiles(export))
-			c.Write("main.txt", linking)
-			c.Write("load.txt", loading)
-			c.build(cgo, "go", "build", "-buildmode=c-shared", "-o", "libtry.so")
-			c.build("", "gcc", "-x", "c", "main.txt", "-x", "none", "-L.", "-ltry", "-Wl,-rpath,"+c.Dir, "-o", "program")
-			c.build("", "gcc", "-x", "c", "load.txt", "-x", "none", "-ldl", "-o", "loading")
-			expectNoLie(filepath.Join(c.Dir, "program"))
-			expectNoLie(filepath.Join(c.Dir, "loading"))
-		})
+		},
+			Entry("as a C archive", "c-archive", "libtry.a", linking, "libtry.a", "-lpthread"),
+			Entry("as a library", "c-shared", "libtry.so", linking, "-L.", "-ltry", "-Wl,-rpath,."),
+			Entry("as a library that is loaded later", "c-shared", "libtry.so", loading, "-ldl"),
+		)
 
 		It("as a plugin", func() {
 			c := newConsumer(visitorFiles("func main() {}\n"))
