@@ -137,18 +137,6 @@ var _ = Describe("a worker", func() {
 		<-w.turns
 	})
 
-	It("may be told of a cancellation before it has read the call", func() {
-		w := worker(obedient(), 1)
-		resume := w.stop()
-		ctx, cancel := context.WithCancelCause(background)
-		call := w.calling(ctx, request{Do: "wait"})
-		w.sent(1)
-		cancel(errEnough)
-		g.Eventually(call).Should(g.Receive(g.Equal(&Cancelled{Cause: errEnough, Begun: true})))
-		resume()
-		w.result(request{})
-	})
-
 	It("gets what was sent, though the memory changes once Call has returned", func() {
 		spec, heard := obedient(), gbytes.NewBuffer()
 		spec.Stderr = heard
