@@ -2,6 +2,7 @@ package call
 
 import (
 	"fmt"
+	"os"
 
 	"example.com/gons/reexec/internal/sys"
 	"example.com/gons/reexec/internal/value"
@@ -14,8 +15,9 @@ func (s *server) conclude(call uint64, result any, kind Kind, err error) {
 			return
 		}
 		kind = Unserved
+	} else if result != nil {
+		closeFiles(value.Files(result))
 	}
-	closeFiles(result)
 	s.tell(header{Kind: kind, call: call}, newFailure(err))
 }
 
@@ -23,11 +25,12 @@ func (s *server) conclude(call uint64, result any, kind Kind, err error) {
 // sent. A parent that has ended is no error.
 func (s *server) answer(h header, what string, pointer any) error {
 	h.extra = s.function.Hash
-	defer closeFiles(pointer)
 	o, err := encode(h, pointer)
 	if err != nil {
+		closeFiles(value.Files(pointer))
 		return fmt.Errorf("cannot encode %s in child, reason: %w", what, err)
 	}
+	defer closeFiles(o.files)
 	open, err := duplicates(o.files)
 	s.answering.Lock()
 	defer s.answering.Unlock()
@@ -53,12 +56,9 @@ func (s *server) answer(h header, what string, pointer any) error {
 // tell sends what can be encoded for sure.
 func (s *server) tell(h header, pointer any) { _ = s.answer(h, "", pointer) }
 
-// closeFiles closes the open files in the value that pointer points to, but never a standard stream.
-func closeFiles(pointer any) {
-	if pointer == nil {
-		return
-	}
-	for _, f := range value.Files(pointer) {
+// closeFiles closes the open files of a value, but never a standard stream.
+func closeFiles(files []*os.File) {
+	for _, f := range files {
 		if !sys.IsStandard(f) {
 			_ = f.Close()
 		}

@@ -13,6 +13,7 @@ import (
 
 	"example.com/gons/reexec/internal/child"
 	"example.com/gons/reexec/internal/sys"
+	"example.com/gons/reexec/internal/value"
 )
 
 // A Function is what a child serves.
@@ -132,7 +133,7 @@ func (s *server) serve(ctx context.Context, f *Frame) {
 	var unsent error
 	emit := func(event any) bool {
 		if ctx.Err() != nil || unsent != nil {
-			closeFiles(event) // as if it had been sent
+			closeFiles(value.Files(event)) // as if it had been sent
 			return false
 		}
 		unsent = s.answer(header{Kind: Event, call: f.call}, "event", event)

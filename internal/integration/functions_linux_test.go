@@ -305,15 +305,7 @@ var _ = Describe("calls", func() {
 			done <- err
 		}()
 		g.says("began")
-		stacks := make([]byte, 1<<20)
-		readers := 0
-		for goroutine := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-			if strings.Contains(goroutine, "(*Reader).Poll") && strings.Contains(goroutine, "call.(*Worker)") {
-				Expect(goroutine).NotTo(ContainSubstring("locked to thread"))
-				readers++
-			}
-		}
-		Expect(readers).To(Equal(1))
+		Expect(goroutinesIn("(*Reader).Poll", "call.(*Worker)")).To(ConsistOf(Not(ContainSubstring("locked to thread"))))
 		g.pass(1)
 		Eventually(done).Should(Receive(BeNil()))
 	})

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -98,6 +99,15 @@ func goCalls[P, R any](n int, call func(context.Context, P) (R, error), ctx cont
 		calls = append(calls, goCall(call, ctx, param(i)))
 	}
 	return calls
+}
+
+// goroutinesIn returns the stacks of the goroutines that are in all of these functions.
+func goroutinesIn(functions ...string) []string {
+	stacks := make([]byte, 1<<20)
+	all := strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
+	return slices.DeleteFunc(all, func(stack string) bool {
+		return slices.ContainsFunc(functions, func(function string) bool { return !strings.Contains(stack, function) })
+	})
 }
 
 // cancelled makes a call, cancels it when its function has begun, and returns its error.

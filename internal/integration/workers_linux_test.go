@@ -143,7 +143,7 @@ var _ = Describe("concurrency of workers", func() {
 	It("lets calls begin in the order in which they come", func() {
 		g, w := gated(working)
 		calls := append(hold(w, g, 0), goCalls(20, w.Call, background, func(i int) job {
-			time.Sleep(2 * time.Millisecond) // until the one before is in the child's pipe
+			Eventually(goroutinesIn).WithArguments("call.(*Worker).take").Should(HaveLen(i)) // the ones before wait for their turn
 			return job{Number: i + 1}
 		})...)
 		g.pass(1)
