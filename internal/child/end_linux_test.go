@@ -191,23 +191,26 @@ var _ = Describe("the end of a child", func() {
 	})
 
 	DescribeTable("has died with all that it has written, if the passing on gets on", func(pause, atLeast time.Duration, all bool) {
-		release, passed := make(chan struct{}), 0
-		p := start(Spec{Stderr: writer(func(b []byte) (int, error) {
+		blocks, release, passed := make(chan struct{}, 100), make(chan struct{}), 0
+		p := start(Spec{Function: true, Stderr: writer(func(b []byte) (int, error) {
+			blocks <- struct{}{}
 			select {
 			case <-time.After(pause):
 			case <-release:
 			}
 			passed += len(b)
 			return len(b), nil
-		})}, "head -c 20000 /dev/zero >&2")
+		})}, "echo >&2; read x; head -c 20000 /dev/zero >&2")
+		Eventually(blocks).Should(Receive())
 		begin := time.Now()
+		Expect(writes(p, "\n")).To(BeTrue())
 		died := p.Died()
 		Expect(time.Since(begin)).To(BeNumerically(">=", atLeast))
-		Expect(len(died.Stderr) == 20000).To(Equal(all))
+		Expect(len(died.Stderr) == 20001).To(Equal(all))
 		close(release)
-		Expect(len(p.Wait().Stderr)).To(Equal(20000))
+		Expect(len(p.Wait().Stderr)).To(Equal(20001))
 		p.Close()
-		Expect(passed).To(Equal(20000))
+		Expect(passed).To(Equal(20001))
 	},
 		Entry("slowly", 120*time.Millisecond, 120*time.Millisecond, true),
 		Entry("not at all", time.Hour, moment, false),
