@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -143,8 +142,6 @@ func isOver(done <-chan struct{}) bool {
 }
 
 func ofGrace(d time.Duration) option { return reexec.GracePeriod(d) }
-
-var silently = reexec.Stderr(io.Discard)
 
 // gated starts a worker whose functions a gate may hold.
 func gated[P, R any](f reexec.Func[P, R], options ...option) (*gate, *reexec.Worker[P, R]) {

@@ -4,10 +4,11 @@ package integration
 import (
 	"context"
 	"errors"
-
+	"io"
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"example.com/gons/reexec"
 	"example.com/gons/reexec/internal/specs"
@@ -88,6 +89,16 @@ func run[T any](action string, options ...option) (result T, err error) {
 	return result, err
 }
 
+// errorOf returns the error of a call whose result does not matter.
+func errorOf[R any](_ R, err error) error { return err }
+
+// within returns a context that ends after a time, with a cause: its deadline, if that is nil.
+func within(d time.Duration, cause error) context.Context {
+	ctx, cancel := context.WithTimeoutCause(background, d, cause)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
+
 // called is a function that is called with these options.
 func called[P, R any](f reexec.Func[P, R], options ...option) func(context.Context, P) (R, error) {
 	return func(ctx context.Context, param P) (R, error) { return f.Call(ctx, param, options...) }
@@ -98,6 +109,14 @@ func received(done <-chan error, hint ...any) (err error) {
 	GinkgoHelper()
 	Eventually(done).WithTimeout(moment).Should(Receive(&err), hint...)
 	return err
+}
+
+// opened opens a file until the end of the spec.
+func opened(path string) *os.File {
+	GinkgoHelper()
+	f := must(os.Open(path))
+	DeferCleanup(func() { _ = f.Close() })
+	return f
 }
 
 // pipe opens a pipe until the end of the spec.
@@ -128,5 +147,7 @@ func together(n int, do func(i int) error) {
 		Expect(<-errs).To(Succeed())
 	}
 }
+
+var silently = reexec.Stderr(io.Discard)
 
 func joining(refs ...reexec.Namespace) option { return reexec.Namespaces(refs) }
