@@ -264,7 +264,6 @@ var _ = Describe("a child born in namespaces", func() {
 			way := waysIn[i%len(waysIn)]
 			err := way.run(reexec.Namespaces(refs), withFiles(files...))
 			<-ended
-			closeAll(files)
 			if err != nil {
 				asActionError(err)
 				failed++
@@ -297,7 +296,6 @@ var _ = Describe("a child born in namespaces", func() {
 	It("that could not be born changes nothing for the next ones", func() {
 		n := newNeighbour("user", "pid")
 		refs, files := n.held("!user", "!pid")
-		defer closeAll(files)
 		n.End()
 		role := withRole("misfortune", refs[0].Path, refs[1].Path)
 		role.ExtraFiles = files

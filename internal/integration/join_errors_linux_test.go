@@ -35,8 +35,7 @@ var waysIn = []wayIn{
 		return fmt.Sprintf("gons/reexec: ReexecAction.Run: child failed with stderr message %q", message)
 	}},
 	{"call", func(ctx context.Context, options ...option) error {
-		_, err := double.Call(ctx, 1, options...)
-		return err
+		return errorOf(double.Call(ctx, 1, options...))
 	}, ofDouble},
 	{"worker", func(ctx context.Context, options ...option) error {
 		worker, err := double.Start(ctx, options...)
@@ -48,6 +47,14 @@ var waysIn = []wayIn{
 }
 
 func ofDouble(message string) string { return `gons/reexec: function "double": ` + message }
+
+// expectInEveryWay expects this of the error of a run in every way.
+func expectInEveryWay(expected OmegaMatcher, options ...option) {
+	GinkgoHelper()
+	for _, way := range waysIn {
+		Expect(way.run(options...)).To(expected, way.name)
+	}
+}
 
 // expectJoinError expects a run to fail in every way since a child cannot join a namespace.
 // The message lacks "package gons: ". Without options it is just that one.
@@ -77,12 +84,10 @@ var _ = Describe("a namespace that cannot be joined", func() {
 	)
 
 	for _, ns := range specs.NamespaceFlags {
-		for _, bang := range []string{"", "!"} {
-			typ := bang + ns.Kind
-
+		for _, typ := range []string{ns.Kind, "!" + ns.Kind} {
 			It("is a JoinError that says so: "+typ, func() {
-				nowhere := reexec.Namespace{Type: typ, Path: "/nowhere"}
-				expectJoinError(nowhere, syscall.ENOENT, fmt.Sprintf("invalid gons_%s reference %q: No such file or directory", ns.Kind, nowhere.Path))
+				expectJoinError(reexec.Namespace{Type: typ, Path: "/nowhere"}, syscall.ENOENT,
+					"invalid gons_"+ns.Kind+" reference \"/nowhere\": No such file or directory")
 
 				gone := newNeighbour("user")
 				gone.End()
@@ -91,21 +96,21 @@ var _ = Describe("a namespace that cannot be joined", func() {
 					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory%s", ns.Kind, ref.Path, vanished))
 			})
 
-			It("may be of another type, or none: "+typ, func() {
+			It("may be of another type, or none, or the own user namespace: "+typ, func() {
 				specs.NeedsSetns()
 				hint := " (is it a namespace, and of this type?)"
-				other := "/proc/self/ns/net"
+				paths := []string{"/dev/null", "/proc/self/ns/net"}
 				switch ns.Kind {
 				case "net":
-					other = "/proc/self/ns/uts"
+					paths[1] = "/proc/self/ns/uts"
 				case "user":
+					paths = append(paths, "/proc/self/ns/user")
 					hint = " (is it one's own already? then leave it out)"
 				case "pid":
 					hint = " (is it a PID namespace, below one's own? and is the child not the first process of a new one?)"
 				}
-				for _, path := range []string{other, "/dev/null"} {
-					ref := reexec.Namespace{Type: typ, Path: path}
-					expectJoinError(ref, syscall.EINVAL,
+				for _, path := range paths {
+					expectJoinError(reexec.Namespace{Type: typ, Path: path}, syscall.EINVAL,
 						fmt.Sprintf("cannot join gons_%s using reference %q: Invalid argument%s", ns.Kind, path, hint))
 				}
 			})
@@ -115,28 +120,22 @@ var _ = Describe("a namespace that cannot be joined", func() {
 			}
 
 			It("may be out of reach from the user namespace: "+typ, func() {
-				n := newNeighbour("user")
-				foreign := must(os.Open("/proc/self/ns/" + ns.Kind))
-				defer foreign.Close()
 				ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
 				expectJoinError(ref, syscall.EPERM,
 					fmt.Sprintf("cannot join gons_%s using reference %q: Operation not permitted%s", ns.Kind, ref.Path, owner),
-					joining(n.namespace("!user"), ref),
-					withFiles(foreign))
+					joining(newNeighbour("user").namespace("!user"), ref), withFiles(opened("/proc/self/ns/"+ns.Kind)))
 			})
 		}
 	}
 
 	It("may be the user namespace of somebody else", func() {
 		specs.NeedsNamespaces("user")
-		above := must(os.Open("/proc/self/ns/user"))
-		defer above.Close()
+		above := opened("/proc/self/ns/user")
 		for _, typ := range []string{"user", "!user"} {
 			ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
 			expectJoinError(ref, syscall.EPERM, "cannot join gons_user using reference \"/proc/self/fd/3\": "+
 				"Operation not permitted (a user namespace is open to root, and to the user who made it)",
-				joining(ref),
-				reexec.Cmd(func(cmd *exec.Cmd) {
+				joining(ref), reexec.Cmd(func(cmd *exec.Cmd) {
 					asRootOfNew(cmd)
 					cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
 					cmd.ExtraFiles = []*os.File{above}
@@ -144,23 +143,12 @@ var _ = Describe("a namespace that cannot be joined", func() {
 		}
 	})
 
-	It("may be the own user namespace", func() {
-		specs.NeedsSetns()
-		for _, typ := range []string{"user", "!user"} {
-			ref := reexec.Namespace{Type: typ, Path: "/proc/self/ns/user"}
-			expectJoinError(ref, syscall.EINVAL, "cannot join gons_user using reference \"/proc/self/ns/user\": "+
-				"Invalid argument (is it one's own already? then leave it out)")
-		}
-	})
-
 	It("may be a PID namespace, for the first process of another one", func() {
 		specs.NeedsRoot()
-		n := newNeighbour("pid")
-		ref := n.namespace("!pid")
+		ref := newNeighbour("pid").namespace("!pid")
 		expectJoinError(ref, syscall.EINVAL, fmt.Sprintf("cannot join gons_pid using reference %q: Invalid argument "+
 			"(is it a PID namespace, below one's own? and is the child not the first process of a new one?)", ref.Path),
-			joining(ref),
-			withAttr(syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}))
+			joining(ref), withAttr(syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}))
 	})
 
 	It("may be a FIFO, which keeps no time namespace waiting", func() {
@@ -183,10 +171,8 @@ var _ = Describe("a namespace that cannot be joined", func() {
 	It("may be a PID namespace that takes no more processes", func() {
 		n := newNeighbour("user", "pid")
 		refs, files := n.held("!user", "!pid")
-		defer closeAll(files)
 		n.End()
-		options := []option{
-			reexec.Namespaces(refs), withFiles(files...)}
+		options := []option{reexec.Namespaces(refs), withFiles(files...)}
 		text := "Cannot allocate memory"
 		if err := waysIn[0].run(options...); strings.Contains(err.Error(), "Out of memory") {
 			text = "Out of memory" // as musl has it
@@ -213,12 +199,11 @@ var _ = Describe("a namespace that cannot be joined", func() {
 	})
 })
 
-// held refers to the namespaces by open files, which are the first extra files of a child.
+// held refers to the namespaces by files that are open until the end of the spec, and the first extra files of a child.
 func (n *neighbour) held(types ...string) (refs []reexec.Namespace, files []*os.File) {
 	GinkgoHelper()
 	for i, typ := range types {
-		f := must(os.Open(n.namespace(typ).Path))
-		files = append(files, f)
+		files = append(files, opened(n.namespace(typ).Path))
 		refs = append(refs, reexec.Namespace{Type: typ, Path: fmt.Sprintf("/proc/self/fd/%d", 3+i)})
 	}
 	return refs, files
@@ -238,8 +223,7 @@ func init() {
 		}
 		var told []string
 		for _, way := range waysIn {
-			err := way.run(joining(reexec.Namespace{Type: "net", Path: "/proc/self/ns/net"}))
-			told = append(told, fmt.Sprint(err))
+			told = append(told, fmt.Sprint(way.run(joining(reexec.Namespace{Type: "net", Path: "/proc/self/ns/net"}))))
 		}
 		return told
 	}
@@ -274,17 +258,10 @@ var _ = Describe("a child that cannot get new namespaces", func() {
 	})
 
 	It("is an error that tells of missing privileges", func() {
-		if os.Geteuid() == 0 {
-			specs.NeedsNobody()
-		}
-		onOwnThread(func() {
-			dropPrivileges()
-			for _, way := range waysIn {
-				err := way.run(withAttr(syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}))
-				Expect(err).To(MatchError(syscall.EPERM))
-				Expect(err).To(MatchError(HaveSuffix("cannot start child, reason: fork/exec /proc/self/exe: operation not permitted " +
-					"(new namespaces take CAP_SYS_ADMIN, or a new user namespace with them, and the system may forbid those to ordinary users)")))
-			}
+		asOrdinaryUser(func() {
+			expectInEveryWay(And(MatchError(syscall.EPERM), MatchError(HaveSuffix("cannot start child, reason: fork/exec /proc/self/exe: operation not permitted "+
+				"(new namespaces take CAP_SYS_ADMIN, or a new user namespace with them, and the system may forbid those to ordinary users)"))),
+				withAttr(syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}))
 		})
 	})
 })

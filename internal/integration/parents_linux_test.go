@@ -543,11 +543,7 @@ var _ = Describe("a child has what the calling thread has", func() {
 		}
 		n := newNeighbour(kinds...)
 		refs, files := n.held(types...) // Landlock keeps the thread from looking at other processes
-		defer closeAll(files)
-		options := []option{
-			reexec.Namespaces(refs),
-			withFiles(files...), withAttr(syscall.SysProcAttr{Pdeathsig: signal}),
-		}
+		options := []option{reexec.Namespaces(refs), withFiles(files...), withAttr(syscall.SysProcAttr{Pdeathsig: signal})}
 		folder := GinkgoT().TempDir()
 		before := must(traitsHere(folder))
 		onOwnThread(func() {
