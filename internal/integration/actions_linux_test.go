@@ -42,8 +42,7 @@ func init() {
 		},
 		"leave noisy descendant": func() {
 			noise := exec.Command("yes")
-			noise.Stderr = os.Stderr
-			noise.Stdout = os.Stderr
+			noise.Stdout, noise.Stderr = os.Stderr, os.Stderr
 			if err := noise.Start(); err == nil {
 				answer(noise.Process.Pid)
 			}
@@ -69,9 +68,7 @@ func init() {
 
 var _ = Describe("re-execution on Linux", func() {
 	It("starts the running image under the program's name", func() {
-		name := must(run[string]("name"))
-		own := must(os.ReadFile("/proc/self/comm"))
-		Expect(name).To(Equal(string(own)))
+		Expect(run[string]("name")).To(BeEquivalentTo(must(os.ReadFile("/proc/self/comm"))))
 	})
 
 	It("tells of a signal that has ended the child", func() {
@@ -93,8 +90,16 @@ func init() {
 	}
 }
 
+// onlyPath is an environment in which there are variables, but none of gons'.
+var onlyPath = And(ContainSubstring("PATH="), Not(ContainSubstring("gons_")))
+
 var _ = Describe("a child that is started by hand", func() {
-	byHand := func(variables ...string) (stdout, stderr string, status int) {
+	type said struct {
+		Stdout, Stderr string
+		Status         int
+	}
+
+	byHand := func(variables ...string) said {
 		GinkgoHelper()
 		child := exec.Command("/proc/self/exe")
 		child.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), variables...)
@@ -103,51 +108,35 @@ var _ = Describe("a child that is started by hand", func() {
 		if failed := child.Run(); failed != nil {
 			Expect(failed).To(BeAssignableToTypeOf(&exec.ExitError{}))
 		}
-		said := testsupport.Strip(err.Bytes()) // with -cover
-		return out.String(), string(said), child.ProcessState.ExitCode()
+		return said{out.String(), string(testsupport.Strip(err.Bytes())), child.ProcessState.ExitCode()} // with -cover
 	}
 
 	It("runs a registered action", func() {
-		stdout, stderr, status := byHand("gons_reexec_action=answer")
-		Expect(stdout).To(Equal("\"done\"\n"))
-		Expect(stderr).To(BeEmpty())
-		Expect(status).To(BeZero())
+		Expect(byHand("gons_reexec_action=answer")).To(Equal(said{Stdout: "\"done\"\n"}))
 	})
 
 	It("reports an action that it does not know", func() {
-		stdout, stderr, status := byHand("gons_reexec_action=nobody")
-		Expect(stdout).To(BeEmpty())
-		Expect(stderr).To(Equal(`unregistered gons/reexec re-execution action "nobody"`))
-		Expect(status).To(Equal(1))
+		Expect(byHand("gons_reexec_action=nobody")).To(Equal(said{"", `unregistered gons/reexec re-execution action "nobody"`, 1}))
 	})
 
 	It("reports a function, which has nowhere to answer", func() {
-		_, stderr, status := byHand("gons_reexec_action=double")
-		Expect(stderr).To(Equal(`gons/reexec: function "double" must be called with Func.Call`))
-		Expect(status).To(Equal(1))
+		Expect(byHand("gons_reexec_action=double")).To(Equal(said{"", `gons/reexec: function "double" must be called with Func.Call`, 1}))
 	})
 
 	It("reports a namespace that package gons cannot join", func() {
 		specs.NeedsCgo()
-		stdout, stderr, status := byHand("gons_reexec_action=answer", "gons_net=/nowhere", "gons_order=!net")
-		Expect(stdout).To(BeEmpty())
-		Expect(stderr).To(Equal(`package gons: invalid gons_net reference "/nowhere": No such file or directory`))
-		Expect(status).To(Equal(1))
+		Expect(byHand("gons_reexec_action=answer", "gons_net=/nowhere", "gons_order=!net")).To(Equal(
+			said{"", `package gons: invalid gons_net reference "/nowhere": No such file or directory`, 1}))
 	})
 
 	It("joins namespaces through package gons", func() {
 		n := newNeighbour("user", "net")
-		stdout, stderr, status := byHand("gons_reexec_action=namespaces",
-			"gons_net="+n.namespace("net").Path, "gons_user="+n.namespace("user").Path)
-		Expect(stderr).To(BeEmpty())
-		Expect(stdout).To(ContainSubstring(n.ID("net")))
-		Expect(status).To(BeZero())
+		said := byHand("gons_reexec_action=namespaces", "gons_net="+n.Path("net"), "gons_user="+n.Path("user"))
+		Expect(said).To(And(HaveField("Stdout", ContainSubstring(n.ID("net"))), HaveField("Stderr", ""), HaveField("Status", 0)))
 	})
 
 	It("sees none of gons' variables in its action", func() {
-		stdout, _, _ := byHand("gons_reexec_action=environment", "gons_anything=else")
-		Expect(stdout).To(ContainSubstring("PATH="))
-		Expect(stdout).NotTo(ContainSubstring("gons_"))
+		Expect(byHand("gons_reexec_action=environment", "gons_anything=else").Stdout).To(onlyPath)
 	})
 
 	It("cannot run actions itself, not even before it is told to run one", func() {
@@ -161,9 +150,7 @@ var _ = Describe("a child that is started by hand", func() {
 		child := exec.Command("/proc/self/exe")
 		child.Env = append(os.Environ(), "gons_reexec_action=answer", "gons_reexec_child=1",
 			"gons_reexec_socket="+socket, "gons_net=/proc/self/ns/net", "gons_order=!net")
-		file := must(os.Open(os.DevNull))
-		defer file.Close()
-		child.ExtraFiles = []*os.File{file}
+		child.ExtraFiles = []*os.File{opened(os.DevNull)}
 		out, err := child.CombinedOutput()
 		Expect(err).To(MatchError("exit status 1"))
 		Expect(out).To(BeEmpty())
@@ -182,18 +169,14 @@ var _ = Describe("environment of a child on Linux", func() {
 	})
 
 	It("shows none of gons' variables to the programs that the action starts", func() {
-		env := must(run[string]("program's environment"))
-		Expect(env).To(ContainSubstring("PATH="))
-		Expect(env).NotTo(ContainSubstring("gons_"))
+		Expect(run[string]("program's environment")).To(onlyPath)
 	})
 })
 
 var _ = Describe("descriptors of a child", func() {
 	It("are /dev/null for stdin if there is no parameter", func() {
-		path := must(run[string]("input"))
-		Expect(path).To(Equal("/dev/null"))
-		Expect(reexec.RunReexecAction("input", reexec.Param(nil), reexec.Result(&path))).To(Succeed())
-		Expect(path).To(Equal("/dev/null"))
+		Expect(run[string]("input")).To(Equal("/dev/null"))
+		Expect(run[string]("input", reexec.Param(nil))).To(Equal("/dev/null"))
 	})
 
 	It("does not listen for ever to descendants that write for ever", func() {
@@ -205,9 +188,8 @@ var _ = Describe("descriptors of a child", func() {
 
 	It("passes on no descriptors but the pipes", func() {
 		n := newNeighbour("user", "mnt", "pid", "net")
-		for _, namespaces := range [][]reexec.Namespace{nil, n.namespaces("!user", "!net"), n.namespaces("!user", "!pid", "!net")} {
-			Expect(run[[]string]("descriptors",
-				reexec.Namespaces(namespaces))).To(HaveEach(Or(
+		for _, types := range [][]string{nil, {"!user", "!net"}, {"!user", "!pid", "!net"}} {
+			Expect(run[[]string]("descriptors", n.in(types...))).To(HaveEach(Or(
 				MatchRegexp(`^[012] `),
 				MatchRegexp(`^\d+ (anon_inode:|/proc/\d+/fd$|/sys/fs/cgroup|$)`), // made by the child itself
 				BeElementOf(inheritable()),
@@ -219,31 +201,19 @@ var _ = Describe("descriptors of a child", func() {
 	DescribeTable("returns an error if there are too few descriptors left", func(left int) {
 		var old syscall.Rlimit
 		Expect(syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old)).To(Succeed())
-		open := must(os.ReadDir("/proc/self/fd"))
 		highest := 0
-		for _, entry := range open {
-			var fd int
+		for _, entry := range must(os.ReadDir("/proc/self/fd")) {
 			if _, err := os.Readlink("/proc/self/fd/" + entry.Name()); err == nil {
-				fd = atoi(entry.Name())
+				highest = max(highest, atoi(entry.Name()))
 			}
-			highest = max(highest, fd)
 		}
 		// Fill the gaps, so that the limit alone decides.
-		var fill []*os.File
-		defer func() {
-			for _, f := range fill {
-				_ = f.Close()
-			}
-		}()
-		for {
-			f := must(os.Open("/dev/null"))
-			fill = append(fill, f)
-			if int(f.Fd()) > highest {
-				break
-			}
+		last := 0
+		for last <= highest {
+			last = int(opened(os.DevNull).Fd())
 		}
 		limit := old
-		limit.Cur = uint64(fill[len(fill)-1].Fd()) + 1 + uint64(left)
+		limit.Cur = uint64(last + 1 + left)
 		Expect(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)).To(Succeed())
 		err := reexec.RunReexecAction("answer", reexec.Param(1))
 		Expect(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old)).To(Succeed())

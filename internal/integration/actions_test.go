@@ -133,11 +133,8 @@ var _ = Describe("re-execution", func() {
 		var result string
 		a := reexec.NewReexecAction("answer", reexec.Namespaces(ns), reexec.Param(42),
 			reexec.Result(&result), reexec.Environment([]string{"A=B"}))
-		Expect(a.ActionName).To(Equal("answer"))
-		Expect(a.Namespaces).To(Equal(ns))
-		Expect(a.Param).To(Equal(42))
-		Expect(a.Result).To(BeIdenticalTo(&result))
-		Expect(a.Environment).To(Equal([]string{"A=B"}))
+		Expect(a).To(And(HaveField("ActionName", "answer"), HaveField("Namespaces", ns), HaveField("Param", 42),
+			HaveField("Result", BeIdenticalTo(&result)), HaveField("Environment", []string{"A=B"})))
 		a.Namespaces = nil
 		Expect(a.Run()).To(Succeed())
 		Expect(a.Run()).To(Succeed(), "an action may be run again")
@@ -175,8 +172,7 @@ var _ = Describe("re-execution", func() {
 		})
 
 		It("panics in a child", func() {
-			err := reexec.RunReexecAction("reexec")
-			Expect(err).To(MatchError(ContainSubstring(
+			Expect(reexec.RunReexecAction("reexec")).To(MatchError(ContainSubstring(
 				"gons/reexec: ReexecAction.Run: tried to re-execute in already re-executing child process")))
 		})
 
@@ -201,8 +197,7 @@ var _ = Describe("re-execution", func() {
 		It("returns true from RunAction after the action", func() {
 			child := specs.Child("program that calls RunAction")
 			child.Env = append(child.Env, "gons_reexec_action=answer")
-			out := must(child.Output())
-			Expect(strings.Fields(string(out))).To(Equal([]string{`"done"`, "true"}))
+			Expect(strings.Fields(string(must(child.Output())))).To(Equal([]string{`"done"`, "true"}))
 		})
 	})
 
