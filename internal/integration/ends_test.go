@@ -138,7 +138,7 @@ var _ = Describe("a result that cannot be decoded to its end", func() {
 				w := must(explode.Start(background, short))
 				defer func() {
 					defer GinkgoRecover()
-					Expect(inTime(func() error { _, err := w.Call(background, "fine"); return err })).To(HaveOccurred(), "it is gone")
+					Expect(inTime(func() error { return errorOf(w.Call(background, "fine")) })).To(HaveOccurred(), "it is gone")
 					_ = inTime(w.Close)
 				}()
 				_, _ = w.Call(background, result)
@@ -170,8 +170,7 @@ var _ = Describe("an answer without a newline", func() {
 		result = "nothing"
 		var heard safeBuffer
 		err = inTime(func() error {
-			return reexec.RunReexecAction(action, reexec.Param(text), reexec.Result(&result),
-				reexec.GracePeriod(grace), reexec.Stderr(&heard))
+			return reexec.RunReexecAction(action, reexec.Param(text), reexec.Result(&result), reexec.GracePeriod(grace), reexec.Stderr(&heard))
 		})
 		if pid := heard.String(); pid != "" {
 			Expect(kill(atoi(pid))).To(Succeed(), "it is still there")
@@ -179,20 +178,16 @@ var _ = Describe("an answer without a newline", func() {
 		return result, err
 	}
 
-	DescribeTable("is complete with its last byte", func(text string, value any) {
+	DescribeTable("is complete with its last byte", func(text string, value OmegaMatcher) {
 		for _, action := range []string{"print", "print, leave descendant", "print, linger"} {
 			result, err := run(action, text, 20*time.Millisecond)
 			Expect(err).NotTo(HaveOccurred(), action)
-			if value == nil {
-				Expect(result).To(BeNil(), action)
-			} else {
-				Expect(result).To(Equal(value), action)
-			}
+			Expect(result).To(value, action)
 		}
 	},
-		Entry("a number", `42`, 42.0), Entry("a number with all that numbers have", `-1.5e+1`, -15.0),
-		Entry("a text", `"done"`, "done"), Entry("true", `true`, true), Entry("null", `null`, nil),
-		Entry("an array", `[1]`, []any{1.0}))
+		Entry("a number", `42`, Equal(42.0)), Entry("a number with all that numbers have", `-1.5e+1`, Equal(-15.0)),
+		Entry("a text", `"done"`, Equal("done")), Entry("true", `true`, Equal(true)), Entry("null", `null`, BeNil()),
+		Entry("an array", `[1]`, Equal([]any{1.0})))
 
 	DescribeTable("is none if something is missing", func(text string) {
 		for _, action := range []string{"print", "print, leave descendant"} {
@@ -287,9 +282,7 @@ var _ = Describe("time limits", func() {
 	})
 
 	It("knows deadlines", func() {
-		ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
-		defer cancel()
-		Expect(reexec.RunReexecActionContext(ctx, "hang", reexec.Stderr(&bytes.Buffer{}))).To(MatchError(context.DeadlineExceeded))
+		Expect(reexec.RunReexecActionContext(within(50*time.Millisecond, nil), "hang", reexec.Stderr(&bytes.Buffer{}))).To(MatchError(context.DeadlineExceeded))
 	})
 
 	It("does not wait for descendants after that", func() {
@@ -365,8 +358,7 @@ var _ = Describe("errors", func() {
 	It("has all causes in its chain", func() {
 		_, err := run[int]("status and stderr")
 		failed := asActionError(err)
-		Expect(failed).To(And(HaveField("Action", "status and stderr"), HaveField("Stderr", "failed")))
-		Expect(failed.Err).To(HaveOccurred())
+		Expect(failed).To(And(HaveField("Action", "status and stderr"), HaveField("Stderr", "failed"), HaveField("Err", HaveOccurred())))
 		Expect(errors.Unwrap(err)).To(Equal(failed.Err))
 		Expect(exitCode(err)).To(Equal(3))
 	})

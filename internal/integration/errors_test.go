@@ -80,9 +80,7 @@ var _ = Describe("errors of functions", func() {
 	It("are errors of the network, if those of the function were", func() {
 		for n := 4; n < 8; n++ {
 			_, err := failing.Call(background, len(travelling)+n)
-			var asNet net.Error
-			Expect(errors.As(err, &asNet)).To(BeTrue())
-			Expect(asNet.Timeout()).To(Equal(n&1 != 0))
+			Expect(as[net.Error](err).Timeout()).To(Equal(n&1 != 0))
 			Expect(err.(interface{ Temporary() bool }).Temporary()).To(Equal(n&2 != 0))
 		}
 	})
@@ -96,8 +94,7 @@ var _ = Describe("errors of functions", func() {
 		Expect(err.Error()).To(And(HaveSuffix("x end"), ContainSubstring("bytes left out")))
 
 		_, err = failing.Call(background, len(travelling)+2)
-		panicked := as[*reexec.PanicError](err)
-		Expect(len(panicked.Value)).To(BeNumerically("<", 70<<10))
+		Expect(len(as[*reexec.PanicError](err).Value)).To(BeNumerically("<", 70<<10))
 		Expect(len(err.Error())).To(BeNumerically("<", 5<<10))
 		Expect(fmt.Sprintf("%+v", err)).To(And(HavePrefix(err.Error()), ContainSubstring("\nstack:\n"), ContainSubstring("errors_test.go")))
 		Expect(fmt.Sprintf("%v", err)).To(Equal(err.Error()))
@@ -121,6 +118,15 @@ func expectTame(err error) {
 	for _, r := range text {
 		Expect(unicode.IsPrint(r)).To(BeTrue(), "%q in %q", r, text)
 	}
+}
+
+// tame returns what an error is as an ActionError, and expects both texts to be tame.
+func tame(err error) *reexec.ActionError {
+	GinkgoHelper()
+	expectTame(err)
+	failed := asActionError(err)
+	expectTame(failed.Err)
+	return failed
 }
 
 // An unreadable parameter cannot be decoded, and says so with words of its own.
@@ -157,8 +163,7 @@ var _ = Describe("the text of an error", func() {
 		for _, by := range ways[string, int]() {
 			_, err := by(fail, hostile)
 			expectTame(err)
-			failed := as[*reexec.FuncError](err)
-			Expect(failed.Message).To(Equal(hostile), "whoever wants it")
+			Expect(as[*reexec.FuncError](err).Message).To(Equal(hostile), "whoever wants it")
 			Expect(err).To(MatchError(ContainSubstring("over")))
 		}
 	})
@@ -167,51 +172,40 @@ var _ = Describe("the text of an error", func() {
 		for _, by := range ways[string, int]() {
 			_, err := by(panicking, hostile)
 			expectTame(err)
-			panicked := as[*reexec.PanicError](err)
-			Expect(panicked.Value).To(Equal(hostile), "whoever wants it")
+			Expect(as[*reexec.PanicError](err).Value).To(Equal(hostile), "whoever wants it")
 		}
 	})
 
 	It("has no control characters, nor what is no text, of the stderr of a child that dies", func() {
 		for _, by := range ways[string, int]() {
-			_, err := by(dieWith, hostile, reexec.Stderr(&safeBuffer{}))
-			expectTame(err)
-			Expect(asActionError(err).Stderr).To(Equal(hostile), "whoever wants it")
-			expectTame(asActionError(err).Err)
+			Expect(tame(errorOf(by(dieWith, hostile, silently))).Stderr).To(Equal(hostile), "whoever wants it")
 		}
 		for _, by := range ways[struct{}, int]() {
-			_, err := by(dieWithBytes, struct{}{}, reexec.Stderr(&safeBuffer{}))
-			expectTame(err)
-			Expect(asActionError(err).Stderr).To(Equal("\xff\x9b31m"))
+			Expect(tame(errorOf(by(dieWithBytes, struct{}{}, silently))).Stderr).To(Equal("\xff\x9b31m"))
 		}
 	})
 
 	It("has no control characters of a decoder in the child", func() {
 		for _, by := range ways[unreadable, int]() {
 			_, err := by(unread, "")
-			Expect(err).To(MatchError(ContainSubstring("cannot decode parameter in child")))
-			expectTame(err)
-			expectTame(asActionError(err).Err)
+			Expect(tame(err)).To(MatchError(ContainSubstring("cannot decode parameter in child")))
 		}
 	})
 
 	It("has no control characters of an action", func() {
 		for _, action := range []string{"complain hostilely", "answer hostilely", "complain and answer hostilely"} {
-			err := reexec.RunReexecAction(action, reexec.Result(new(int)))
-			expectTame(err)
-			expectTame(asActionError(err).Err)
+			tame(errorOf(run[int](action)))
 		}
 	})
 
 	It("holds all that was kept of an action's stderr", func() {
-		err := reexec.RunReexecAction("big failure")
-		Expect(err).To(MatchError(ContainSubstring(fmt.Sprintf("%q", bigFailure))))
+		Expect(reexec.RunReexecAction("big failure")).To(MatchError(ContainSubstring(fmt.Sprintf("%q", bigFailure))))
 	})
 
 	DescribeTable("holds little of a function's stderr, its beginning and its end", func(size int) {
 		text := "BEGIN" + strings.Repeat("x", size) + "END"
 		for _, by := range ways[string, int]() {
-			_, err := by(dieWith, text, reexec.Stderr(&safeBuffer{}))
+			_, err := by(dieWith, text, silently)
 			Expect(exitCode(err)).To(Equal(3))
 			Expect(err).To(MatchError(And(ContainSubstring("BEGINxxx"), ContainSubstring("xxxEND"))))
 			Expect(len(err.Error())).To(BeNumerically("<", 1024+300)) // with the words around it
@@ -222,16 +216,11 @@ var _ = Describe("the text of an error", func() {
 
 	It("is one line, also that of all the causes together", func() {
 		for _, action := range []string{"status and stderr", "big failure", "garbage", "panic"} {
-			err := reexec.RunReexecAction(action, reexec.Result(new(int)))
-			Expect(asActionError(err).Err.Error()).NotTo(ContainSubstring("\n"), action)
-			expectTame(asActionError(err).Err)
+			tame(errorOf(run[int](action)))
 		}
-		err := reexec.RunReexecAction("big failure", reexec.Param(strings.Repeat("x", 4<<20)))
-		expectTame(asActionError(err).Err)
+		tame(reexec.RunReexecAction("big failure", reexec.Param(strings.Repeat("x", 4<<20))))
 
 		ctx, whenHanging := cancelWhenHanging(errors.New("enough\nis enough"))
-		err = reexec.RunReexecActionContext(ctx, "hang", whenHanging)
-		expectTame(err)
-		expectTame(asActionError(err).Err)
+		tame(reexec.RunReexecActionContext(ctx, "hang", whenHanging))
 	})
 })
