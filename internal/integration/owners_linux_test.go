@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,8 +21,7 @@ import (
 func neighbourBy(who *syscall.Credential, command ...string) *neighbour {
 	GinkgoHelper()
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
-	cmd.Dir = "/"
+	cmd.SysProcAttr, cmd.Dir = &syscall.SysProcAttr{Credential: who}, "/"
 	return neighbourWith(cmd)
 }
 
@@ -32,10 +30,7 @@ func neighbourWith(cmd *exec.Cmd) *neighbour {
 	GinkgoHelper()
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe()
-	Expect(err).NotTo(HaveOccurred())
-	stdout, err := cmd.StdoutPipe()
-	Expect(err).NotTo(HaveOccurred())
+	stdin, stdout := must(cmd.StdinPipe()), must(cmd.StdoutPipe())
 	if err := cmd.Start(); err != nil {
 		Skip("needs " + cmd.Path + ": " + err.Error())
 	}
@@ -90,9 +85,10 @@ func ordinary() *syscall.Credential {
 	return nil
 }
 
-var _ = Describe("a target whose namespaces have several owners", func() {
+// userNS are the options of unshare(1) for a user namespace, whose root the caller is.
+const userNS = "--user --map-root-user"
 
-	const userNS = "--user --map-root-user"
+var _ = Describe("a target whose namespaces have several owners", func() {
 
 	DescribeTable("has all of them joined by root",
 		func(kinds string, steps ...string) {
@@ -141,7 +137,7 @@ var _ = Describe("a target whose namespaces have several owners", func() {
 		Entry("nested, with nothing of its own", "user net", userNS+" --net", userNS),
 	)
 
-	It("keeps to the order of the types", func() {
+	It("keeps to the order of the types, and is listed in the one in which it can be joined", func() {
 		specs.NeedsRoot()
 		specs.NeedsNamespaces("user", "net", "uts")
 		n := neighbourBy(nil, unshares("--net", userNS+" --uts")...)
@@ -149,31 +145,21 @@ var _ = Describe("a target whose namespaces have several owners", func() {
 		expectJoinError(n.namespace("net"), syscall.EPERM, fmt.Sprintf("cannot join gons_net using reference %q: Operation not permitted "+
 			"(the user namespace that is joined before does not own it: name net before user, "+
 			"which takes CAP_SYS_ADMIN in the user namespace that owns it)", n.Path("net")), reexec.Target(n.PID, "user", "uts", "net"))
-	})
-
-	It("is listed in the order in which it can be joined", func() {
-		specs.NeedsRoot()
-		specs.NeedsNamespaces("user", "net", "uts")
-		n := neighbourBy(nil, unshares("--net", userNS+" --uts")...)
 		Expect(reexec.NamespacesOf(n.PID)).To(Equal(n.namespaces("!net", "!user", "!uts")))
 		expectVisit(n, must(reexec.NamespacesOf(n.PID))...)
 	})
-
 })
 
 var _ = Describe("a target by type, without its user namespace", func() {
-
 	It("has that joined first by an ordinary user", func() {
 		specs.NeedsCgo()
-		n := neighbourBy(ordinary(), unshares("--user --map-root-user --net --uts --mount --time")...)
+		n := neighbourBy(ordinary(), unshares(userNS+" --net --uts --mount --time")...)
 		needsOwn(n, "time")
 		asOrdinaryUser(func() {
 			for _, kinds := range [][]string{{"net"}, {"uts", "net"}, {"mnt", "net"}, {"time"}} {
 				expectTarget(n, append(kinds, "user"), reexec.Target(n.PID, kinds...))
 			}
-			who, err := beSomebody.Call(background, deeds{}, reexec.Target(n.PID, "net"))
-			Expect(err).NotTo(HaveOccurred())
-			Expect(who.User).To(Equal("0 0 0 0"))
+			Expect(beSomebody.Call(background, deeds{}, reexec.Target(n.PID, "net"))).To(HaveField("User", "0 0 0 0"))
 			expectTarget(n, []string{"user", "net", "uts"}, reexec.Target(n.PID, "net"), reexec.Target(n.PID, "uts"))
 			expectTarget(n, []string{"user", "net"}, reexec.Target(n.PID, "user"), reexec.Target(n.PID, "net"))
 			expectTarget(n, []string{"user"}, reexec.Target(n.PID, "user"))
@@ -182,12 +168,10 @@ var _ = Describe("a target by type, without its user namespace", func() {
 
 	It("has the owner joined, not what is below", func() {
 		specs.NeedsCgo()
-		n := neighbourBy(ordinary(), unshares("--user --map-root-user --net", "--user --map-root-user --uts")...)
+		n := neighbourBy(ordinary(), unshares(userNS+" --net", userNS+" --uts")...)
 		asOrdinaryUser(func() {
-			ids, err := whereami.Call(background, struct{}{}, reexec.Target(n.PID, "net"))
-			Expect(err).NotTo(HaveOccurred())
-			Expect(ids["net"]).To(Equal(n.ID("net")))
-			Expect(ids["user"]).NotTo(Or(Equal(n.ID("user")), Equal(specs.NamespaceID("self", "user"))))
+			Expect(whereami.Call(background, struct{}{}, reexec.Target(n.PID, "net"))).To(And(HaveKeyWithValue("net", n.ID("net")),
+				HaveKeyWithValue("user", Not(BeElementOf(n.ID("user"), specs.NamespaceID("self", "user"))))))
 			expectTarget(n, []string{"user", "uts"}, reexec.Target(n.PID, "uts"))
 			expectTarget(n, []string{"user", "net"}, reexec.Target(n.PID, "net", "user"))
 		})
@@ -206,10 +190,7 @@ var _ = Describe("a target by type, without its user namespace", func() {
 		asOrdinaryUser(func() {
 			err := reexec.RunReexecAction("silent", reexec.Target(n.PID, "net"))
 			Expect(err).To(MatchError(unix.EPERM))
-			var join *reexec.JoinError
-			Expect(errors.As(err, &join)).To(BeTrue())
-			Expect(join.Type).To(Equal("net"))
+			Expect(as[*reexec.JoinError](err).Type).To(Equal("net"))
 		})
 	})
-
 })
