@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -336,16 +335,8 @@ var _ = Describe("faults", func() {
 	// suffer returns what a process with a fault prints. Its executable is its own.
 	suffer := func(fault string, attr *syscall.SysProcAttr) string {
 		GinkgoHelper()
-		dir := GinkgoT().TempDir()
-		for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-			Expect(os.Chmod(d, 0o755)).To(Succeed())
-		}
-		program := filepath.Join(dir, "program")
-		in := must(os.Open("/proc/self/exe"))
-		defer in.Close()
-		out := must(os.OpenFile(program, os.O_CREATE|os.O_WRONLY, 0o755))
-		must(io.Copy(out, in))
-		Expect(out.Close()).To(Succeed())
+		program := filepath.Join(publicFolder(), "program")
+		Expect(os.WriteFile(program, must(os.ReadFile("/proc/self/exe")), 0o755)).To(Succeed())
 		Expect(os.WriteFile(program+".new", []byte("#!/bin/false\n"), 0o755)).To(Succeed())
 
 		cmd := exec.Command(program)
@@ -356,13 +347,11 @@ var _ = Describe("faults", func() {
 		return string(text)
 	}
 
-	It("runs although its executable has been deleted", func() {
-		Expect(suffer("deleted", nil)).To(HavePrefix("answer: done\nerror: <nil>\n"))
-	})
-
-	It("runs the same program although its executable has been replaced", func() {
-		Expect(suffer("replaced", nil)).To(HavePrefix("answer: done\nerror: <nil>\n"))
-	})
+	for _, fault := range []string{"deleted", "replaced"} {
+		It("runs the same program although its executable has been "+fault, func() {
+			Expect(suffer(fault, nil)).To(HavePrefix("answer: done\nerror: <nil>\n"))
+		})
+	}
 
 	It("says that /proc is not mounted", func() {
 		Expect(suffer("no /proc", inNewMountNamespace())).To(ContainSubstring("error: gons/reexec: ReexecAction.Run: " +
@@ -406,11 +395,7 @@ var _ = Describe("faults", func() {
 		}
 
 		// Those were random; this one is served for sure.
-		_, err := hang.Call(background, "hang", namespaces, onStderr(func(string) {
-			for _, victim := range others(n.PID) {
-				_ = kill(victim)
-			}
-		}))
+		_, err := hang.Call(background, "hang", namespaces, onStderr(func(string) { killOthers(n.PID) }))
 		Expect(wasKilled(err)).To(BeTrue(), err.Error())
 		asActionError(err)
 	},
@@ -428,6 +413,7 @@ func needsToSee(namespaces option) {
 	}
 }
 
+// others are the children of this process except one.
 func others(pid int) (pids []int) {
 	for _, child := range children() {
 		if other := firstWord(child); other != pid {
@@ -435,6 +421,12 @@ func others(pid int) (pids []int) {
 		}
 	}
 	return pids
+}
+
+func killOthers(pid int) {
+	for _, victim := range others(pid) {
+		_ = kill(victim)
+	}
 }
 
 // look looks at a file, which may take for ever.

@@ -67,13 +67,20 @@ func init() {
 	}
 }
 
-// chrooted is a neighbour in a folder with a file "mark", and in new namespaces as these flags of clone(2) say.
-func chrooted(how string, flags uintptr) (n *neighbour, folder string) {
+// publicFolder returns a folder of the spec that all users may look into.
+func publicFolder() string {
 	GinkgoHelper()
-	folder = GinkgoT().TempDir()
+	folder := GinkgoT().TempDir()
 	for d := folder; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
 		Expect(os.Chmod(d, 0o755)).To(Succeed())
 	}
+	return folder
+}
+
+// chrooted is a neighbour in a folder with a file "mark", and in new namespaces as these flags of clone(2) say.
+func chrooted(how string, flags uintptr) (n *neighbour, folder string) {
+	GinkgoHelper()
+	folder = publicFolder()
 	Expect(os.WriteFile(filepath.Join(folder, "mark"), nil, 0o644)).To(Succeed())
 	cmd := specs.Child("chrooted", folder, how)
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -88,10 +95,10 @@ func chrooted(how string, flags uintptr) (n *neighbour, folder string) {
 }
 
 var _ = Describe("a target with a root directory of its own", func() {
-
 	inside := view{Directory: "/", Mark: true}
+	outside := func() view { return view{Directory: must(unixGetwd()), Proc: true, Dumpable: 1} }
 
-	expectLook := func(expected view, options ...reexec.ReexecActionOption) {
+	expectLook := func(expected view, options ...option) {
 		GinkgoHelper()
 		for _, by := range ways[struct{}, view]() {
 			Expect(by(lookAround, struct{}{}, options...)).To(Equal(expected))
@@ -104,12 +111,8 @@ var _ = Describe("a target with a root directory of its own", func() {
 		expectLook(inside, reexec.Target(n.PID))
 		expectLook(inside, reexec.Target(n.PID, "mnt"))
 		expectLook(inside, reexec.Target(n.PID, "net", "mnt"))
-		here, err := unixGetwd()
-		Expect(err).NotTo(HaveOccurred())
-		expectLook(view{Directory: here, Proc: true, Dumpable: 1}, reexec.Target(n.PID, "net"))
-		var input string
-		Expect(reexec.RunReexecAction("input", reexec.Target(n.PID), reexec.Result(&input))).To(Succeed())
-		Expect(input).To(BeEmpty(), "there is no /proc")
+		expectLook(outside(), reexec.Target(n.PID, "net"))
+		Expect(run[string]("input", reexec.Target(n.PID))).To(BeEmpty(), "there is no /proc")
 	})
 
 	It("shows its files in namespaces of its own", func() {
@@ -166,10 +169,8 @@ var _ = Describe("a target with a root directory of its own", func() {
 		n, _ := chrooted("", 0)
 		everything, files := reexec.Target(n.PID), reexec.Target(n.PID, "mnt")
 		n.End()
-		for _, way := range waysIn {
-			Expect(way.run(everything)).To(MatchError(fs.ErrNotExist))
-			Expect(way.run(files)).To(MatchError(ContainSubstring("cannot find mnt namespace of process %d", n.PID)))
-		}
+		expectInEveryWay(MatchError(fs.ErrNotExist), everything)
+		expectInEveryWay(MatchError(ContainSubstring("cannot find mnt namespace of process %d", n.PID)), files)
 	})
 
 	It("may be that of a thread", func() {
@@ -178,14 +179,11 @@ var _ = Describe("a target with a root directory of its own", func() {
 		Expect(os.WriteFile(filepath.Join(folder, "mark"), nil, 0o644)).To(Succeed())
 		onOwnThread(func() {
 			Expect(unix.Unshare(unix.CLONE_FS)).To(Succeed())
-			outside := must(os.Open("/"))
-			defer outside.Close()
+			top := opened("/")
 			target := reexec.Target(unix.Gettid(), "mnt")
 			Expect(unix.Chroot(folder)).To(Succeed())
-			seen := make(chan view)
-			go func() { v, _ := lookAround.Call(background, struct{}{}, target); seen <- v }()
-			Expect(<-seen).To(Equal(inside))
-			Expect(outside.Chdir()).To(Succeed())
+			Expect(end(goCall(called(lookAround, target), background, struct{}{}))).To(Equal(inside))
+			Expect(top.Chdir()).To(Succeed())
 			Expect(unix.Chroot(".")).To(Succeed())
 		})
 	})
@@ -199,11 +197,8 @@ var _ = Describe("a target with a root directory of its own", func() {
 
 	It("costs nothing where it is that of the caller, as for the program itself", func() {
 		specs.NeedsCgo()
-		here, err := unixGetwd()
-		Expect(err).NotTo(HaveOccurred())
-		for _, types := range [][]string{nil, {"mnt"}} {
-			expectLook(view{Directory: here, Proc: true, Dumpable: 1}, reexec.Target(os.Getpid(), types...))
-		}
+		expectLook(outside(), reexec.Target(os.Getpid()))
+		expectLook(outside(), reexec.Target(os.Getpid(), "mnt"))
 	})
 
 	It("is not to be had in another mount namespace", func() {
@@ -211,17 +206,13 @@ var _ = Describe("a target with a root directory of its own", func() {
 		n, _ := chrooted("", 0)
 		Expect(lookAround.Call(background, struct{}{}, reexec.Unshare("mnt"), reexec.Target(n.PID))).Error().To(
 			MatchError(ContainSubstring("is not in the new mount namespace of the child: leave out that, or mnt")))
-		other := newNeighbour("mnt")
-		Expect(lookAround.Call(background, struct{}{}, reexec.Target(n.PID), reexec.Namespaces(other.namespaces("!mnt")))).Error().To(
+		Expect(lookAround.Call(background, struct{}{}, reexec.Target(n.PID), newNeighbour("mnt").in("!mnt"))).Error().To(
 			MatchError(ContainSubstring("duplicate namespace order type mnt")))
 	})
 
 	It("is not entered for references", func() {
 		specs.NeedsNamespaces("user", "mnt")
 		n, _ := chrooted("", unix.CLONE_NEWUSER|unix.CLONE_NEWNS)
-		v, err := lookAround.Call(background, struct{}{}, reexec.Namespaces(must(reexec.NamespacesOf(n.PID))))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(v.Mark).To(BeFalse())
+		Expect(lookAround.Call(background, struct{}{}, reexec.Namespaces(must(reexec.NamespacesOf(n.PID))))).To(HaveField("Mark", false))
 	})
-
 })
