@@ -34,7 +34,7 @@ func loader() (path string) {
 }
 
 // withAttributes has a child get these, as root of a new user namespace if this process is not root.
-func withAttributes(attr syscall.SysProcAttr) reexec.ReexecActionOption {
+func withAttributes(attr syscall.SysProcAttr) option {
 	return reexec.Cmd(func(cmd *exec.Cmd) {
 		if os.Geteuid() != 0 {
 			asRootOfNew(cmd)
@@ -45,24 +45,18 @@ func withAttributes(attr syscall.SysProcAttr) reexec.ReexecActionOption {
 }
 
 var _ = Describe("a child that cannot be started says why:", func() {
-
-	expectReason := func(reason string, cause error, options ...reexec.ReexecActionOption) {
+	expectReason := func(reason string, cause error, options ...option) {
 		GinkgoHelper()
-		for _, way := range waysIn {
-			err := way.run(options...)
-			Expect(err).To(MatchError(HaveSuffix("cannot start child, reason: " + reason)))
-			if cause != nil {
-				Expect(err).To(MatchError(cause))
-			}
-		}
+		expectInEveryWay(And(MatchError(HaveSuffix("cannot start child, reason: "+reason)), MatchError(cause)), options...)
 	}
 
+	inDirectory := func(path string) option { return reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = path }) }
+
 	It("there is no such directory", func() {
-		inDirectory := reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = "/does/not/exist" })
-		expectReason("chdir /does/not/exist: no such file or directory", fs.ErrNotExist, inDirectory)
-		expectReason("chdir /does/not/exist: no such file or directory", fs.ErrNotExist, withAttributes(syscall.SysProcAttr{Setpgid: true}), inDirectory)
-		expectReason("chdir /dev/null: not a directory", syscall.ENOTDIR,
-			withAttributes(syscall.SysProcAttr{Setpgid: true}), reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = "/dev/null" }))
+		nowhere, inGroup := inDirectory("/does/not/exist"), withAttributes(syscall.SysProcAttr{Setpgid: true})
+		expectReason("chdir /does/not/exist: no such file or directory", fs.ErrNotExist, nowhere)
+		expectReason("chdir /does/not/exist: no such file or directory", fs.ErrNotExist, inGroup, nowhere)
+		expectReason("chdir /dev/null: not a directory", syscall.ENOTDIR, inGroup, inDirectory("/dev/null"))
 	})
 
 	It("there is no such root directory, or it has no /proc", func() {
@@ -71,32 +65,24 @@ var _ = Describe("a child that cannot be started says why:", func() {
 		expectReason("chroot "+dir+"/none: no such file or directory", fs.ErrNotExist, withAttributes(syscall.SysProcAttr{Chroot: dir + "/none"}))
 		expectReason("fork/exec /proc/self/exe: no such file or directory (in "+dir+" /proc is not mounted, see Chroot in Cmd)",
 			fs.ErrNotExist, withAttributes(syscall.SysProcAttr{Chroot: dir}))
-		expectReason("chdir /etc: no such file or directory", fs.ErrNotExist,
-			withAttributes(syscall.SysProcAttr{Chroot: dir}), reexec.Cmd(func(cmd *exec.Cmd) { cmd.Dir = "/etc" }))
+		expectReason("chdir /etc: no such file or directory", fs.ErrNotExist, withAttributes(syscall.SysProcAttr{Chroot: dir}), inDirectory("/etc"))
 	})
 
 	It("there is no such process group", func() {
 		reason := "fork/exec /proc/self/exe: operation not permitted (there is no process group 4194303, see Pgid in Cmd)"
-		expectReason(reason, syscall.EPERM, reexec.Cmd(func(cmd *exec.Cmd) {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: 4194303}
-		}))
+		noGroup := withAttr(syscall.SysProcAttr{Setpgid: true, Pgid: 4194303})
+		expectReason(reason, syscall.EPERM, noGroup)
 		specs.NeedsNamespaces("user")
-		expectReason(reason, syscall.EPERM, reexec.Unshare("user"), reexec.Cmd(func(cmd *exec.Cmd) {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: 4194303}
-		}))
+		expectReason(reason, syscall.EPERM, reexec.Unshare("user"), noGroup)
 	})
 
 	It("the command has a Cancel", func() {
-		expectReason("option Cmd has set Cancel, but a child ends with the context of its call", nil,
+		expectInEveryWay(MatchError(HaveSuffix("cannot start child, reason: option Cmd has set Cancel, but a child ends with the context of its call")),
 			reexec.Cmd(func(cmd *exec.Cmd) { cmd.Cancel = func() error { return nil } }))
 	})
 
 	It("a directory is no cgroup of version 2", func() {
-		dir := must(os.Open(GinkgoT().TempDir()))
-		defer dir.Close()
-		option := reexec.Cmd(func(cmd *exec.Cmd) {
-			cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
-		})
+		option := withAttr(syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(opened(GinkgoT().TempDir()).Fd())})
 		if err := waysIn[0].run(option); !errors.Is(err, syscall.EBADF) {
 			Skip("needs clone3: " + fmt.Sprint(err))
 		}
@@ -176,12 +162,11 @@ __attribute__((constructor)) static void start(void) { pthread_t t; pthread_crea
 		Expect(reexec.RunReexecAction("silent", reexec.Target(n.PID), reexec.Environment([]string{"LD_PRELOAD=" + library}))).To(
 			MatchError(ContainSubstring("Invalid argument (a library, as of LD_PRELOAD, has started a thread before)")))
 	})
-
 })
 
 func init() {
 	// Each of these reports the errors of two calls, or, if it cannot play its role, one reason.
-	calls := func(options ...reexec.ReexecActionOption) any {
+	calls := func(options ...option) any {
 		return []string{fmt.Sprint(waysIn[0].run()), fmt.Sprint(waysIn[1].run(options...))}
 	}
 	roles["two calls"] = func([]string) any { return calls() }
@@ -239,14 +224,12 @@ func init() {
 }
 
 var _ = Describe("a namespace that cannot be joined says why:", func() {
-
 	It("its process is of the same user, but not to be looked at", func() {
 		hidden := specs.Child("hidden")
 		hidden.SysProcAttr = &syscall.SysProcAttr{Credential: ordinary()}
 		n := neighbourWith(hidden)
 		asOrdinaryUser(func() {
-			_, err := reexec.NamespacesOf(n.PID, "net")
-			Expect(err).To(MatchError(HaveSuffix("permission denied (this takes the right to trace the process, see ptrace(2): be root; its user may if it is dumpable and has no more privileges)")))
+			Expect(reexec.NamespacesOf(n.PID, "net")).Error().To(MatchError(HaveSuffix("permission denied (this takes the right to trace the process, see ptrace(2): be root; its user may if it is dumpable and has no more privileges)")))
 		})
 	})
 
@@ -264,14 +247,10 @@ var _ = Describe("a namespace that cannot be joined says why:", func() {
 
 	It("a namespace by file has the file's name", func() {
 		specs.NeedsSetns()
-		own := must(os.Open("/proc/self/ns/user"))
-		defer own.Close()
-		ref := must(reexec.NamespaceFile(own))
-		expectJoinError(reexec.Namespace{Type: "user", Path: own.Name()}, syscall.EINVAL,
-			"cannot join gons_user using reference \"/proc/self/ns/user\": Invalid argument (is it one's own already? then leave it out)",
-			reexec.Namespaces([]reexec.Namespace{ref}))
+		ref := must(reexec.NamespaceFile(opened("/proc/self/ns/user")))
+		expectJoinError(reexec.Namespace{Type: "user", Path: "/proc/self/ns/user"}, syscall.EINVAL,
+			"cannot join gons_user using reference \"/proc/self/ns/user\": Invalid argument (is it one's own already? then leave it out)", joining(ref))
 	})
-
 })
 
 // dropCapability has no program that the calling thread starts get a capability.
@@ -290,30 +269,24 @@ func dropCapability(capability int) error {
 }
 
 var _ = Describe("a target that ends while it is visited", func() {
-
 	It("is told as the reason of a child that was killed with it", func() {
-		for _, run := range []func(n *neighbour, stderr reexec.ReexecActionOption) error{
-			func(n *neighbour, stderr reexec.ReexecActionOption) error {
+		for _, run := range []func(n *neighbour, stderr option) error{
+			func(n *neighbour, stderr option) error {
 				return reexec.RunReexecAction("hang", reexec.Target(n.PID), stderr)
 			},
-			func(n *neighbour, stderr reexec.ReexecActionOption) error {
-				_, err := hang.Call(background, "hang", reexec.Target(n.PID, "user", "pid"), stderr)
-				return err
+			func(n *neighbour, stderr option) error {
+				return errorOf(hang.Call(background, "hang", reexec.Target(n.PID, "user", "pid"), stderr))
 			},
-			func(n *neighbour, stderr reexec.ReexecActionOption) error {
-				worker, err := hang.Start(background, reexec.Target(n.PID), stderr)
-				Expect(err).NotTo(HaveOccurred())
-				_, err = worker.Call(background, "hang")
+			func(n *neighbour, stderr option) error {
+				worker := must(hang.Start(background, reexec.Target(n.PID), stderr))
+				defer worker.Close()
+				err := errorOf(worker.Call(background, "hang"))
 				Expect(worker.Err()).To(MatchError(os.ErrProcessDone))
-				_ = worker.Close()
 				return err
 			},
 		} {
 			n := newNeighbour("user", "pid")
-			err := run(n, reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-				go n.End()
-				return len(b), nil
-			})))
+			err := run(n, onStderr(func(string) { go n.End() }))
 			Expect(err).To(MatchError(os.ErrProcessDone))
 			Expect(err).To(MatchError(ContainSubstring("signal: killed (its target, process %d, has ended: os: process already finished)", n.PID)))
 			Expect(wasKilled(err)).To(BeTrue())
@@ -323,14 +296,8 @@ var _ = Describe("a target that ends while it is visited", func() {
 	It("is not blamed for a child that was killed otherwise", func() {
 		n := newNeighbour("user", "net")
 		needsToSee(reexec.Target(n.PID))
-		err := reexec.RunReexecAction("hang", reexec.Target(n.PID), reexec.Stderr(writerFunc(func(b []byte) (int, error) {
-			for _, victim := range others(n.PID) {
-				_ = syscall.Kill(victim, syscall.SIGKILL)
-			}
-			return len(b), nil
-		})))
+		err := reexec.RunReexecAction("hang", reexec.Target(n.PID), onStderr(func(string) { killOthers(n.PID) }))
 		Expect(wasKilled(err)).To(BeTrue())
 		Expect(err).NotTo(MatchError(os.ErrProcessDone))
 	})
-
 })
