@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -135,11 +134,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 			ref := reexec.Namespace{Type: typ, Path: "/proc/self/fd/3"}
 			expectJoinError(ref, syscall.EPERM, "cannot join gons_user using reference \"/proc/self/fd/3\": "+
 				"Operation not permitted (a user namespace is open to root, and to the user who made it)",
-				joining(ref), reexec.Cmd(func(cmd *exec.Cmd) {
-					asRootOfNew(cmd)
-					cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
-					cmd.ExtraFiles = []*os.File{above}
-				}))
+				joining(ref), withAttr(*rootOfNewUser(0)), withFiles(above))
 		}
 	})
 
@@ -249,8 +244,7 @@ var _ = Describe("a child that cannot get new namespaces", func() {
 			Skip("needs a limit: " + err.Error())
 		}
 		role := withRole("limit", "0")
-		asRootOfNew(role)
-		role.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+		role.SysProcAttr = rootOfNewUser(0)
 		what := "cannot start child, reason: fork/exec /proc/self/exe: no space left on device " +
 			"(the limit on namespaces is reached, see /proc/sys/user, or they are nested too deeply), ENOSPC: true"
 		Expect(tellOf[[]string](role)).To(Equal([]string{

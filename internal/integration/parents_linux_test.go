@@ -182,28 +182,20 @@ func init() {
 
 	specs.Roles["parent whose stderr blocks"] = asParent(func([]string) {
 		RegisterFailHandler(func(message string, _ ...int) { fmt.Println(message); os.Exit(1) })
-		short := func() context.Context {
-			ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
-			context.AfterFunc(ctx, cancel)
-			return ctx
-		}
-		worker := func(busy func(w *reexec.Worker[string, string])) {
-			w := must(hang.Start(background, ofGrace(50*time.Millisecond)))
-			busy(w)
-			_ = w.Close()
-		}
+		short := func() context.Context { return within(100*time.Millisecond, nil) }
+		grace := ofGrace(50 * time.Millisecond)
 		runs := []func(){
 			func() { Expect(hang.Call(short(), "hang")).Error().To(MatchError(context.DeadlineExceeded)) },
 			func() {
-				worker(func(w *reexec.Worker[string, string]) {
-					Expect(w.Call(short(), "hang")).Error().To(MatchError(context.DeadlineExceeded))
-				})
+				w := must(hang.Start(background, grace))
+				Expect(w.Call(short(), "hang")).Error().To(MatchError(context.DeadlineExceeded))
+				_ = w.Close()
 			},
 			func() {
-				worker(func(w *reexec.Worker[string, string]) {
-					go func() { _, _ = w.Call(background, "hang") }()
-					time.Sleep(50 * time.Millisecond)
-				})
+				w := must(hang.Start(background, grace))
+				go func() { _, _ = w.Call(background, "hang") }()
+				time.Sleep(50 * time.Millisecond)
+				_ = w.Close()
 			},
 		}
 		together(len(runs), func(i int) error { runs[i](); return nil })
@@ -222,9 +214,7 @@ func init() {
 
 	specs.Roles["parent without an epoll to be had"] = asParent(func([]string) {
 		_, w, err := os.Pipe() // now the runtime has its own
-		if err != nil {
-			panic(err)
-		}
+		Expect(err).NotTo(HaveOccurred())
 		time.Sleep(time.Millisecond) // and what sleeping needs
 		if err := denyEpoll(); err != nil {
 			fmt.Println("skip:", err)
@@ -234,8 +224,8 @@ func init() {
 		// Whether children can do without is another matter: each run works, or is an error, but ends.
 		large := strings.Repeat("x", 4<<20)
 		for _, run := range []func(ctx context.Context) error{
-			func(ctx context.Context) error { _, err := double.Call(ctx, 1); return err },
-			func(ctx context.Context) error { _, err := reflect.Call(ctx, large); return err },
+			func(ctx context.Context) error { return errorOf(double.Call(ctx, 1)) },
+			func(ctx context.Context) error { return errorOf(reflect.Call(ctx, large)) },
 			func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, "answer") },
 			func(ctx context.Context) error {
 				return reexec.RunReexecActionContext(ctx, "answer", reexec.Param(large))
@@ -249,15 +239,11 @@ func init() {
 				if err != nil {
 					return err
 				}
-				_, err = w.Call(ctx, large)
-				_ = w.Close()
-				return err
+				defer w.Close()
+				return errorOf(w.Call(ctx, large))
 			},
 		} {
-			ctx, cancel := context.WithTimeout(background, 300*time.Millisecond)
-			err := run(ctx)
-			cancel()
-			if err != nil && !errors.As(err, new(*reexec.ActionError)) {
+			if err := run(within(300*time.Millisecond, nil)); err != nil && !errors.As(err, new(*reexec.ActionError)) {
 				fmt.Println(err)
 			}
 		}
@@ -265,9 +251,7 @@ func init() {
 	})
 
 	reexec.Register("leave a program, then hang", func() {
-		_, _ = syscall.ForkExec("/bin/sleep", []string{"sleep", "1000"}, &syscall.ProcAttr{
-			Env: os.Environ(), Files: []uintptr{0, 1, 2},
-		})
+		_, _ = syscall.ForkExec("/bin/sleep", []string{"sleep", "1000"}, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
 		fmt.Fprint(os.Stderr, "hanging")
 		select {}
 	})
@@ -403,8 +387,7 @@ var _ = Describe("a parent", func() {
 		missed := 0
 		for range often(200) {
 			Expect(w.Call(background, 10)).To(Equal(10))
-			waiting := must(unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ))
-			if waiting < 10 {
+			if must(unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ)) < 10 {
 				missed++
 			}
 			must(io.ReadFull(r, make([]byte, 10)))
@@ -447,11 +430,7 @@ func inNewMountNamespace() *syscall.SysProcAttr {
 		return &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // also makes all mounts private
 	}
 	specs.NeedsNamespaces("user", "mnt")
-	return &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
-	}
+	return rootOfNewUser(unix.CLONE_NEWNS)
 }
 
 // Traits are what a process inherits from the thread that has started it.
@@ -470,19 +449,15 @@ var traitsOf = reexec.RegisterFunc("traits", traitsHere)
 func traitsHere(folder string) (t traits, err error) {
 	t.Umask = unix.Umask(0)
 	unix.Umask(t.Umask)
-	if t.Nice, err = unix.Getpriority(unix.PRIO_PROCESS, 0); err != nil {
-		return t, err
-	}
-	t.Nice = 20 - t.Nice // what the system call returns is above 0
 	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return t, err
-	}
+	var errs [4]error
+	t.Nice, errs[0] = unix.Getpriority(unix.PRIO_PROCESS, 0)
+	t.Nice = 20 - t.Nice // what the system call returns is above 0
+	errs[1] = unix.SchedGetaffinity(0, &set)
 	t.Processors = fmt.Sprint(set)
-	if t.NoNewPrivs, err = unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil {
-		return t, err
-	}
-	if t.SecureBits, err = unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0); err != nil {
+	t.NoNewPrivs, errs[2] = unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	t.SecureBits, errs[3] = unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	if err := errors.Join(errs[:]...); err != nil {
 		return t, err
 	}
 	f, err := os.CreateTemp(folder, "")
@@ -554,9 +529,7 @@ var _ = Describe("a child has what the calling thread has", func() {
 			for _, by := range ways[string, traits]() {
 				Expect(by(traitsOf, folder, options...)).To(Equal(here))
 			}
-			var there traits
-			Expect(reexec.RunReexecAction("traits of action", append(options, reexec.Param(folder), reexec.Result(&there))...)).To(Succeed())
-			Expect(there).To(Equal(here))
+			Expect(run[traits]("traits of action", append(options, reexec.Param(folder))...)).To(Equal(here))
 		})
 		Expect(traitsHere(folder)).To(Equal(before), "of other threads")
 	},
@@ -571,9 +544,7 @@ var _ = Describe("tuned children", func() {
 		for _, types := range [][]string{nil, {"!user", "!net"}, {"!user", "!pid", "!net"}} {
 			together(4, func(int) error {
 				for range often(40) {
-					ctx, cancel := context.WithTimeoutCause(background, rand.N(16*time.Millisecond), errEnough)
-					err := reexec.RunReexecActionContext(ctx, "silent", n.in(types...))
-					cancel()
+					err := reexec.RunReexecActionContext(within(rand.N(16*time.Millisecond), errEnough), "silent", n.in(types...))
 					if err != nil && !errors.Is(err, errEnough) {
 						return err
 					}
@@ -587,8 +558,8 @@ var _ = Describe("tuned children", func() {
 	It("passes files on", func() {
 		r, w := pipe()
 		n := newNeighbour("user", "pid", "net")
-		for _, namespaces := range [][]reexec.Namespace{nil, n.namespaces("!user", "!pid", "!net")} {
-			Expect(reexec.RunReexecAction("write to 4", reexec.Namespaces(namespaces), withFiles(nil, w))).To(Succeed())
+		for _, types := range [][]string{nil, {"!user", "!pid", "!net"}} {
+			Expect(reexec.RunReexecAction("write to 4", n.in(types...), withFiles(nil, w))).To(Succeed())
 		}
 		Expect(w.Close()).To(Succeed())
 		Expect(gbytes.TimeoutReader(r, time.Minute).Read(make([]byte, 100))).To(Equal(2 * len("here")))
@@ -600,9 +571,7 @@ var _ = Describe("tuned children", func() {
 		namespaces[1].Path = "/nowhere"
 		for _, namespaces := range [][]reexec.Namespace{namespaces, n.namespaces("!user", "!pid")} {
 			for range 5 {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-				_ = reexec.RunReexecActionContext(ctx, "hang", reexec.Namespaces(namespaces), reexec.Stderr(io.Discard), mortal)
-				cancel()
+				_ = reexec.RunReexecActionContext(within(time.Millisecond, nil), "hang", reexec.Namespaces(namespaces), silently, mortal)
 			}
 		}
 	})
@@ -633,13 +602,11 @@ var _ = Describe("tuned children", func() {
 
 	It("makes new namespaces and joins others", func() {
 		n := newNeighbour("user", "net", "uts")
-		ids := must(run[map[string]string]("namespaces",
-			n.in("!user", "!net"),
-			reexec.Cmd(func(cmd *exec.Cmd) {
-				if specs.IsRoot() {
-					cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUTS}
-				}
-			})))
+		options := []option{n.in("!user", "!net")}
+		if specs.IsRoot() {
+			options = append(options, withAttr(syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUTS}))
+		}
+		ids := must(run[map[string]string]("namespaces", options...))
 		Expect(ids).To(HaveKeyWithValue("net", n.ID("net")))
 		if specs.IsRoot() {
 			Expect(ids).NotTo(HaveKeyWithValue("uts", specs.NamespaceID("self", "uts")))
@@ -674,12 +641,18 @@ func init() {
 	})
 }
 
-// asRootOfNew has a child be root of new namespaces of all types that clone(2) makes.
-func asRootOfNew(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{
+// rootOfNewUser are the attributes of root of a new user namespace, with more new namespaces as these flags of clone(2) say.
+func rootOfNewUser(flags uintptr) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | flags,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
 	}
+}
+
+// asRootOfNew has a child be root of new namespaces of all types that clone(2) makes.
+func asRootOfNew(cmd *exec.Cmd) {
+	cmd.SysProcAttr = rootOfNewUser(0)
 	for _, ns := range specs.NamespaceFlags {
 		if ns.Kind != "time" {
 			cmd.SysProcAttr.Cloneflags |= ns.Flag

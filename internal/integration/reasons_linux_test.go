@@ -35,13 +35,11 @@ func loader() (path string) {
 
 // withAttributes has a child get these, as root of a new user namespace if this process is not root.
 func withAttributes(attr syscall.SysProcAttr) option {
-	return reexec.Cmd(func(cmd *exec.Cmd) {
-		if os.Geteuid() != 0 {
-			asRootOfNew(cmd)
-			attr.Cloneflags, attr.UidMappings, attr.GidMappings = unix.CLONE_NEWUSER, cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings
-		}
-		cmd.SysProcAttr = &attr
-	})
+	if os.Geteuid() != 0 {
+		root := rootOfNewUser(0)
+		attr.Cloneflags, attr.UidMappings, attr.GidMappings = root.Cloneflags, root.UidMappings, root.GidMappings
+	}
+	return withAttr(attr)
 }
 
 var _ = Describe("a child that cannot be started says why:", func() {

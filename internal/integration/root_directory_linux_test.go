@@ -83,13 +83,9 @@ func chrooted(how string, flags uintptr) (n *neighbour, folder string) {
 	folder = publicFolder()
 	Expect(os.WriteFile(filepath.Join(folder, "mark"), nil, 0o644)).To(Succeed())
 	cmd := specs.Child("chrooted", folder, how)
-	cmd.SysProcAttr = &syscall.SysProcAttr{}
-	if flags != 0 {
-		asRootOfNew(cmd)
-		cmd.SysProcAttr.Cloneflags = flags
-		if flags&unix.CLONE_NEWUSER == 0 {
-			cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings = nil, nil
-		}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
+	if flags&unix.CLONE_NEWUSER != 0 {
+		cmd.SysProcAttr = rootOfNewUser(flags)
 	}
 	return neighbourWith(cmd), folder
 }

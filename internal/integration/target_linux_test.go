@@ -225,9 +225,8 @@ func init() {
 	// Looks at the first process of another PID namespace, whose /proc it has.
 	roles["stranger"] = func([]string) any {
 		runtime.LockOSThread()
-		attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS}
 		first := exec.Command("/bin/sh", "-c", "mount -t proc proc /proc && echo ready && read end")
-		first.SysProcAttr = attr
+		first.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS}
 		first.Stderr = os.Stderr
 		stay, _ := first.StdinPipe()
 		ready, _ := first.StdoutPipe()
@@ -259,11 +258,7 @@ func init() {
 var _ = Describe("where /proc belongs to another PID namespace", func() {
 	It("finds namespaces, and leaves out none that it cannot compare", func() {
 		role := withRole("stranger")
-		role.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // makes all mounts private
-		if !specs.IsRoot() {
-			asRootOfNew(role)
-			role.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
-		}
+		role.SysProcAttr = inNewMountNamespace()
 		p := tellOf[proc](role)
 		if p.Trouble != "" {
 			Skip(p.Trouble)
