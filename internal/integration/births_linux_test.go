@@ -152,12 +152,10 @@ var _ = Describe("a child born in namespaces", func() {
 		n := newNeighbour("user", "net", "pid", "time")
 		for _, by := range ways[struct{}, identity]() {
 			id := must(by(whoami, struct{}{}, n.in(types...)))
-			Expect(id.PID).To(BeNumerically(">", 1))
-			Expect(id.TID).To(BeNumerically(">=", id.PID))
-			Expect(id.Signalled).To(BeTrue())
-			Expect(id.Dumpable).To(BeZero())
-			Expect(id.Capabilities).To(HaveKeyWithValue("Amb", strings.Repeat("0", 16)))
-			Expect(id.Capabilities).To(HaveKeyWithValue("Inh", strings.Repeat("0", 16)))
+			Expect(id).To(And(HaveField("PID", BeNumerically(">", 1)), HaveField("TID", BeNumerically(">=", id.PID)),
+				HaveField("Signalled", true), HaveField("Dumpable", 0)))
+			none := strings.Repeat("0", 16)
+			Expect(id.Capabilities).To(And(HaveKeyWithValue("Amb", none), HaveKeyWithValue("Inh", none)))
 			// It has all the others, which it got with its user namespace.
 			Expect(id.Capabilities["Eff"]).To(Equal(id.Capabilities["Prm"]))
 			Expect(id.Capabilities["Eff"]).To(Equal(id.Capabilities["Bnd"]))
@@ -207,13 +205,12 @@ var _ = Describe("a child born in namespaces", func() {
 	DescribeTable("ends with a context where a hostile mount namespace makes it wait", func(files ...string) {
 		n := newNeighbour(append([]string{"user", "mnt", "no /proc", "no /sys"}, files...)...)
 		there := n.in("!user", "!mnt")
-		ctx, cancel := context.WithTimeoutCause(background, 200*time.Millisecond, errEnough)
-		defer cancel()
-		errs := make([]error, len(waysIn))
-		together(len(waysIn), func(i int) error { errs[i] = waysIn[i].in(ctx, there); return nil })
-		for _, err := range errs {
-			Expect(asActionError(err)).To(MatchError(errEnough))
-		}
+		ctx := within(200*time.Millisecond, errEnough)
+		together(len(waysIn), func(i int) error {
+			defer GinkgoRecover()
+			Expect(asActionError(waysIn[i].in(ctx, there))).To(MatchError(errEnough))
+			return nil
+		})
 		Expect(others(n.PID)).To(BeEmpty())
 	},
 		Entry("in its runtime", "FIFO /proc/self/cgroup", "FIFO /proc/self/mountinfo"), // of which Go opens one first, since 1.25
@@ -250,8 +247,7 @@ var _ = Describe("a child born in namespaces", func() {
 		specs.NeedsNamespaces("user", "pid")
 		failed := 0
 		for i := range often(30) {
-			started := must(specs.StartNeighbour("-", "user", "pid"))
-			n := &neighbour{started}
+			n := &neighbour{must(specs.StartNeighbour("-", "user", "pid"))}
 			refs, files := n.held("!user", "!pid")
 			ended := make(chan struct{})
 			go func() {
@@ -260,8 +256,7 @@ var _ = Describe("a child born in namespaces", func() {
 				_ = syscall.Kill(n.PID, syscall.SIGKILL)
 				n.End()
 			}()
-			way := waysIn[i%len(waysIn)]
-			err := way.run(reexec.Namespaces(refs), withFiles(files...))
+			err := waysIn[i%len(waysIn)].run(reexec.Namespaces(refs), withFiles(files...))
 			<-ended
 			if err != nil {
 				asActionError(err)
@@ -276,9 +271,8 @@ var _ = Describe("a child born in namespaces", func() {
 		n := newNeighbour("user", "pid")
 		killed := 0
 		for i := range often(60) {
-			way := waysIn[i%len(waysIn)]
 			done := make(chan error, 1)
-			go func() { done <- way.run(n.in("!user", "!pid")) }()
+			go func() { done <- waysIn[i%len(waysIn)].run(n.in("!user", "!pid")) }()
 			time.Sleep(rand.N(6 * time.Millisecond))
 			if victim := youngest(); victim != n.PID {
 				_ = kill(victim) // the clone, if there are both
@@ -429,28 +423,20 @@ func killOthers(pid int) {
 	}
 }
 
-// look looks at a file, which may take for ever.
-var look = reexec.RegisterFunc("look", func(path string) (bool, error) {
-	_, err := os.Stat(path)
-	return err == nil, nil
-})
+// stat looks at a file, which may take for ever.
+func stat(path string) (int, error) { return 0, errorOf(os.Stat(path)) }
 
-var lookInContext = reexec.RegisterFuncContext("look in context", func(_ context.Context, path string) (bool, error) {
-	_, err := os.Stat(path)
-	return err == nil, nil
-})
-
-var lookOn = reexec.RegisterStream("look on", func(_ context.Context, path string, yield func(int) bool) error {
-	yield(1)
-	_, err := os.Stat(path)
-	return err
-})
+var (
+	look          = reexec.RegisterFunc("look", stat)
+	lookInContext = reexec.RegisterFuncContext("look in context", func(_ context.Context, path string) (int, error) { return stat(path) })
+	lookOn        = reexec.RegisterStream("look on", func(_ context.Context, path string, yield func(int) bool) error {
+		yield(1)
+		return errorOf(stat(path))
+	})
+)
 
 func init() {
-	reexec.Register("look action", func() {
-		_, err := os.Stat(param().(string))
-		answer(err == nil)
-	})
+	reexec.Register("look action", func() { answer(fmt.Sprint(stat(param().(string)))) })
 }
 
 var _ = Describe("a child that the kernel cannot end", func() {
@@ -461,19 +447,14 @@ var _ = Describe("a child that the kernel cannot end", func() {
 		"an action": func(ctx context.Context, path string) error {
 			return reexec.RunReexecActionContext(ctx, "look action", reexec.Param(path), short)
 		},
-		"a call": func(ctx context.Context, path string) error { _, err := look.Call(ctx, path, short); return err },
+		"a call": func(ctx context.Context, path string) error { return errorOf(look.Call(ctx, path, short)) },
 		"a call that should obey its context": func(ctx context.Context, path string) error {
-			_, err := lookInContext.Call(ctx, path, short)
-			return err
+			return errorOf(lookInContext.Call(ctx, path, short))
 		},
 		"a worker's call": func(ctx context.Context, path string) error {
-			w, err := look.Start(background, short)
-			if err != nil {
-				return err
-			}
-			_, err = w.Call(ctx, path)
-			_ = w.Close()
-			return err
+			w := must(look.Start(background, short))
+			defer w.Close()
+			return errorOf(w.Call(ctx, path))
 		},
 		"a loop": func(ctx context.Context, path string) (err error) {
 			for _, err = range lookOn.Call(ctx, path, short) {
@@ -487,10 +468,7 @@ var _ = Describe("a child that the kernel cannot end", func() {
 			return fmt.Errorf("%w: there is no error, but it does not end either", errEnough)
 		},
 		"a worker that is closed": func(_ context.Context, path string) error {
-			w, err := look.Start(background, short)
-			if err != nil {
-				return err
-			}
+			w := must(look.Start(background, short))
 			called := goCall(w.Call, background, path)
 			time.Sleep(100 * time.Millisecond) // until it is being served
 			closed := w.Close()
@@ -515,7 +493,10 @@ var _ = Describe("a child that the kernel cannot end", func() {
 			dead = append(dead, fs)
 			done := make(chan error, 1)
 			ended[name] = done
-			go func() { done <- run(ctx, filepath.Join(fs.Path, "file")) }()
+			go func() {
+				defer GinkgoRecover()
+				done <- run(ctx, filepath.Join(fs.Path, "file"))
+			}()
 			fs.Asked()
 		}
 		cancel(errEnough)
@@ -558,8 +539,6 @@ var _ = Describe("a child that is not born while its stderr blocks", func() {
 	It("does not do so either if it is the parent's own stderr", func() {
 		specs.NeedsCgo()
 		blockStderr()
-		ctx, cancel := context.WithTimeoutCause(background, 300*time.Millisecond, errEnough)
-		defer cancel()
-		Expect(double.Start(ctx, nowhere, noisy)).Error().To(HaveOccurred())
+		Expect(double.Start(within(300*time.Millisecond, errEnough), nowhere, noisy)).Error().To(HaveOccurred())
 	})
 })

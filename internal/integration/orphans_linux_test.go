@@ -42,9 +42,6 @@ func becomes(number int) error {
 
 // leaveOrphans makes orphans that end, of which some are zombies before, and waits until there are no zombies.
 func leaveOrphans() error {
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return err
-	}
 	for range 25 {
 		if out, err := exec.Command("/bin/sh", "-c", "true & sleep 0.01 & exec sleep 0.005").CombinedOutput(); err != nil {
 			return fmt.Errorf("%s, %w", out, err)
@@ -55,9 +52,6 @@ func leaveOrphans() error {
 
 // reapLater starts processes in each way, waits until they are zombies, and then for each.
 func reapLater() error {
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return err
-	}
 	var all sync.WaitGroup
 	errs := make(chan error, 20)
 	for range 10 {
@@ -92,6 +86,9 @@ func reapLater() error {
 }
 
 var startsProcesses = reexec.RegisterFunc("start processes", func(way string) (struct{}, error) {
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return struct{}{}, err
+	}
 	if way == "orphans" {
 		return struct{}{}, leaveOrphans()
 	}
@@ -99,7 +96,6 @@ var startsProcesses = reexec.RegisterFunc("start processes", func(way string) (s
 })
 
 var _ = Describe("the first process of a PID namespace", func() {
-
 	anew := reexec.Unshare("user", "pid", "mnt")
 
 	BeforeEach(func() { specs.NeedsNamespaces("user", "pid", "mnt") })
@@ -108,7 +104,7 @@ var _ = Describe("the first process of a PID namespace", func() {
 	both := func(what string) {
 		GinkgoHelper()
 		ways := ways[string, struct{}]()
-		together(len(ways), func(i int) error { _, err := ways[i](startsProcesses, what, anew); return err })
+		together(len(ways), func(i int) error { return errorOf(ways[i](startsProcesses, what, anew)) })
 	}
 
 	It("reaps orphans", func() { both("orphans") })
@@ -117,9 +113,6 @@ var _ = Describe("the first process of a PID namespace", func() {
 
 	It("ends as others do", func() {
 		Expect(double.Call(background, 21, anew)).To(Equal(42))
-		var answer string
-		Expect(reexec.RunReexecAction("answer", anew, reexec.Result(&answer))).To(Succeed())
-		Expect(answer).To(Equal("done"))
+		Expect(run[string]("answer", anew)).To(Equal("done"))
 	})
-
 })
