@@ -99,9 +99,7 @@ func init() {
 		err := reexec.RunReexecAction("silent", reexec.Namespaces(refs), handDown)
 		tell(errors.Unwrap(as[*reexec.JoinError](err)))
 
-		var result string
-		tell(reexec.RunReexecAction("answer", reexec.Result(&result)))
-		tell(errors.New(result))
+		told = append(told, fmt.Sprint(run[string]("answer")))
 		ctx, cancel := context.WithCancelCause(background)
 		tell(reexec.RunReexecActionContext(ctx, "hang", reexec.GracePeriod(time.Hour), onStderr(func(string) { cancel(errors.New("enough")) })))
 		return append(told, childrenOf(os.Getpid())...)
@@ -292,7 +290,7 @@ var _ = Describe("a child born in namespaces", func() {
 		n.End()
 		role := withRole("misfortune", refs[0].Path, refs[1].Path)
 		role.ExtraFiles = files
-		Expect(tellOf[[]string](role)).To(Equal([]string{"cannot allocate memory", "<nil>", "done",
+		Expect(tellOf[[]string](role)).To(Equal([]string{"cannot allocate memory", "done<nil>",
 			"gons/reexec: ReexecAction.Run: child was killed, reason: enough"}))
 	})
 

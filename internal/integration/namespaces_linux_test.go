@@ -131,32 +131,33 @@ func expectIn(n *neighbour, kinds []string, ids map[string]string) {
 
 func kind(typ string) string { return strings.TrimPrefix(typ, "!") }
 
+var allKinds = []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
+
 var _ = Describe("joining namespaces", func() {
-	all := []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
 
 	Context("as root", func() {
 		BeforeEach(specs.NeedsRoot)
 
-		for _, typ := range all[1:] {
+		for _, typ := range allKinds[1:] {
 			It("joins "+typ, func() {
-				n := newNeighbour(all[1:]...)
+				n := newNeighbour(allKinds[1:]...)
 				expectVisit(n, n.namespace(typ))
 				expectVisit(n, n.namespace("!"+typ))
 			})
 		}
 
 		It("joins all but user", func() {
-			n := newNeighbour(all[1:]...)
+			n := newNeighbour(allKinds[1:]...)
 			expectVisit(n, n.namespaces("!cgroup", "!ipc", "!net", "!pid", "!uts", "!time", "mnt")...)
 		})
 	})
 
 	// These are for root too.
 	Context("as an ordinary user", func() {
-		for _, kind := range all[1:] {
+		for _, kind := range allKinds[1:] {
 			for _, typ := range []string{kind, "!" + kind} {
 				It("joins "+typ+" after user", func() {
-					n := newNeighbour(all...)
+					n := newNeighbour(allKinds...)
 					expectVisit(n, n.namespaces("!user", typ)...)
 					expectVisit(n, n.namespaces("user", typ)...)
 				})
@@ -170,15 +171,15 @@ var _ = Describe("joining namespaces", func() {
 		})
 
 		It("joins all, with and without bangs, and in any order after user", func() {
-			n := newNeighbour(all...)
+			n := newNeighbour(allKinds...)
 			expectVisit(n, n.namespaces("!user", "!mnt", "!cgroup", "!ipc", "!net", "!pid", "!uts", "!time")...)
-			expectVisit(n, n.namespaces(all...)...)
+			expectVisit(n, n.namespaces(allKinds...)...)
 			expectVisit(n, n.namespaces("time", "user", "!pid", "uts", "!net", "mnt", "ipc")...)
 		})
 	})
 
 	DescribeTable("looks references up where the bang wants it", func(typ string) {
-		n := newNeighbour(all...)
+		n := newNeighbour(allKinds...)
 		inside := reexec.Namespace{Type: typ, Path: filepath.Join(n.Hall, typ)}
 		expectVisit(n, n.namespace("!user"), n.namespace("mnt"), inside)
 		expectVisit(n, n.namespace("!user"), n.namespace("!mnt"), inside)
@@ -187,7 +188,7 @@ var _ = Describe("joining namespaces", func() {
 			ContainSubstring("package gons: invalid gons_"+typ+" reference"), ContainSubstring(inside.Path))))
 
 		if specs.IsRoot() { // there is a way without the user namespace too
-			n = newNeighbour(all[1:]...)
+			n = newNeighbour(allKinds[1:]...)
 			inside = reexec.Namespace{Type: typ, Path: filepath.Join(n.Hall, typ)}
 			expectVisit(n, n.namespace("mnt"), inside)
 		}
@@ -195,11 +196,11 @@ var _ = Describe("joining namespaces", func() {
 		Entry(nil, "net"), Entry(nil, "uts"), Entry(nil, "pid"), Entry(nil, "time"))
 
 	It("looks bang references up in the mount namespace of the parent", func() {
-		n := newNeighbour(all...)
+		n := newNeighbour(allKinds...)
 		// This link leads nowhere in the neighbour's mount namespace.
 		for _, typ := range []string{"net", "pid", "time"} {
 			link := filepath.Join(n.Hall, "outside-"+typ)
-			Expect(os.Symlink(n.namespace(typ).Path, link)).To(Succeed())
+			Expect(os.Symlink(n.Path(typ), link)).To(Succeed())
 			outside := reexec.Namespace{Type: "!" + typ, Path: link}
 			expectVisit(n, n.namespace("!user"), n.namespace("mnt"), outside)
 			outside.Type = typ
@@ -222,7 +223,7 @@ var _ = Describe("joining namespaces", func() {
 			Entry("no path", reexec.Namespace{Type: "net"}, "both need to be given"))
 
 		It("of the same type may not come twice", func() {
-			n := newNeighbour(all...)
+			n := newNeighbour(allKinds...)
 			for _, kind := range []string{"net", "pid", "time"} {
 				Expect(reexec.RunReexecAction("silent", n.in("!user", "!"+kind, "!"+kind))).To(
 					MatchError(ContainSubstring("duplicate namespace order type " + kind)))
@@ -280,7 +281,7 @@ var _ = Describe("joining namespaces", func() {
 	})
 
 	It("leaves no thread in a PID namespace", func() {
-		n := newNeighbour(all...)
+		n := newNeighbour(allKinds...)
 		together(often(50), func(int) error { return reexec.RunReexecAction("silent", n.in("!user", "!pid")) })
 		Eventually(strayThreads).Should(BeEmpty())
 	})
@@ -290,7 +291,7 @@ var _ = Describe("joining namespaces", func() {
 func (n *neighbour) byFile(kinds ...string) (refs []reexec.Namespace) {
 	GinkgoHelper()
 	for _, kind := range kinds {
-		f := must(os.Open(n.namespace(kind).Path))
+		f := must(os.Open(n.Path(kind)))
 		refs = append(refs, must(reexec.NamespaceFile(f)))
 		Expect(f.Close()).To(Succeed())
 	}
@@ -344,12 +345,9 @@ var _ = Describe("a namespace that is held by a file", func() {
 	It("stays the same when its file is garbage", func() {
 		n := newNeighbour("user", "net")
 		var refs []reexec.Namespace
-		func() {
-			for _, kind := range []string{"user", "net"} {
-				f := must(os.Open(n.namespace(kind).Path))
-				refs = append(refs, must(reexec.NamespaceFile(f)))
-			}
-		}()
+		for _, kind := range []string{"user", "net"} {
+			refs = append(refs, must(reexec.NamespaceFile(must(os.Open(n.Path(kind))))))
+		}
 		collectGarbage()
 		expectVisit(n, refs...)
 	})
@@ -414,9 +412,8 @@ var _ = Describe("namespaces by file", func() {
 	})
 
 	It("joins them all", func() {
-		all := []string{"user", "mnt", "cgroup", "ipc", "net", "pid", "uts", "time"}
-		n := newNeighbour(all...)
-		expectVisit(n, n.byFile(all...)...)
+		n := newNeighbour(allKinds...)
+		expectVisit(n, n.byFile(allKinds...)...)
 	})
 
 	It("is joined from a process that is not dumpable", func() {
@@ -468,17 +465,17 @@ var _ = DescribeTable("a reference is a path as any other, so it may be",
 		}
 	},
 	Entry("relative to the working directory of the child", func(n *neighbour, dir, kind string) string {
-		link(n.namespace(kind).Path, filepath.Join(dir, kind))
+		link(n.Path(kind), filepath.Join(dir, kind))
 		return kind
 	}),
 	Entry("relative, and upwards", func(n *neighbour, dir, kind string) string {
-		return must(filepath.Rel(dir, n.namespace(kind).Path))
+		return must(filepath.Rel(dir, n.Path(kind)))
 	}),
 	Entry("through a link and back up, which leads elsewhere than the text of the path", func(n *neighbour, dir, kind string) string {
-		link(n.namespace(kind).Path, filepath.Join(dir, kind))
+		link(n.Path(kind), filepath.Join(dir, kind))
 		deep := filepath.Join(dir, "deep-"+kind)
 		Expect(os.MkdirAll(filepath.Join(deep, "inside"), 0o700)).To(Succeed())
-		link(n.namespace(kind).Path, filepath.Join(deep, "it"))
+		link(n.Path(kind), filepath.Join(deep, "it"))
 		link("/proc/self/ns/uts", filepath.Join(dir, "it-"+kind)) // what must not be found
 		link(filepath.Join(deep, "inside"), filepath.Join(dir, "door-"+kind))
 		return dir + "/door-" + kind + "/../it"
@@ -489,7 +486,7 @@ var _ = DescribeTable("a reference is a path as any other, so it may be",
 func named(name string) func(n *neighbour, dir, kind string) string {
 	return func(n *neighbour, dir, kind string) string {
 		path := filepath.Join(dir, name+kind)
-		link(n.namespace(kind).Path, path)
+		link(n.Path(kind), path)
 		return path
 	}
 }

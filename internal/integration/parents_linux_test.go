@@ -144,12 +144,9 @@ func init() {
 			case "/dev/null":
 				Expect(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")).To(Succeed())
 				Expect(unix.Mount("tmpfs", "/dev", "tmpfs", 0, "")).To(Succeed())
-			default:
-				var namespaces []reexec.Namespace
-				for _, path := range strings.Split(what, " ") {
-					namespaces = append(namespaces, reexec.Namespace{Type: "!" + filepath.Base(path), Path: path})
-				}
-				options = append(options, reexec.Namespaces(namespaces))
+			default: // but has a neighbour
+				words := strings.Fields(what)
+				options = append(options, neighbourOf(atoi(words[0])).in(words[1:]...))
 			}
 		}
 		everything(options...)
@@ -338,16 +335,12 @@ var _ = Describe("a parent", func() {
 			})
 
 			It("works in a mount namespace without /dev/null and without "+lacks, func() {
-				kinds := []string{"user", "mnt", "no /dev"}
+				kinds := []string{"user", "mnt"}
 				if specs.IsRoot() {
 					kinds = kinds[1:]
 				}
-				n := newNeighbour(kinds...)
-				var paths []string
-				for _, ns := range n.namespaces(kinds[:len(kinds)-1]...) {
-					paths = append(paths, ns.Path)
-				}
-				run(nil, append(strings.Fields(lacks), strings.Join(paths, " "))...)
+				n := newNeighbour(append(kinds, "no /dev")...)
+				run(nil, append(strings.Fields(lacks), itoa(n.PID)+" !"+strings.Join(kinds, " !"))...)
 			})
 		}
 
