@@ -95,7 +95,7 @@ var _ = Describe("a namespace that cannot be joined", func() {
 					fmt.Sprintf("invalid gons_%s reference %q: No such file or directory%s", ns.Kind, ref.Path, vanished))
 			})
 
-			It("may be of another type, or none, or the own user namespace: "+typ, func() {
+			It("may lead to nothing that can be joined as this type: "+typ, func() {
 				specs.NeedsSetns()
 				hint := " (is it a namespace, and of this type?)"
 				paths := []string{"/dev/null", "/proc/self/ns/net"}
