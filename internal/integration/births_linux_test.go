@@ -187,10 +187,10 @@ var _ = Describe("a child born in namespaces", func() {
 		for _, action := range []string{"be dumpable", "become a program"} {
 			ctx, cancel := context.WithCancel(background)
 			defer cancel()
-			ready, ended := make(chan string, 1), make(chan error, 1)
-			go func() {
-				ended <- reexec.RunReexecActionContext(ctx, action, there, onStderr(func(said string) { ready <- said }))
-			}()
+			ready := make(chan string, 1)
+			ended := inBackground(func() error {
+				return reexec.RunReexecActionContext(ctx, action, there, onStderr(func(said string) { ready <- said }))
+			})
 			Expect(<-ready).To(Equal("ready\n"))
 			Expect(secrets(others(n.PID)[0])).To(Equal(open), action)
 			cancel()
@@ -247,15 +247,13 @@ var _ = Describe("a child born in namespaces", func() {
 		for i := range often(30) {
 			n := &neighbour{must(specs.StartNeighbour("-", "user", "pid"))}
 			refs, files := n.held("!user", "!pid")
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
+			ended := inBackground(func() error {
 				time.Sleep(rand.N(6 * time.Millisecond)) // some moment of the birth, or after it
-				_ = syscall.Kill(n.PID, syscall.SIGKILL)
-				n.End()
-			}()
+				defer n.End()
+				return kill(n.PID)
+			})
 			err := waysIn[i%len(waysIn)].run(reexec.Namespaces(refs), withFiles(files...))
-			<-ended
+			Expect(<-ended).To(Succeed())
 			if err != nil {
 				asActionError(err)
 				failed++
@@ -269,8 +267,7 @@ var _ = Describe("a child born in namespaces", func() {
 		n := newNeighbour("user", "pid")
 		killed := 0
 		for i := range often(60) {
-			done := make(chan error, 1)
-			go func() { done <- waysIn[i%len(waysIn)].run(n.in("!user", "!pid")) }()
+			done := inBackground(func() error { return waysIn[i%len(waysIn)].run(n.in("!user", "!pid")) })
 			time.Sleep(rand.N(6 * time.Millisecond))
 			if victim := youngest(); victim != n.PID {
 				_ = kill(victim) // the clone, if there are both
@@ -315,8 +312,7 @@ func init() {
 			fmt.Println("cannot make fault:", err)
 			os.Exit(1)
 		}
-		var answer string
-		err := reexec.RunReexecAction("answer", reexec.Result(&answer))
+		answer, err := run[string]("answer")
 		fmt.Println("answer:", answer)
 		fmt.Println("error:", err)
 		fmt.Println("EAGAIN:", errors.Is(err, syscall.EAGAIN))
@@ -484,17 +480,12 @@ var _ = Describe("a child that the kernel cannot end", func() {
 	It("does not hold up its caller, who is told, and is reaped when it ends", func() {
 		ctx, cancel := context.WithCancelCause(background)
 		defer cancel(nil)
-		ended := map[string]chan error{}
+		ended := map[string]<-chan error{}
 		var dead []*specs.DeadFileSystem
 		for name, run := range ways {
 			fs := specs.NewDeadFileSystem()
 			dead = append(dead, fs)
-			done := make(chan error, 1)
-			ended[name] = done
-			go func() {
-				defer GinkgoRecover()
-				done <- run(ctx, filepath.Join(fs.Path, "file"))
-			}()
+			ended[name] = inBackground(func() error { return run(ctx, filepath.Join(fs.Path, "file")) })
 			fs.Asked()
 		}
 		cancel(errEnough)
@@ -515,19 +506,18 @@ var _ = Describe("a child that is not born while its stderr blocks", func() {
 	It("does not keep the end of the context from releasing its caller", func() {
 		specs.NeedsCgo()
 		DeferCleanup(killChildren)
-		var released []chan error
+		var released []<-chan error
 		for _, way := range waysIn {
 			var said bytes.Buffer
 			_ = way.run(nowhere, noisy, reexec.Stderr(&said))
 			if said.Len() == 0 {
 				Skip("the loader says nothing")
 			}
-			blocking, done := newBlockingWriter(), make(chan error, 1)
-			released = append(released, done)
+			blocking := newBlockingWriter()
 			ctx, cancel := context.WithCancelCause(background)
 			DeferCleanup(func() { cancel(nil) })
 			go func() { <-blocking.Blocks; cancel(errEnough) }()
-			go func() { done <- way.in(ctx, nowhere, noisy, reexec.Stderr(blocking)) }()
+			released = append(released, inBackground(func() error { return way.in(ctx, nowhere, noisy, reexec.Stderr(blocking)) }))
 		}
 		for _, done := range released { // which wait at the same time
 			Expect(received(done)).To(HaveOccurred())

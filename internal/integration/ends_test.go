@@ -330,12 +330,11 @@ var _ = Describe("time limits", func() {
 	It("tells of the context also if the child has ended, but not its descendants", func() {
 		ctx, cancel := context.WithCancelCause(background)
 		defer cancel(nil)
-		done := make(chan error)
 		pids := make(chan string, 1)
-		go func() {
-			done <- reexec.RunReexecActionContext(ctx, "leave descendant, end", reexec.Result(new(int)),
+		done := inBackground(func() error {
+			return reexec.RunReexecActionContext(ctx, "leave descendant, end", reexec.Result(new(int)),
 				reexec.GracePeriod(time.Hour), onStderr(func(said string) { pids <- said }))
-		}()
+		})
 		defer func() { _ = kill(atoi(<-pids)) }()
 		Eventually(pids).Should(HaveLen(1))
 		Eventually(children).Should(BeEmpty())
@@ -386,8 +385,7 @@ var _ = Describe("stderr of one's own", func() {
 	It("passes it on as it comes", func() {
 		ctx, cancel := context.WithCancel(background)
 		stderr := gbytes.NewBuffer()
-		done := make(chan error)
-		go func() { done <- reexec.RunReexecActionContext(ctx, "hang", reexec.Stderr(stderr)) }()
+		done := inBackground(func() error { return reexec.RunReexecActionContext(ctx, "hang", reexec.Stderr(stderr)) })
 		Eventually(stderr).Should(gbytes.Say("hanging"))
 		Expect(done).NotTo(Receive())
 		cancel()

@@ -104,6 +104,16 @@ func called[P, R any](f reexec.Func[P, R], options ...option) func(context.Conte
 	return func(ctx context.Context, param P) (R, error) { return f.Call(ctx, param, options...) }
 }
 
+// inBackground runs something in a goroutine of its own, which tells its error.
+func inBackground(run func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		defer GinkgoRecover()
+		done <- run()
+	}()
+	return done
+}
+
 // received returns the error that comes from a channel, in time.
 func received(done <-chan error, hint ...any) (err error) {
 	GinkgoHelper()
