@@ -220,17 +220,13 @@ func init() {
 		_ = w
 		// Whether children can do without is another matter: each run works, or is an error, but ends.
 		large := strings.Repeat("x", 4<<20)
+		action := func(name string, options ...option) func(ctx context.Context) error {
+			return func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, name, options...) }
+		}
 		for _, run := range []func(ctx context.Context) error{
 			func(ctx context.Context) error { return errorOf(double.Call(ctx, 1)) },
 			func(ctx context.Context) error { return errorOf(reflect.Call(ctx, large)) },
-			func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, "answer") },
-			func(ctx context.Context) error {
-				return reexec.RunReexecActionContext(ctx, "answer", reexec.Param(large))
-			},
-			func(ctx context.Context) error { return reexec.RunReexecActionContext(ctx, "say, then hang") },
-			func(ctx context.Context) error {
-				return reexec.RunReexecActionContext(ctx, "leave a program, then hang", silently)
-			},
+			action("answer"), action("answer", reexec.Param(large)), action("say, then hang"), action("leave a program, then hang", silently),
 			func(ctx context.Context) error {
 				w, err := reflect.Start(ctx)
 				if err != nil {
