@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -53,14 +54,14 @@ func leaveOrphans() error {
 // reapLater starts processes in each way, waits until they are zombies, and then for each.
 func reapLater() error {
 	var all sync.WaitGroup
-	errs := make(chan error, 20)
-	for range 10 {
+	errs := make([]error, 10)
+	for i := range errs {
 		all.Go(func() {
 			cmd := exec.Command("/bin/sh", "-c", "exit 7")
-			errs <- cmd.Start()
+			started := cmd.Start()
 			time.Sleep(100 * time.Millisecond)
 			if err := cmd.Wait(); fmt.Sprint(err) != "exit status 7" {
-				errs <- fmt.Errorf("os/exec: %w", err)
+				errs[i] = fmt.Errorf("os/exec: %v, %w", started, err)
 			}
 		})
 	}
@@ -69,13 +70,7 @@ func reapLater() error {
 		return err
 	}
 	all.Wait()
-	close(errs)
-	for err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	if err := becomes(1); err != nil {
+	if err := errors.Join(append(errs, becomes(1))...); err != nil {
 		return err
 	}
 	var status syscall.WaitStatus
