@@ -156,28 +156,18 @@ var _ = Describe("re-execution", func() {
 	})
 
 	When("it is used wrongly", func() {
-		It("panics if the action is unknown to the parent", func() {
-			Expect(func() { _ = reexec.RunReexecAction("unknown") }).To(PanicWith(
-				`gons/reexec: ReexecAction.Run: attempting to re-execute into unregistered action "unknown"`))
-		})
-
-		It("panics if an action is registered twice", func() {
-			Expect(func() { reexec.Register("answer", func() {}) }).To(PanicWith(
-				`gons/reexec: registerAction: re-execution action "answer" already registered`))
-		})
-
-		It("panics if an action has no name or no function", func() {
-			Expect(func() { reexec.Register("", func() {}) }).To(Panic())
-			Expect(func() { reexec.Register("nothing", nil) }).To(Panic())
-		})
+		DescribeTable("panics if", func(misuse func(), text any) { Expect(misuse).To(PanicWith(text)) },
+			Entry("the action is unknown to the parent", func() { _ = reexec.RunReexecAction("unknown") },
+				`gons/reexec: ReexecAction.Run: attempting to re-execute into unregistered action "unknown"`),
+			Entry("an action is registered twice", func() { reexec.Register("answer", func() {}) },
+				`gons/reexec: registerAction: re-execution action "answer" already registered`),
+			Entry("an action has no name", func() { reexec.Register("", func() {}) }, ContainSubstring("needs both a name and a function")),
+			Entry("an action has no function", func() { reexec.Register("nothing", nil) }, ContainSubstring("needs both a name and a function")),
+			Entry("an option is nil", func() { reexec.NewReexecAction("answer", nil) }, ContainSubstring("nil option")))
 
 		It("panics in a child", func() {
 			Expect(reexec.RunReexecAction("reexec")).To(MatchError(ContainSubstring(
 				"gons/reexec: ReexecAction.Run: tried to re-execute in already re-executing child process")))
-		})
-
-		It("panics if an option is nil", func() {
-			Expect(func() { reexec.NewReexecAction("answer", nil) }).To(PanicWith(ContainSubstring("nil option")))
 		})
 	})
 
