@@ -358,12 +358,6 @@ var _ = Describe("errors", func() {
 		Expect(exitCode(err)).To(Equal(3))
 	})
 
-	It("is one line even if its reasons are not", func() {
-		ctx, cancel := context.WithCancelCause(background)
-		cancel(errors.New("first line\nsecond line"))
-		asActionError(reexec.RunReexecActionContext(ctx, "answer"))
-	})
-
 	It("has something to say even if a client has made it", func() {
 		Expect(&reexec.ActionError{Action: "mine", Err: errors.New("mishap")}).To(MatchError(`gons/reexec: action "mine" failed: mishap`))
 	})

@@ -216,5 +216,6 @@ var _ = Describe("the text of an error", func() {
 
 		ctx, whenHanging := cancelWhenHanging(errors.New("enough\nis enough"))
 		tame(reexec.RunReexecActionContext(ctx, "hang", whenHanging))
+		tame(reexec.RunReexecActionContext(ctx, "answer")) // which is not started any more
 	})
 })
