@@ -2,7 +2,6 @@ package reexec
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -62,9 +61,6 @@ func (s shape) mustTravel(what string, t reflect.Type, hash io.Writer) {
 	}
 }
 
-// errDecoder is why a child is killed if decoding its answer panics in the parent.
-var errDecoder = errors.New("decoder of the result panicked")
-
 // run runs the function in a child of its own, passes each event to yield, and decodes the result
 // into what result points to. An error of yield ends the child: errBreak, or why an event cannot be
 // decoded.
@@ -75,39 +71,23 @@ func (s shape) run(ctx context.Context, param any, options []ReexecActionOption,
 	if ctx.Err() != nil {
 		return run.notBegun(notStarted, context.Cause(ctx))
 	}
-	once, err := call.Begin(ctx, s.spec(a), param)
-	if err != nil {
-		return run.unanswered(err)
-	}
-	finished := false
-	defer func() {
-		if !finished { // decoding, or a loop over events, has panicked
-			once.Kill(errDecoder)
-		}
-	}()
 	var stop error
-	answer, unsent := once.Next()
-	for stop == nil && unsent == nil && answer.Kind == call.Event {
-		if stop = yield(&answer); stop == nil {
-			answer, unsent = once.Next()
+	end, err := call.Run(ctx, s.spec(a), param, func(answer *call.Frame) (more bool) {
+		if answer.Kind != call.Event {
+			run.hear(answer, result)
+			return true
 		}
-	}
+		stop = yield(answer)
+		return stop == nil
+	})
 	switch {
-	case stop != nil:
-		once.Break()
-	case unsent == nil:
-		run.hear(&answer, result)
-	}
-	end := once.Finish()
-	finished = true
-	switch {
+	case err != nil:
+		return run.unanswered(err)
 	case stop == errBreak:
 		return nil
 	case stop != nil && end.Cancelled == nil:
 		run.Stderr, run.decode, run.answered = end.Stderr, stop, true
 		return run.explain()
-	case errors.As(unsent, new(*call.UnsentError)):
-		return run.unanswered(unsent)
 	}
 	return run.ended(end)
 }

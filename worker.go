@@ -100,7 +100,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 	heard := false
 	defer func() {
 		if !heard { // decoding has panicked
-			w.worker.Kill(errDecoder)
+			w.worker.Kill()
 		}
 	}()
 	run.hear(&answer, &result)

@@ -2,7 +2,7 @@ package call
 
 import (
 	"context"
-	"slices"
+	"fmt"
 	"sync"
 )
 
@@ -36,7 +36,11 @@ func (c *Conversation) newCall() *Call {
 
 // encodeParam encodes the parameter of a call, to which pointer points.
 func encodeParam(ctx context.Context, pointer any) (*outgoing, error) {
-	o, err := encode(header{Kind: called, extra: unixNano(ctx.Deadline())}, pointer)
+	h := header{Kind: called}
+	if deadline, ok := ctx.Deadline(); ok {
+		h.extra = deadline.UnixMicro()
+	}
+	o, err := encode(h, pointer)
 	if err != nil {
 		return nil, &UnsentError{err}
 	}
@@ -72,7 +76,7 @@ func (c *Conversation) send(call *Call, param *outgoing, open []int) {
 	}
 }
 
-// sendLater sends the open files and the rest of a call.
+// sendLater sends the open files and the rest of a call. Where the files cannot be sent, it kills the child.
 func (c *Conversation) sendLater(call *Call, open []int) {
 	defer func() { <-c.sending }()
 	err := sendFiles(c.p.Control, call.number, open, false)
@@ -80,17 +84,6 @@ func (c *Conversation) sendLater(call *Call, open []int) {
 	case err == nil:
 		_ = call.param.Wait() // a child that does not take it does not answer either
 	case !isGone(err): // or else the child's end says more
-		c.fail(call, err)
-	}
-}
-
-// fail ends a call whose files could not be sent.
-func (c *Conversation) fail(call *Call, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if i := slices.Index(c.calls, call); i >= 0 {
-		c.calls = slices.Delete(c.calls, i, i+1)
-		call.answers <- Frame{lost: &UnsentError{err}}
-		c.poke(call)
+		c.p.Leave(fmt.Errorf("cannot send open files: %w", err))
 	}
 }

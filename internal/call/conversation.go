@@ -7,6 +7,7 @@ package call
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
@@ -35,13 +36,13 @@ type Conversation struct {
 	// mu guards what follows. Its holder may read what has arrived, and deliver it. So one step decides whether an answer
 	// has come in time, and if not, whether the child is killed.
 	mu      sync.Mutex
-	answers pipeful
-	in      incoming // of answers
-	calls   []*Call  // sent, or about to be, and not answered
-	last    uint64   // number of the last call
-	reader  *Call    // the call whose goroutine is in Poll, or nil
-	poked   bool     // the reader was interrupted
-	soFar   End      // what is known of the child's end; Killed is set before the child is killed
+	answers io.LimitedReader // a pipeful at a time
+	in      incoming         // of answers
+	calls   []*Call          // sent, or about to be, and not answered
+	last    uint64           // number of the last call
+	reader  *Call            // the call whose goroutine is in Poll, or nil
+	poked   bool             // the reader was interrupted
+	soFar   End              // what is known of the child's end; Killed is set before the child is killed
 }
 
 // start starts a child. Its error is an *End if the child was started all the same.
@@ -63,7 +64,7 @@ func start(ctx context.Context, spec Spec) (*Conversation, error) {
 		sending: make(chan struct{}, 1),
 		lost:    make(chan struct{}),
 		over:    make(chan struct{}),
-		answers: pipeful{Reader: p.Answer},
+		answers: io.LimitedReader{R: now{p.Answer}},
 	}
 	c.in = newIncoming(&c.answers)
 	return c, nil
@@ -87,9 +88,9 @@ func (c *Conversation) finish() {
 }
 
 // isOpen tells, at the end of a call's context, whether the call still waits for its last answer. It drops an event that has
-// arrived. If the call waits and condemn is not nil, isOpen also decides that the child is to be killed for that reason: no
-// other call gets an answer from then on. The caller calls kill next.
-func (c *Conversation) isOpen(call *Call, condemn error) bool {
+// arrived. If the call waits and condemns, isOpen also decides that the child is to be killed: no other call gets an answer from
+// then on. The caller calls kill next.
+func (c *Conversation) isOpen(call *Call, condemns bool, why error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f, ok := c.atHand(call)
@@ -101,8 +102,8 @@ func (c *Conversation) isOpen(call *Call, condemn error) bool {
 	if child.IsClosed(c.over) {
 		return false
 	}
-	if condemn != nil {
-		c.soFar.Killed = condemn
+	if condemns {
+		c.soFar.Killed = why
 		c.finish()
 	}
 	return true
@@ -148,13 +149,13 @@ func (c *Conversation) hasNotBegun(call *Call) bool {
 func (c *Conversation) leave(ctx context.Context, call *Call, kills bool) bool {
 	why := context.Cause(ctx)
 	switch {
-	case kills && c.isOpen(call, why):
+	case !c.isOpen(call, kills, why):
+		return false
+	case kills:
 		c.kill(call, why)
-	case !kills && c.isOpen(call, nil):
+	default:
 		extra, cause := cancellation(ctx)
 		tell(c.p.Control, header{Kind: cancel, call: call.number, extra: extra}, cause)
-	default:
-		return false
 	}
 	return true
 }

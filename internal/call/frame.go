@@ -2,10 +2,8 @@ package call
 
 import (
 	"encoding/binary"
-	"math"
 	"os"
 	"sync"
-	"time"
 
 	"example.com/gons/reexec/internal/sys"
 	"example.com/gons/reexec/internal/value"
@@ -57,7 +55,7 @@ const (
 type header struct {
 	Kind  Kind
 	call  uint64
-	extra int64  // of Call: the deadline (unixNano); of Cancel: 1 for a deadline; of an answer: the hash of the types
+	extra int64  // of Call: the deadline in microseconds since 1970, or 0; of Cancel: 1 for a deadline; of an answer: the hash of the types
 	files uint32 // open files of the value; in Files those of this message
 	size  uint64 // of the value, in bytes
 }
@@ -161,17 +159,3 @@ func (o *outgoing) free() {
 }
 
 const maxReused = 16 << 10 // bytes
-
-// unixNano returns a deadline in nanoseconds since 1970: 0 without a deadline, and the largest number for those after the
-// year 2262.
-func unixNano(deadline time.Time, ok bool) int64 {
-	switch {
-	case !ok:
-		return 0
-	case deadline.After(latest):
-		return math.MaxInt64
-	}
-	return deadline.UnixNano()
-}
-
-var latest = time.Unix(0, math.MaxInt64)

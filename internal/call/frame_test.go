@@ -3,11 +3,9 @@ package call
 import (
 	"bytes"
 	"io"
-	"math"
 	"os"
 	"strings"
 	"syscall"
-	"time"
 
 	"example.com/gons/reexec/internal/specs"
 
@@ -78,12 +76,6 @@ var _ = Describe("a frame", func() {
 		o := specs.OK(encode(header{Kind: called, call: 1, extra: 5}, new(int)))
 		o.number(7)
 		g.Expect(read(o.parts[0]).header).To(g.Equal(header{Kind: called, call: 7, extra: 5, size: 8}))
-	})
-
-	It("takes the time of a deadline", func() {
-		g.Expect(unixNano(time.Time{}, false)).To(g.BeZero())
-		g.Expect(unixNano(time.Unix(1, 2), true)).To(g.Equal(int64(1e9 + 2)))
-		g.Expect(unixNano(time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC), true)).To(g.Equal(int64(math.MaxInt64)))
 	})
 
 	It("cannot hold what cannot travel", func() {

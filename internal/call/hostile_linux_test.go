@@ -16,10 +16,10 @@ import (
 var _ = DescribeTable("a child that says what it likes", func(expected string, script ...string) {
 	spec := plays("hostile", script...)
 	spec.Grace, spec.Stream = short, true
-	o := once(background, spec, request{})
+	o := startOnce(background, spec, request{})
 	var got []string
-	for last := false; !last; {
-		answer, err := o.Next()
+	for !o.answered {
+		answer, err := o.next()
 		if err != nil {
 			break
 		}
@@ -31,9 +31,8 @@ var _ = DescribeTable("a child that says what it likes", func(expected string, s
 		if err := answer.Decode(value); err != nil {
 			got = append(got, err.Error())
 		}
-		last = answer.Kind != Event
 	}
-	end := o.Finish()
+	end := o.close()
 	if end.Word.Kind != 0 {
 		got = append(got, string(rune(end.Word.Kind)))
 	}
@@ -100,9 +99,9 @@ var _ = Describe("a child that says too much", func() {
 	It("takes no memory when nothing is heard any more", func() {
 		spec := plays("hostile", "frames 1 0 E x")
 		spec.Grace, spec.Stream = short, true
-		o := once(background, spec, request{})
-		_ = specs.OK(o.Next())
-		g.Expect(o.Finish().Killed).To(g.Equal(child.ErrLingers))
+		o := startOnce(background, spec, request{})
+		_ = specs.OK(o.next())
+		g.Expect(o.close().Killed).To(g.Equal(child.ErrLingers))
 	})
 
 	DescribeTable("is not heard at all", func(said, fault string) {
@@ -140,9 +139,9 @@ var _ = Describe("a child that says too much", func() {
 	)
 
 	DescribeTable("may say what makes no frame", func(said string) {
-		o := once(background, plays("hostile", said), request{})
-		g.Expect(o.Next()).Error().To(g.Equal(errOver))
-		end := o.Finish()
+		o := startOnce(background, plays("hostile", said), request{})
+		g.Expect(o.next()).Error().To(g.Equal(errOver))
+		end := o.close()
 		g.Expect(end.Status).NotTo(g.HaveOccurred())
 		g.Expect(end.Fault).NotTo(g.HaveOccurred())
 	},

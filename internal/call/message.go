@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"example.com/gons/reexec/internal/sys"
 )
@@ -26,17 +25,13 @@ func tell(socket *os.File, h header, pointer any) {
 	}
 }
 
-// cancellation returns the message of a context's end.
+// cancellation returns the message of a context's end. What does not fit into a message is cut off.
 func cancellation(ctx context.Context) (extra int64, cause *string) {
 	if ctx.Err() == context.DeadlineExceeded {
 		extra = 1
 	}
 	text := context.Cause(ctx).Error()
-	end := min(len(text), sys.MaxMessage-headerSize-binary.MaxVarintLen64)
-	for i := 0; end < len(text) && i < utf8.UTFMax && !utf8.RuneStart(text[end]); i++ {
-		end-- // not half a letter
-	}
-	text = text[:end]
+	text = text[:min(len(text), sys.MaxMessage-headerSize-binary.MaxVarintLen64)]
 	return extra, &text
 }
 

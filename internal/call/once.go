@@ -7,8 +7,8 @@ import (
 	"example.com/gons/reexec/internal/sys"
 )
 
-// A Once is a conversation about a single call, with a child of its own. It is for one goroutine.
-type Once struct {
+// A once is a conversation about a single call, with a child of its own. It is for one goroutine.
+type once struct {
 	*Conversation
 	ctx       context.Context
 	call      *Call
@@ -16,8 +16,42 @@ type Once struct {
 	cancelled error // why the call was cancelled
 }
 
-// Begin starts a child and sends it its call, with the parameter that pointer points to. In the end Finish or Kill must be called.
-func Begin(ctx context.Context, spec Spec, pointer any) (*Once, error) {
+// Run starts a child for a single call, with the parameter that pointer points to, and blocks until the child has ended: it tells how.
+// An error says why there was no child, or is an *UnsentError.
+//
+// hear gets each answer. Where it returns false after an event, no more are wanted, and the child has the grace period to end. If hear
+// panics, the child is killed.
+//
+// The end of the context kills the child. A function that obeys its context has the grace period to give its last answer;
+// its events are dropped.
+func Run(ctx context.Context, spec Spec, pointer any, hear func(*Frame) (more bool)) (*End, error) {
+	o, err := begin(ctx, spec, pointer)
+	if err != nil {
+		return nil, err
+	}
+	heard := false
+	defer func() {
+		if !heard {
+			o.p.Leave(errDecoder)
+			o.close()
+		}
+	}()
+	for !o.answered {
+		f, err := o.next()
+		if err != nil {
+			break
+		}
+		if more := hear(&f); !more && !o.answered {
+			o.breakOff()
+			break
+		}
+	}
+	heard = true
+	return o.close(), nil
+}
+
+// begin starts a child and sends it its call.
+func begin(ctx context.Context, spec Spec, pointer any) (*once, error) {
 	param, err := encodeParam(ctx, pointer)
 	if err != nil {
 		return nil, err
@@ -32,44 +66,16 @@ func Begin(ctx context.Context, spec Spec, pointer any) (*Once, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Once{Conversation: c, ctx: ctx, call: c.register()}
+	o := &once{Conversation: c, ctx: ctx, call: c.register()}
 	c.sending <- struct{}{}
 	c.send(o.call, param, open)
 	open = nil
 	return o, nil
 }
 
-// Next blocks until the next answer has arrived. Its error is an *UnsentError, or says that no answer will come: Finish
-// tells why.
-//
-// The end of the context kills the child. A function that obeys its context has the grace period to give its last answer;
-// its events are dropped.
-func (o *Once) Next() (Frame, error) {
-	f, err := o.next()
-	if err == errDone {
-		f, err = o.leave(o.ctx)
-	}
-	switch {
-	case err != nil:
-		return f, err
-	case f.Kind == 0: // it was not sent
-		o.p.Leave(f.lost)
-		return f, f.lost
-	}
-	if f.Kind == Failed && o.ctx.Err() != nil {
-		o.cancelled = context.Cause(o.ctx) // which the error is likely to be about
-	}
-	o.answered = f.Kind != Event
-	return f, nil
-}
-
-// next blocks until the next answer has arrived, or the context has ended. It looks first for events that have been read
-// already, as most have.
-func (o *Once) next() (Frame, error) {
-	if o.spec.Stream {
-		if o.ctx.Err() != nil {
-			return Frame{}, errDone
-		}
+// next blocks until the next answer has arrived. An error says that none will come.
+func (o *once) next() (f Frame, err error) {
+	if o.spec.Stream && o.ctx.Err() == nil { // most events have been read already
 		o.mu.Lock()
 		f, ok := o.atHand(o.call)
 		o.mu.Unlock()
@@ -77,11 +83,18 @@ func (o *Once) next() (Frame, error) {
 			return f, nil
 		}
 	}
-	return o.await(o.ctx, o.call, o.over)
+	if f, err = o.await(o.ctx, o.call, o.over); err == errDone {
+		f, err = o.leave(o.ctx)
+	}
+	if f.Kind == Failed && o.ctx.Err() != nil {
+		o.cancelled = context.Cause(o.ctx) // which the error is likely to be about
+	}
+	o.answered = err == nil && f.Kind != Event
+	return f, err
 }
 
 // leave tells the child that a context has ended, or kills it, and returns the last answer.
-func (o *Once) leave(ended context.Context) (Frame, error) {
+func (o *once) leave(ended context.Context) (Frame, error) {
 	if o.Conversation.leave(ended, o.call, !o.spec.Context) && o.spec.Context {
 		o.cancelled = context.Cause(o.ctx)
 		o.p.LetGo(context.Cause(ended))
@@ -90,10 +103,8 @@ func (o *Once) leave(ended context.Context) (Frame, error) {
 	return o.await(context.Background(), o.call, o.over) // an answer has arrived, or over is closed
 }
 
-// Break tells the child that no more events are wanted, and gives it the grace period to end.
-func (o *Once) Break() {
-	o.cancelled = context.Cause(o.ctx) // nil, if that has not ended
-	o.p.LetGo(context.Canceled)
+// breakOff tells the child that no more events are wanted, and gives it the grace period to end.
+func (o *once) breakOff() {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	f, err := o.leave(ended)
@@ -101,8 +112,8 @@ func (o *Once) Break() {
 	f.Close()
 }
 
-// Finish blocks until the child has ended, and tells how. Next has returned the last answer, or an error.
-func (o *Once) Finish() *End {
+// close blocks until the child has ended, and tells how.
+func (o *once) close() *End {
 	switch {
 	case !o.answered:
 		o.p.OnEnd(o.ctx, func() { o.p.Leave(context.Cause(o.ctx)) })
@@ -121,10 +132,4 @@ func (o *Once) Finish() *End {
 		end.await(o.ctx)
 	}
 	return end
-}
-
-// Kill ends the child at once.
-func (o *Once) Kill(why error) {
-	o.p.Leave(why)
-	o.Finish()
 }

@@ -84,15 +84,15 @@ func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{
 // look delivers what has arrived, until the call has an answer. It returns false if the pipe is empty. It reads no more than
 // a pipe holds, since a child may write without end. It needs mu.
 func (c *Conversation) look(call *Call) bool {
-	c.answers.left = sys.MaxPipe
+	c.answers.N = sys.MaxPipe
 	for len(call.answers) == 0 && !child.IsClosed(c.lost) {
-		switch f, err := c.in.read(); err {
-		case nil:
+		switch f, err := c.in.read(); {
+		case err == nil:
 			c.deliver(&f)
-		case errPipeful:
-			return true
-		case sys.EAGAIN:
+		case err == sys.EAGAIN:
 			return false
+		case c.answers.N <= 0:
+			return true
 		default:
 			c.lose(nil)
 		}
@@ -100,22 +100,10 @@ func (c *Conversation) look(call *Call) bool {
 	return true
 }
 
-// A pipeful reads answers, but only so many bytes as are left.
-type pipeful struct {
-	*child.Reader
-	left int
-}
+// now reads from a pipe, and never waits.
+type now struct{ *child.Reader }
 
-var errPipeful = errors.New("a pipeful has been read")
-
-func (p *pipeful) Read(b []byte) (int, error) {
-	if p.left <= 0 {
-		return 0, errPipeful
-	}
-	n, err := p.Now(b)
-	p.left -= n
-	return n, err
-}
+func (r now) Read(b []byte) (int, error) { return r.Now(b) }
 
 // atHand returns the next answer to a call, if it has arrived. It needs mu.
 func (c *Conversation) atHand(call *Call) (f Frame, ok bool) {

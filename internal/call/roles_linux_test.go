@@ -151,7 +151,7 @@ func worker(spec Spec, concurrency int) *Worker {
 	w := specs.OK(Start(background, spec))
 	DeferCleanup(func() {
 		w.hasNothingLeft()
-		w.Kill(errEnough)
+		w.Kill()
 	})
 	return w
 }

@@ -51,46 +51,82 @@ func (w *Worker) Exited() <-chan struct{} { return w.p.Exited() }
 // PID is that of the child.
 func (w *Worker) PID() int { return w.p.PID() }
 
-// refuses returns why no call can begin, or nil.
+// begin waits for a turn, and sends a call. Its error says why the call cannot begin.
+func (w *Worker) begin(ctx context.Context, param *outgoing) (call *Call, err error) {
+	if w.take(ctx, w.turns) {
+		if call, err = w.sendNext(ctx, param); call != nil {
+			return call, nil
+		}
+		<-w.turns
+	}
+	if err == nil {
+		err = w.refuses(ctx)
+	}
+	return nil, err
+}
+
+// sendNext sends a call that has a turn. It returns neither call nor error if no call can begin any more.
+func (w *Worker) sendNext(ctx context.Context, param *outgoing) (call *Call, err error) {
+	if !w.take(ctx, w.sending) {
+		return nil, nil
+	}
+	open, err := duplicates(param.files)
+	if err == nil {
+		call = w.number(ctx)
+	}
+	if call == nil {
+		<-w.sending
+		sys.CloseDescriptors(open)
+		return nil, err
+	}
+	w.send(call, param, open)
+	return call, nil
+}
+
+// take takes a turn, or the lock sending, and returns true, unless no call can begin.
+func (w *Worker) take(ctx context.Context, turn chan struct{}) bool {
+	select {
+	case turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+	case <-w.closing:
+	case <-w.over:
+	case <-w.p.Exited():
+	}
+	return false
+}
+
+// number registers a call that is about to be sent, unless it cannot begin by now.
+func (w *Worker) number(ctx context.Context) *Call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ctx.Err() != nil || child.IsClosed(w.closing) || child.IsClosed(w.over) || child.IsClosed(w.p.Exited()) {
+		return nil
+	}
+	return w.register()
+}
+
+// refuses returns why no call can begin.
 func (w *Worker) refuses(ctx context.Context) error {
-	gone := child.IsClosed(w.over) || child.IsClosed(w.p.Exited()) // asked first: a child that was gone before Close was called is not Close's doing
 	switch {
 	case child.IsClosed(w.closing):
 		return ErrClosed
 	case ctx.Err() != nil:
 		return &Cancelled{Cause: context.Cause(ctx)}
-	case gone:
-		return w.DiedIn(ctx, nil)
 	}
-	return nil
+	return w.DiedIn(ctx, nil)
 }
 
 // Call makes the child serve a call with the parameter that pointer points to, and blocks until it has answered; then what it
 // has printed before has been passed on, unless ctx ends sooner. The error is *Cancelled, ErrClosed, *End, or *UnsentError.
 func (w *Worker) Call(ctx context.Context, pointer any) (Frame, error) {
-	if err := w.refuses(ctx); err != nil {
-		return Frame{}, err
+	if child.IsClosed(w.closing) {
+		return Frame{}, ErrClosed
 	}
 	param, err := encodeParam(ctx, pointer)
 	if err != nil {
 		return Frame{}, err
 	}
-	if w.spec.Concurrency > 1 && sys.IsLocked() {
-		return w.callUnlocked(ctx, param)
-	}
-	return w.call(ctx, param)
-}
-
-// callUnlocked is call for a goroutine that is locked to its thread: that may have a low priority (nice(2)), and must not read for
-// others.
-func (w *Worker) callUnlocked(ctx context.Context, param *outgoing) (answer Frame, err error) {
-	var unlocked sync.WaitGroup
-	unlocked.Go(func() { answer, err = w.call(ctx, param) })
-	unlocked.Wait()
-	return answer, err
-}
-
-func (w *Worker) call(ctx context.Context, param *outgoing) (Frame, error) {
 	call, err := w.begin(ctx, param)
 	if err != nil {
 		return Frame{}, err
@@ -114,9 +150,6 @@ func (w *Worker) call(ctx context.Context, param *outgoing) (Frame, error) {
 	}
 	if call.param.Done() {
 		call.reuse()
-	}
-	if f.Kind == 0 { // it was not sent
-		return Frame{}, f.lost
 	}
 	f.Relay = w.p.CatchUp(ctx.Done())
 	return f, nil
@@ -145,8 +178,8 @@ func (w *Worker) Close() *End {
 }
 
 // Kill ends the child at once, since the answer to a call has made the caller's decoder panic.
-func (w *Worker) Kill(why error) {
-	w.p.Leave(why)
+func (w *Worker) Kill() {
+	w.p.Leave(errDecoder)
 	w.hungUp()
 }
 

@@ -126,9 +126,9 @@ var _ = Describe("a worker", func() {
 			_, err := w.await(background, second, w.over)
 			neighbour <- err
 		}()
-		g.Expect(w.isOpen(call, errEnough)).To(g.BeTrue())
+		g.Expect(w.isOpen(call, true, errEnough)).To(g.BeTrue())
 		g.Eventually(neighbour).Should(g.Receive(g.Equal(errOver)))
-		g.Expect(w.isOpen(call, errors.New("too late"))).To(g.BeFalse())
+		g.Expect(w.isOpen(call, true, errors.New("too late"))).To(g.BeFalse())
 		g.Expect(release.Close()).To(g.Succeed()) // so it answers
 		w.arrived()
 		w.kill(call, errEnough)
@@ -155,16 +155,17 @@ var _ = Describe("a worker", func() {
 		w.result(request{})
 	})
 
-	It("does not begin a call whose files cannot be sent", func() {
+	It("ends if files cannot be sent to it", func() {
 		w := worker(plain(), 1)
-		call := w.calling(background, request{Do: "sleep"})
-		var begun *Call
-		g.Eventually(func() bool {
-			w.locked(func() { begun = w.reader })
-			return begun != nil
-		}).Should(g.BeTrue())
-		w.fail(&Call{answers: make(chan Frame)}, errors.New("of a call that is over"))
-		w.fail(begun, errEnough)
-		g.Eventually(call).Should(g.Receive(g.Equal(&UnsentError{errEnough})))
+		w.turns <- struct{}{}
+		w.sending <- struct{}{}
+		call := w.number(background)
+		w.send(call, specs.OK(encodeParam(background, &request{})), []int{1 << 20})
+		_, err := w.await(background, call, w.over)
+		g.Expect(err).To(g.Equal(errOver))
+		end := endOf(w.DiedIn(background, call))
+		g.Expect(end.Killed).To(g.MatchError("cannot send open files: sendmsg: bad file descriptor"))
+		g.Expect(end.NotBegun && end.Unread).To(g.BeTrue())
+		<-w.turns // as Call does
 	})
 })
