@@ -165,19 +165,18 @@ func (f facts) joinFailure(join *birth.JoinError) error {
 // unanswered returns the error of a call that was not answered, for what package call tells of
 // that.
 func (f facts) unanswered(err error) error {
-	var end *call.End
-	var unsent *call.UnsentError
-	var cancelled *call.Cancelled
-	switch {
-	case errors.As(err, &end):
-		return f.ended(end)
-	case errors.As(err, &unsent):
-		return f.notBegun(cannotSend, unsent.Err)
-	case errors.As(err, &cancelled) && cancelled.Begun:
-		return f.failure("call was cancelled, reason: "+cancelled.Cause.Error(), cancelled.Cause)
-	case errors.As(err, &cancelled):
-		return f.notBegun("call was not started", cancelled.Cause)
-	case err == call.ErrClosed:
+	switch err := err.(type) {
+	case *call.End:
+		return f.ended(err)
+	case *call.UnsentError:
+		return f.notBegun(cannotSend, err.Err)
+	case *call.Cancelled:
+		if !err.Begun {
+			return f.notBegun("call was not started", err.Cause)
+		}
+		return f.failure("call was cancelled, reason: "+err.Cause.Error(), err.Cause)
+	}
+	if err == call.ErrClosed {
 		f.NotBegun = true
 		return f.failure(err.Error(), err)
 	}
@@ -187,9 +186,6 @@ func (f facts) unanswered(err error) error {
 // ended returns the error of a run whose child has ended, or nil.
 func (f facts) ended(end *call.End) error {
 	f.End = *end
-	if end.Word.Kind == call.Refused {
-		f.NotBegun = true
-	}
 	return f.explain()
 }
 

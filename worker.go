@@ -2,7 +2,6 @@ package reexec
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 
 	"example.com/gons/reexec/internal/call"
@@ -122,8 +121,7 @@ func (w *Worker[P, R]) Call(ctx context.Context, param P) (result R, err error) 
 
 // explain returns the error of a call that was not answered.
 func (w *Worker[P, R]) explain(err error) error {
-	var end *call.End
-	if errors.As(err, &end) {
+	if end, gone := err.(*call.End); gone {
 		w.told.Store(true)
 		return w.gone(end)
 	}

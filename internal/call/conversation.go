@@ -40,8 +40,8 @@ type Conversation struct {
 	in      incoming         // of answers
 	calls   []*Call          // sent, or about to be, and not answered
 	last    uint64           // number of the last call
-	reader  *Call            // the call whose goroutine is in Poll, or nil
-	poked   bool             // the reader was interrupted
+	polls   bool             // a goroutine is in Poll
+	poked   bool             // it was interrupted
 	soFar   End              // what is known of the child's end; Killed is set before the child is killed
 }
 
@@ -83,7 +83,7 @@ func (c *Conversation) lose(fault error) {
 func (c *Conversation) finish() {
 	if !child.IsClosed(c.over) {
 		close(c.over)
-		c.poke(c.reader)
+		c.poke()
 	}
 }
 

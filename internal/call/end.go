@@ -31,7 +31,7 @@ func (c *Conversation) end(outcome child.Outcome) *End {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.soFar
-	e.Outcome, e.NotBegun = outcome, e.Unread
+	e.Outcome, e.NotBegun = outcome, e.Unread || e.Word.Kind == Refused
 	if c.soFar.Killed != nil {
 		e.Killed = c.soFar.Killed // though it may have ended, or been killed, in between
 	}

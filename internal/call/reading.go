@@ -19,7 +19,7 @@ var (
 // waiting goroutines reads for all.
 func (c *Conversation) await(ctx context.Context, call *Call, over <-chan struct{}) (Frame, error) {
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { c.interrupt(call) })
+		stop := context.AfterFunc(ctx, c.interrupt)
 		defer stop()
 	}
 	for {
@@ -45,16 +45,16 @@ func (c *Conversation) await(ctx context.Context, call *Call, over <-chan struct
 // readAll reads all that the child still says, which may be why it ends.
 func (c *Conversation) readAll() { _, _ = c.await(context.Background(), c.newCall(), c.lost) }
 
-// interrupt ends the wait of the goroutine of a call, if it reads.
-func (c *Conversation) interrupt(call *Call) {
+// interrupt ends the wait of the goroutine that reads, which then looks what it still waits for.
+func (c *Conversation) interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.poke(call)
+	c.poke()
 }
 
-// poke is interrupt for a caller that holds mu. The call may be nil.
-func (c *Conversation) poke(call *Call) {
-	if call != nil && call == c.reader && !c.poked {
+// poke is interrupt for a caller that holds mu.
+func (c *Conversation) poke() {
+	if c.polls && !c.poked {
 		c.poked = true
 		c.p.Answer.Interrupt()
 	}
@@ -67,12 +67,12 @@ func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{
 		c.mu.Unlock()
 		return
 	}
-	c.reader = call
+	c.polls = true
 	c.mu.Unlock()
 	got := c.p.Answer.Poll(call.poll)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reader = nil
+	c.polls = false
 	if c.poked {
 		c.poked = false
 		c.p.Answer.Resume()
