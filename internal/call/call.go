@@ -2,8 +2,11 @@ package call
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+
+	"example.com/gons/reexec/internal/sys"
 )
 
 // A Call is a call that was sent to the child, or will be.
@@ -12,27 +15,12 @@ type Call struct {
 	left    bool       // its caller has returned
 	answers chan Frame // the next one
 	param   *outgoing
-
-	in   *Conversation
-	poll func(fd uintptr) (done bool) // looks for an answer; made once
 }
 
 // spare are calls that are over, for reuse.
-var spare = sync.Pool{New: func() any {
-	call := &Call{answers: make(chan Frame, 1)}
-	call.poll = func(uintptr) bool {
-		call.in.mu.Lock()
-		defer call.in.mu.Unlock()
-		return call.in.look(call)
-	}
-	return call
-}}
+var spare = sync.Pool{New: func() any { return &Call{answers: make(chan Frame, 1)} }}
 
-func (c *Conversation) newCall() *Call {
-	call := spare.Get().(*Call)
-	call.in, call.number, call.left = c, 0, false
-	return call
-}
+func newCall() *Call { return spare.Get().(*Call) }
 
 // encodeParam encodes the parameter of a call, to which pointer points.
 func encodeParam(ctx context.Context, pointer any) (*outgoing, error) {
@@ -49,7 +37,7 @@ func encodeParam(ctx context.Context, pointer any) (*outgoing, error) {
 
 // register numbers a new call, whose answers are expected from now on. It needs mu.
 func (c *Conversation) register() *Call {
-	call := c.newCall()
+	call := newCall()
 	c.last++
 	call.number = c.last
 	c.calls = append(c.calls, call)
@@ -59,7 +47,7 @@ func (c *Conversation) register() *Call {
 // reuse gives the memory of a call and its parameter back. Nothing else may refer to the call.
 func (call *Call) reuse() {
 	call.param.free()
-	call.param, call.in = nil, nil
+	*call = Call{answers: call.answers}
 	spare.Put(call)
 }
 
@@ -83,7 +71,7 @@ func (c *Conversation) sendLater(call *Call, open []int) {
 	switch {
 	case err == nil:
 		_ = call.param.Wait() // a child that does not take it does not answer either
-	case !isGone(err): // or else the child's end says more
+	case !errors.Is(err, sys.EPIPE) && !errors.Is(err, sys.ECONNRESET): // or else the child's end says more
 		c.p.Leave(fmt.Errorf("cannot send open files: %w", err))
 	}
 }

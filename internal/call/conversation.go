@@ -28,10 +28,11 @@ type Conversation struct {
 	p    *child.Child
 	spec Spec
 
-	reading chan struct{} // a lock, held by the goroutine that reads for all
-	sending chan struct{} // a lock, held while a call is written to the child
-	lost    chan struct{} // closed when the child says nothing more
-	over    chan struct{} // closed when calls get no more answers: then, and when the child is to be killed
+	poll    func(fd uintptr) (done bool) // looks for an answer to the call of reader
+	reading chan struct{}                // a lock, held by the goroutine that reads for all
+	sending chan struct{}                // a lock, held while a call is written to the child
+	lost    chan struct{}                // closed when the child says nothing more
+	over    chan struct{}                // closed when calls get no more answers: then, and when the child is to be killed
 
 	// mu guards what follows. Its holder may read what has arrived, and deliver it. So one step decides whether an answer
 	// has come in time, and if not, whether the child is killed.
@@ -40,7 +41,7 @@ type Conversation struct {
 	in      incoming         // of answers
 	calls   []*Call          // sent, or about to be, and not answered
 	last    uint64           // number of the last call
-	polls   bool             // a goroutine is in Poll
+	reader  *Call            // the call whose goroutine is in Poll, or nil
 	poked   bool             // it was interrupted
 	soFar   End              // what is known of the child's end; Killed is set before the child is killed
 }
@@ -67,6 +68,11 @@ func start(ctx context.Context, spec Spec) (*Conversation, error) {
 		answers: io.LimitedReader{R: now{p.Answer}},
 	}
 	c.in = newIncoming(&c.answers)
+	c.poll = func(uintptr) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.look(c.reader)
+	}
 	return c, nil
 }
 

@@ -149,9 +149,3 @@ func sendFiles(socket *os.File, call uint64, descriptors []int, patient bool) er
 
 // patience is how long a sender tries at least.
 var patience = 2 * time.Second
-
-// isGone tells whether sending has failed since the other end has ended.
-func isGone(err error) bool {
-	return errors.Is(err, sys.EPIPE) || errors.Is(err, sys.ECONNRESET) ||
-		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed)
-}

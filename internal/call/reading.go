@@ -43,7 +43,7 @@ func (c *Conversation) await(ctx context.Context, call *Call, over <-chan struct
 }
 
 // readAll reads all that the child still says, which may be why it ends.
-func (c *Conversation) readAll() { _, _ = c.await(context.Background(), c.newCall(), c.lost) }
+func (c *Conversation) readAll() { _, _ = c.await(context.Background(), newCall(), c.lost) }
 
 // interrupt ends the wait of the goroutine that reads, which then looks what it still waits for.
 func (c *Conversation) interrupt() {
@@ -54,7 +54,7 @@ func (c *Conversation) interrupt() {
 
 // poke is interrupt for a caller that holds mu.
 func (c *Conversation) poke() {
-	if c.polls && !c.poked {
+	if c.reader != nil && !c.poked {
 		c.poked = true
 		c.p.Answer.Interrupt()
 	}
@@ -67,12 +67,12 @@ func (c *Conversation) read(ctx context.Context, call *Call, over <-chan struct{
 		c.mu.Unlock()
 		return
 	}
-	c.polls = true
+	c.reader = call
 	c.mu.Unlock()
-	got := c.p.Answer.Poll(call.poll)
+	got := c.p.Answer.Poll(c.poll)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.polls = false
+	c.reader = nil
 	if c.poked {
 		c.poked = false
 		c.p.Answer.Resume()

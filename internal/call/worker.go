@@ -33,7 +33,7 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 		closing:      make(chan struct{}),
 	}
 	w.hungUp = sync.OnceValue(w.hangUp)
-	readiness := c.newCall()
+	readiness := newCall()
 	c.calls = append(c.calls, readiness)
 	c.p.OnEnd(ctx, func() { c.p.Leave(context.Cause(ctx)) })
 	if _, err := c.await(context.Background(), readiness, c.over); err != nil {

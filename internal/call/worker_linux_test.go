@@ -28,7 +28,7 @@ func (w *Worker) hasNothingLeft() {
 			if !child.IsClosed(w.over) { // or else they have no answer
 				gm.Expect(len(w.calls)).To(g.BeZero())
 			}
-			gm.Expect(w.polls).To(g.BeFalse())
+			gm.Expect(w.reader == nil).To(g.BeTrue())
 			gm.Expect(w.poked).To(g.BeFalse())
 		})
 		for _, taken := range []chan struct{}{w.turns, w.sending, w.reading} {
