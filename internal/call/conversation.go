@@ -95,7 +95,7 @@ func (c *Conversation) finish() {
 
 // isOpen tells, at the end of a call's context, whether the call still waits for its last answer. It drops an event that has
 // arrived. If the call waits and condemns, isOpen also decides that the child is to be killed: no other call gets an answer from
-// then on. The caller calls kill next.
+// then on. The caller calls kill next. Otherwise the call's caller returns.
 func (c *Conversation) isOpen(call *Call, condemns bool, why error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,6 +111,8 @@ func (c *Conversation) isOpen(call *Call, condemns bool, why error) bool {
 	if condemns {
 		c.soFar.Killed = why
 		c.finish()
+	} else {
+		call.left = true
 	}
 	return true
 }
@@ -169,9 +171,6 @@ func (c *Conversation) leave(ctx context.Context, call *Call, kills bool) bool {
 // outlast gives the child the grace period to answer a call whose context has ended, and drops its events. Then it kills the
 // child. It returns the last answer.
 func (c *Conversation) outlast(ended context.Context, call *Call) (Frame, error) {
-	c.mu.Lock()
-	call.left = true
-	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), max(c.spec.Grace, 0))
 	defer cancel()
 	for {

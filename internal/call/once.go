@@ -98,9 +98,8 @@ func (o *once) leave(ended context.Context) (Frame, error) {
 	if o.Conversation.leave(ended, o.call, !o.spec.Context) && o.spec.Context {
 		o.cancelled = context.Cause(o.ctx)
 		o.p.LetGo(context.Cause(ended))
-		return o.outlast(ended, o.call)
 	}
-	return o.await(context.Background(), o.call, o.over) // an answer has arrived, or over is closed
+	return o.outlast(ended, o.call)
 }
 
 // breakOff tells the child that no more events are wanted, and gives it the grace period to end.
