@@ -43,15 +43,15 @@ var _ = DescribeTable("a child that says what it likes", func(expected string, s
 },
 	Entry("nothing", ""),
 	Entry("a result", "R", "frame 1 0 R 1"),
-	Entry("two results", "R, frame of kind 'R' belongs to no call", "frame 1 0 R 1", "frame 1 0 R 2"),
-	Entry("a result of another call", "frame of kind 'R' belongs to no call", "frame 2 0 R 1", "frame 1 0 R 2"),
-	Entry("an event after the result", "R, frame of kind 'E' belongs to no call", "frame 1 0 R 1", "frame 1 0 E 2"),
-	Entry("what it should not", "frame of unknown kind '?'", "frame 1 0 ? 1", "frame 1 0 R 1"),
-	Entry("what its parent should say", "frame of unknown kind 'C'", "frame 1 0 C 1"),
+	Entry("two results", "R, frame of kind 'R' answers nothing", "frame 1 0 R 1", "frame 1 0 R 2"),
+	Entry("a result of another call", "frame of kind 'R' answers nothing", "frame 2 0 R 1", "frame 1 0 R 2"),
+	Entry("an event after the result", "R, frame of kind 'E' answers nothing", "frame 1 0 R 1", "frame 1 0 E 2"),
+	Entry("what it should not", "frame of kind '?' answers nothing", "frame 1 0 ? 1", "frame 1 0 R 1"),
+	Entry("what its parent should say", "frame of kind 'C' answers nothing", "frame 1 0 C 1"),
 	Entry("that it is ready, of which nothing was asked", "Y", "frame 1 0 Y"),
 	Entry("that it does not serve", "N", "frame 0 0 N 1", "frame 0 0 N 2"),
 	Entry("that it does not serve, and then more", "N", "frame 0 0 N 1", "frame 1 0 R 1"),
-	Entry("that it panics, and then more", "P, P, frame of kind 'R' belongs to no call", "frame 1 0 P 1", "frame 1 0 R 1"),
+	Entry("that it panics, and then more", "P, P, frame of kind 'R' answers nothing", "frame 1 0 P 1", "frame 1 0 R 1"),
 	Entry("that it was asked where it is", "S", "frame 1 0 S 1"),
 	Entry("as if its types were others", errReplaced.Error(), "frame 1 0 R hash"),
 	Entry("that files come, which do not", "R, open files could not be received: child has not sent them", "frame 1 1 R {}"),
@@ -61,14 +61,14 @@ var _ = DescribeTable("a child that says what it likes", func(expected string, s
 	Entry("that files come, but those of another call", "R, open files could not be received: child has not sent them", "files 2 1", "frame 1 1 R {}"),
 	Entry("that files come, but a cancellation", "R, open files could not be received: child has not sent them", "cancel 1", "frame 1 1 R {}"),
 	Entry("that files come, more than there can be", "R, open files could not be received: child has not sent them", "files 1 1", "frame 1 4000000000 R {}"),
-	Entry("that files come for another call", "frame of kind 'R' belongs to no call", "files 2 1", "frame 2 1 R {}"),
-	Entry("that files come with what it should not say", "frame of unknown kind '?'", "files 1 1", "frame 1 1 ? {}"),
+	Entry("that files come for another call", "frame of kind 'R' answers nothing", "files 2 1", "frame 2 1 R {}"),
+	Entry("that files come with what it should not say", "frame of kind '?' answers nothing", "files 1 1", "frame 1 1 ? {}"),
 	Entry("that files come with a refusal", "N", "files 0 1", "frame 0 1 N {}", "frame 0 0 N {}"),
 	Entry("that files come with a panic", "P, bytes or open files that are not those of a value of this type, P", "files 1 1", "frame 1 1 P {}", "read none"),
 	Entry("nothing of files that were not asked for", "R", "files 1 5", "files 2 5", "frame 1 0 R 1"),
 	Entry("events, and then a result", "E, E, R", "frame 1 0 E 1", "frame 1 0 E 2", "frame 1 0 R 1"),
 	Entry("a result, and lingers", "R", "frame 1 0 R 1", "linger"),
-	Entry("nonsense, and lingers", "frame of unknown kind '?'", "frame 1 0 ? 1", "linger"),
+	Entry("nonsense, and lingers", "frame of kind '?' answers nothing", "frame 1 0 ? 1", "linger"),
 )
 
 var _ = DescribeTable("a worker that says what it likes", func(expected string, script ...string) {
@@ -87,10 +87,10 @@ var _ = DescribeTable("a worker that says what it likes", func(expected string, 
 	g.Expect(got).To(g.Equal(expected))
 },
 	Entry("a result", "R", "read", "frame 1 0 R 1"),
-	Entry("a result of another call", "child has ended, frame of kind 'R' belongs to no call", "read", "frame 2 0 R 1"),
-	Entry("a second answer to the same call", "R, frame of kind 'F' belongs to no call", "read", "frame 1 0 R 1", "frame 1 0 F 1"),
-	Entry("an event", "child has ended, frame of unknown kind 'E'", "read", "frame 1 0 E 1", "frame 1 0 R 1"),
-	Entry("that it is ready, again", "child has ended, frame of kind 'Y' belongs to no call", "read", "frame 0 0 Y"),
+	Entry("a result of another call", "child has ended, frame of kind 'R' answers nothing", "read", "frame 2 0 R 1"),
+	Entry("a second answer to the same call", "R, frame of kind 'F' answers nothing", "read", "frame 1 0 R 1", "frame 1 0 F 1"),
+	Entry("an event", "child has ended, frame of kind 'E' answers nothing", "read", "frame 1 0 E 1", "frame 1 0 R 1"),
+	Entry("that it is ready, again", "child has ended, frame of kind 'Y' answers nothing", "read", "frame 0 0 Y"),
 	Entry("that it does not serve", "child has ended", "read", "frame 0 0 N 1"),
 	Entry("as if its types were others", "child has ended, "+errReplaced.Error(), "read", "frame 1 0 R hash"),
 )
@@ -113,7 +113,7 @@ var _ = Describe("a child that says too much", func() {
 		g.Expect(end.NotBegun).To(g.BeTrue())
 		g.Expect(end.Closed).To(g.BeFalse())
 	},
-		Entry("before it is ready", "frames 1 0 E x", "frame of kind 'E' belongs to no call"),
+		Entry("before it is ready", "frames 1 0 E x", "frame of kind 'E' answers nothing"),
 		Entry("if it is another program", "frame 0 0 Y hash", errReplaced.Error()),
 	)
 

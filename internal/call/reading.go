@@ -132,10 +132,8 @@ func (c *Conversation) deliver(f *Frame) {
 		return
 	case f.extra != c.spec.Hash:
 		c.lose(errReplaced)
-	case i < 0:
-		c.lose(fmt.Errorf("frame of kind %q belongs to no call", byte(f.Kind)))
-	case !slices.Contains(lastKinds, f.Kind) && (f.Kind != Event || !c.spec.Stream):
-		c.lose(fmt.Errorf("frame of unknown kind %q", byte(f.Kind)))
+	case i < 0 || !slices.Contains(lastKinds, f.Kind) && (f.Kind != Event || !c.spec.Stream):
+		c.lose(fmt.Errorf("frame of kind %q answers nothing", byte(f.Kind)))
 	case !child.IsClosed(c.over) || f.Kind == stack:
 		call := c.calls[i]
 		if f.Kind != Event {
