@@ -133,12 +133,14 @@ func (c *control) begin(f *Frame) (ctx context.Context, begun bool) {
 	}
 	c.early = slices.DeleteFunc(c.early, func(m Frame) bool {
 		switch {
-		case m.call != f.call:
+		case m.call > f.call:
 			return false
 		case m.Kind == cancel:
 			c.cancel(&m)
-		default:
+		case m.call == f.call:
 			f.take(&m)
+		default: // the parent could not send all of them, and so not the call
+			m.Close()
 		}
 		return true
 	})

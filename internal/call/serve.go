@@ -48,6 +48,13 @@ func Serve(o child.Orders, function Function) {
 		fmt.Fprintf(os.Stderr, "gons/reexec: function %q must be called with Func.Call", function.Name)
 		child.Exit(1)
 	}
+	var low []int
+	for _, fd := range []*int{&o.Answers, &o.Control, &o.Stderr} {
+		number := *fd
+		if *fd = sys.Raise(number); *fd != number { // out of reach of code that closes, or reuses, the first descriptors
+			low = append(low, number)
+		}
+	}
 	s.answers = os.NewFile(uintptr(o.Answers), "answers")
 	stdin, err := sys.TakeStdin()
 	if err != nil {
@@ -57,6 +64,7 @@ func Serve(o child.Orders, function Function) {
 	s.in = newIncoming(stdin)
 	s.signals = newSignals(s, o)
 	s.control = newControl(s, o)
+	sys.CloseDescriptors(low) // only now, or the first ones would be those of the runtime's poller
 	if s.many > 0 {
 		s.tell(header{Kind: ready}, nil)
 	}

@@ -316,6 +316,24 @@ var _ = Describe("a server", func() {
 		}),
 	)
 
+	It("keeps no file of a call that never comes", func() {
+		c := serve(Function{Call: echo[[]*os.File]}, 1)
+		r, w := pipes()
+		c.sendFiles(1, w) // the parent could not send them all
+		c.sendFiles(2, w)
+		kept := func() int { return look(c, func(c *control) int { return len(c.early) }) }
+		g.Eventually(kept).Should(g.Equal(2))
+		c.call(header{call: 3}, []*os.File{})
+		g.Expect(c.next(Result).call).To(g.Equal(uint64(3)))
+		c.sendFiles(2, w)
+		c.call(header{call: 4}, []*os.File{w}, w) // it looks for messages before it begins
+		f := c.next(Result)
+		f.receiveFiles(c.socket)
+		f.Close()
+		g.Expect(kept()).To(g.BeZero())
+		closed(r, w)
+	})
+
 	It("says that files are missing", func() {
 		c := serve(Function{Call: echo[[]*os.File]}, 1)
 		_, w := pipes()

@@ -151,6 +151,18 @@ func trick(what string) (string, error) {
 		return "", os.Chdir("/")
 	case "thread":
 		return fmt.Sprint(unix.Gettid() == os.Getpid()), nil
+	case "close": // what a careless function takes for its own
+		return "", syscall.Close(atoi(argument))
+	case "replace":
+		f, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+		if err != nil {
+			return "", err
+		}
+		if int(f.Fd()) == atoi(argument) {
+			return "", nil
+		}
+		defer f.Close()
+		return "", unix.Dup3(int(f.Fd()), atoi(argument), 0)
 	case "sleep":
 		d, err := time.ParseDuration(argument)
 		if err != nil {
@@ -239,6 +251,19 @@ var _ = Describe("calls", func() {
 		GinkgoT().Setenv("reexec_early_check", "1")
 		Expect(tricks.Call(background, "thread")).To(Equal("false"))
 		Expect(start(tricks).Call(background, "thread")).To(Equal("false"))
+	})
+
+	It("may close, or replace, descriptors that are not theirs, but for high ones", func() {
+		for _, by := range ways[string, string]() {
+			for fd := 3; fd <= 5; fd++ {
+				for _, what := range []string{"close ", "replace "} {
+					_, err := by(tricks, what+itoa(fd), silently)
+					if err != nil {
+						Expect(err).To(MatchError(syscall.EBADF))
+					}
+				}
+			}
+		}
 	})
 
 	Context("whose child is gone, with a descendant that holds its stderr", func() {

@@ -98,21 +98,29 @@ var _ = Describe("a pipe", func() {
 	},
 		Entry("does not take the place of stdout", "no stdout"),
 		Entry("does the service of stdin once that is taken", "stdin is taken"),
+		Entry("does so where few descriptors are allowed, too", "stdin is taken, few descriptors"),
 	)
 })
 
 var _ = Describe("a file", func() {
-	It("has duplicates, for oneself only, that are no standard streams", func() {
+	It("has duplicates, for oneself only, out of the way of code that closes the first ones", func() {
 		_, w := pipe()
 		duplicate := specs.OK(Duplicate(w))
 		g.Expect(duplicate.Name()).To(g.Equal(w.Name()))
 		g.Expect(number(duplicate)).To(g.BeNumerically(">", 2))
-		closeOnExec, nonblocking := flags(number(duplicate))
-		g.Expect(closeOnExec && nonblocking).To(g.BeTrue())
+		own, _ := flags(number(duplicate))
+		g.Expect(own).To(g.BeTrue())
 		g.Expect(duplicate.Close()).To(g.Succeed())
-		f := OwnFile(specs.OK(Descriptor(w)), "own")
+		fd := specs.OK(Descriptor(w))
+		raised := Raise(fd)
+		CloseDescriptors([]int{fd})
+		g.Expect(raised).To(g.BeNumerically(">=", high))
+		closeOnExec, nonblocking := flags(raised)
+		g.Expect(closeOnExec && nonblocking).To(g.BeTrue())
+		f := OwnFile(raised, "own")
 		g.Expect(f.SetDeadline(time.Now())).To(g.Succeed(), "it is polled")
 		g.Expect(f.Close()).To(g.Succeed())
+		g.Expect(Raise(-1)).To(g.Equal(-1), "what cannot be raised stays")
 	})
 
 	It("may be a standard stream", func() {
@@ -156,7 +164,7 @@ var _ = DescribeTable("the signal that has ended a process", func(script string,
 func init() {
 	try := func(f func() error) func(args []string) {
 		return func([]string) {
-			say := os.NewFile(3, "say")
+			say := os.NewFile(uintptr(Raise(3)), "say")
 			if err := f(); err != nil {
 				fmt.Fprint(say, err)
 				os.Exit(1)
@@ -183,13 +191,13 @@ func init() {
 		}
 		return nil
 	})
-	specs.Roles["stdin is taken"] = try(func() error {
+	take := func(lowest int) error {
 		r, w, err := os.Pipe()
 		if err := errors.Join(err, unix.Dup3(int(r.Fd()), 0, 0), r.Close()); err != nil {
 			return err
 		}
 		stdin, err := TakeStdin()
-		if err != nil || int(stdin.Fd()) < 3 {
+		if err != nil || int(stdin.Fd()) < lowest {
 			return fmt.Errorf("%v for what stdin was: %v", stdin, err)
 		}
 		for range 2 { // here, and in what is started here
@@ -208,5 +216,10 @@ func init() {
 			return fmt.Errorf("read: %q, %v", b, err)
 		}
 		return nil
+	}
+	specs.Roles["stdin is taken"] = try(func() error { return take(high) })
+	specs.Roles["stdin is taken, few descriptors"] = try(func() error {
+		few := syscall.Rlimit{Cur: high, Max: high}
+		return errors.Join(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few), take(3))
 	})
 }

@@ -115,6 +115,19 @@ func OwnFile(fd int, name string) *os.File {
 // CloseOnExec keeps a descriptor from the programs that this process starts.
 func CloseOnExec(fd int) { syscall.CloseOnExec(fd) }
 
+// high is where descriptors are out of the way of code that closes, or reuses, the first ones. It is below 64: a table of
+// more makes the kernel wait for all processors.
+const high = 48
+
+// Raise returns a duplicate of a descriptor, close-on-exec, with a high number. Without room it returns fd.
+func Raise(fd int) int {
+	duplicate, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, high)
+	if err != nil {
+		return fd
+	}
+	return duplicate
+}
+
 // GroupSignals are those that a terminal, or a service manager, sends to a whole process group to end it.
 var GroupSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 

@@ -60,7 +60,10 @@ func writev(fd int, parts [][]byte) (n int, err error) { return unix.Writev(fd, 
 // TakeStdin returns what stdin was, and leaves an empty stdin to all that reads from there. There may be no /dev/null, so an
 // empty pipe takes its place.
 func TakeStdin() (*os.File, error) {
-	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
+	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, high)
+	if err != nil { // RLIMIT_NOFILE does not allow that
+		fd, err = unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
+	}
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}

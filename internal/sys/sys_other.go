@@ -34,6 +34,7 @@ func GrowPipe(*os.File, int)                            {}
 func Unread(*os.File) int                               { return 0 }
 func IsUnread(*os.File) bool                            { return false }
 func IsCrowded(error) bool                              { return false }
+func Raise(fd int) int                                  { return fd }
 func EndedBy(*os.ProcessState) os.Signal                { return nil }
 func OutliveBrokenPipes()                               {}
 func SignalSelf(os.Signal)                              {}
