@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"example.com/gons/reexec/internal/sys"
 )
@@ -26,7 +27,7 @@ func newCall() *Call { return spare.Get().(*Call) }
 func encodeParam(ctx context.Context, pointer any) (*outgoing, error) {
 	h := header{Kind: called}
 	if deadline, ok := ctx.Deadline(); ok {
-		h.extra = deadline.UnixMicro()
+		h.extra = int64(deadline.Sub(time.Unix(0, 0))) // one after the year 2262 becomes the last that there is
 	}
 	o, err := encode(h, pointer)
 	if err != nil {

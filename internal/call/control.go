@@ -155,7 +155,7 @@ func (c *control) context(f *Frame) context.Context {
 		return ctx
 	}
 	if f.extra != 0 {
-		ctx, free = context.WithDeadline(ctx, time.UnixMicro(f.extra))
+		ctx, free = context.WithDeadline(ctx, time.Unix(0, f.extra))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	c.running[f.call] = func(cause error) {

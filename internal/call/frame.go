@@ -57,7 +57,7 @@ const (
 type header struct {
 	Kind  Kind
 	call  uint64
-	extra int64  // of Call: the deadline in microseconds since 1970, or 0; of Cancel: 1 for a deadline; of an answer: the hash of the types
+	extra int64  // of Call: the deadline in nanoseconds since 1970, or 0; of Cancel: 1 for a deadline; of an answer: the hash of the types
 	files uint32 // open files of the value; in Files those of this message
 	size  uint64 // of the value, in bytes
 }

@@ -38,7 +38,7 @@ func answers(value any, err error) function {
 func obeys(ctx context.Context, _ func(any) error, _ func(any) bool) (any, error) {
 	deadline, _ := ctx.Deadline()
 	<-ctx.Done()
-	return &[]string{ctx.Err().Error(), context.Cause(ctx).Error(), fmt.Sprint(deadline.UnixMicro())}, nil
+	return &[]string{ctx.Err().Error(), context.Cause(ctx).Error(), fmt.Sprint(deadline.UnixNano())}, nil
 }
 
 // A caller is the other side of a server.
@@ -226,9 +226,9 @@ var _ = Describe("a server", func() {
 
 	It("ends a context at its deadline, or if its clock is late, a moment after its parent has", func() {
 		c := serve(Function{Context: true, Call: obeys}, 1)
-		c.call(header{call: 1, extra: time.Now().Add(20 * time.Millisecond).UnixMicro()}, nil)
+		c.call(header{call: 1, extra: time.Now().Add(20 * time.Millisecond).UnixNano()}, nil)
 		g.Expect(says[[]string](c, Result)[:2]).To(g.Equal([]string{"context deadline exceeded", "context deadline exceeded"}))
-		c.call(header{call: 2, extra: time.Now().Add(time.Hour).UnixMicro()}, nil)
+		c.call(header{call: 2, extra: time.Now().Add(time.Hour).UnixNano()}, nil)
 		c.serves(1)
 		why := "lunch"
 		begin := time.Now()

@@ -127,6 +127,22 @@ func (w *Worker) Call(ctx context.Context, pointer any) (Frame, error) {
 	if err != nil {
 		return Frame{}, err
 	}
+	if w.spec.Concurrency > 1 && sys.IsLocked() {
+		return w.callUnlocked(ctx, param)
+	}
+	return w.call(ctx, param)
+}
+
+// callUnlocked is call for a goroutine that is locked to its thread: that may have a low priority (nice(2)), and must not read for
+// others.
+func (w *Worker) callUnlocked(ctx context.Context, param *outgoing) (answer Frame, err error) {
+	var unlocked sync.WaitGroup
+	unlocked.Go(func() { answer, err = w.call(ctx, param) })
+	unlocked.Wait()
+	return answer, err
+}
+
+func (w *Worker) call(ctx context.Context, param *outgoing) (Frame, error) {
 	call, err := w.begin(ctx, param)
 	if err != nil {
 		return Frame{}, err

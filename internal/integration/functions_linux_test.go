@@ -296,6 +296,20 @@ var _ = Describe("calls", func() {
 		})
 	})
 
+	It("of a goroutine that is locked to its thread do not read for others", func() {
+		g, w := gated(working, reexec.Concurrency(2))
+		done := make(chan error, 1)
+		go func() {
+			runtime.LockOSThread() // and ends with it, so it may have any priority
+			_, err := w.Call(background, job{Do: "hold"})
+			done <- err
+		}()
+		g.says("began")
+		Expect(goroutinesIn("(*Reader).Poll", "call.(*Worker)")).To(ConsistOf(Not(ContainSubstring("locked to thread"))))
+		g.pass(1)
+		Eventually(done).Should(Receive(BeNil()))
+	})
+
 	It("obey their contexts where pipes are small, as of a user who has many", func() {
 		if os.Geteuid() == 0 {
 			Skip("root may have any number of large pipes")
