@@ -122,10 +122,10 @@ func (h *hoard) texts() string {
 
 func file(dir, name string) *os.File {
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		panic(err)
+	if err == nil {
+		_, err = f.WriteString(name)
 	}
-	if _, err := f.WriteString(name); err != nil {
+	if err != nil {
 		panic(err)
 	}
 	return f
@@ -133,24 +133,18 @@ func file(dir, name string) *os.File {
 
 func newHoard(dir string) *hoard {
 	n := 0
-	f := func() *os.File {
-		n++
-		return file(dir, fmt.Sprintf("file %d", n))
-	}
-	h := &hoard{First: f(), Slice: []*os.File{f(), nil, f()}, Array: [3]*os.File{nil, f(), f()}, Tagged: f()}
-	h.Map, h.Numbers, h.Keys, h.Table = map[string]*os.File{}, map[int]*os.File{}, map[fileKey][]*os.File{}, map[string]row{}
+	f := func() *os.File { n++; return file(dir, fmt.Sprintf("file %d", n)) }
+	pointer := f()
+	h := &hoard{First: f(), Slice: []*os.File{f(), nil, f()}, Array: [3]*os.File{nil, f(), f()}, Pointer: &pointer, Tagged: f(),
+		Map: map[string]*os.File{"3": nil}, Numbers: map[int]*os.File{}, Keys: map[fileKey][]*os.File{}, Table: map[string]row{},
+		Rows: []row{{"a", f()}, {"b", nil}, {"c", f()}}, row: row{File: f()}, Part: &Part{f()},
+		Nested: &hoard{First: f(), Nested: &hoard{Slice: []*os.File{f()}}}}
 	for i := range 12 {
 		h.Numbers[i], h.Keys[fileKey{i, i}], h.Table[itoa(i)] = f(), []*os.File{f()}, row{File: f()}
-		if h.Map[itoa(i)] = nil; i != 3 {
+		if i != 3 {
 			h.Map[itoa(i)] = f()
 		}
 	}
-	h.Rows = []row{{"a", f()}, {"b", nil}, {"c", f()}}
-	pointer := f()
-	h.Pointer = &pointer
-	h.row.File = f()
-	h.Part = &Part{f()}
-	h.Nested = &hoard{First: f(), Nested: &hoard{Slice: []*os.File{f()}}}
 	return h
 }
 
@@ -200,44 +194,36 @@ func plunder(ctx context.Context, e errand) (l loot, err error) {
 	switch e.Do {
 	case "keep":
 		kept = e.Files
-		return loot{}, nil
+		return l, nil
 	case "give kept":
 		return loot{Files: kept}, nil
 	case "closed?":
 		for _, f := range kept {
 			if err := f.Close(); !errors.Is(err, os.ErrClosed) {
-				return loot{}, fmt.Errorf("%s was still open: %v", f.Name(), err)
+				return l, fmt.Errorf("%s was still open: %v", f.Name(), err)
 			}
 		}
-		return loot{}, nil
+		return l, nil
 	case "give closed":
-		for _, f := range e.Files {
-			_ = f.Close()
-		}
-		return loot{Files: e.Files}, nil
+		closeAll(e.Files)
 	case "fail":
-		return loot{Files: e.Files}, errors.New("no luck")
+		err = errors.New("no luck")
 	case "panic":
 		panic("at the disco")
 	case "late":
 		fmt.Fprintln(os.Stderr, "began")
 		<-ctx.Done()
 		fmt.Fprintln(os.Stderr, "late")
-		return loot{Files: e.Files}, nil
 	case "hold":
 		enter("began")
-		return loot{Files: e.Files}, nil
 	case "count":
-		return loot{}, fmt.Errorf("%d descriptors", len(descriptorsOpen()))
+		return l, fmt.Errorf("%d descriptors", len(descriptorsOpen()))
 	case "limit":
-		return loot{}, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(e.Count), Max: uint64(e.Count)})
+		return l, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(e.Count), Max: uint64(e.Count)})
 	case "many":
-		for range e.Count {
-			l.Files = append(l.Files, e.Files[0])
-		}
-		return l, nil
+		return loot{Files: slices.Repeat(e.Files[:1], e.Count)}, nil
 	}
-	return loot{Do: wild(strings.TrimPrefix(e.Do, "decoder: ")), Files: e.Files}, nil
+	return loot{Do: wild(e.Do), Files: e.Files}, err
 }
 
 // descriptorsOpen are the numbers of all open files of this process, for which one more is needed.
@@ -255,6 +241,9 @@ var (
 	plunderingDeaf = reexec.RegisterFunc("plundering deaf", func(e errand) (loot, error) { return plunder(background, e) })
 	spoils         = reexec.RegisterStream("spoils", func(ctx context.Context, e errand, yield func(loot) bool) error {
 		for _, f := range e.Files {
+			if e.Do == "give closed" {
+				_ = f.Close()
+			}
 			if !yield(loot{Do: wild(e.Do), Files: []*os.File{f}, Pad: strings.Repeat("x", e.Count)}) {
 				if err := f.Close(); !errors.Is(err, os.ErrClosed) {
 					fmt.Fprintln(os.Stderr, "not closed", err)
@@ -272,13 +261,8 @@ type tap struct{ r, w *os.File }
 // newTap opens a tap. Nothing is closed by the garbage collector while the spec lasts.
 func newTap() *tap {
 	GinkgoHelper()
+	withoutGC()
 	r, w := pipe()
-	percent := debug.SetGCPercent(-1)
-	DeferCleanup(func() {
-		debug.SetGCPercent(percent)
-		_ = r.Close()
-		_ = w.Close()
-	})
 	return &tap{r, w}
 }
 
@@ -322,14 +306,12 @@ var _ = Describe("open files", func() {
 		h := newHoard(GinkgoT().TempDir())
 		defer h.close()
 		wanted := h.texts()
-		seen := 0
-		for got, err := range hoards.Call(background, GinkgoT().TempDir()) {
-			Expect(err).NotTo(HaveOccurred())
+		events := must(all(hoards.Call(background, GinkgoT().TempDir())))
+		Expect(events).To(HaveLen(3))
+		for _, got := range events {
 			Expect(got.texts()).To(Equal(wanted))
 			got.close()
-			seen++
 		}
-		Expect(seen).To(Equal(3))
 	})
 
 	It("do not travel in an interface, which is an error", func() {
@@ -341,7 +323,8 @@ var _ = Describe("open files", func() {
 
 	It("travel into namespaces, and out of them", func() {
 		n := newNeighbour("user", "net")
-		listener := must(listening.Call(background, "tcp", n.in("!user", "!net")))
+		const address = "@what a file of a socket leads to" // which is one in each network namespace; see unix(7)
+		listener := must(listening.Call(background, address, n.in("!user", "!net")))
 		defer listener.Close()
 		l := must(net.FileListener(listener))
 		defer l.Close()
@@ -354,15 +337,13 @@ var _ = Describe("open files", func() {
 			}
 			served <- err
 		}()
-		Expect(fetching.Call(background, l.Addr().String(), n.in("!user", "!net"))).
-			To(Equal("from the outside"))
+		Expect(fetching.Call(background, address, n.in("!user", "!net"))).To(Equal("from the outside"))
 		Eventually(served).Should(Receive(BeNil()))
 	})
 
 	It("bear the sender's name, whatever that is", func() {
 		for _, name := range []string{"", "a\nb", "\xff\xfe", `"`, "\u2028<&"} {
-			fd := must(unix.Dup(0))
-			f := os.NewFile(uintptr(fd), name)
+			f := os.NewFile(uintptr(must(unix.Dup(0))), name)
 			back := must(plundering.Call(background, errand{Files: []*os.File{f}}))
 			Expect(back.Files[0].Name()).To(Equal(name))
 			Expect(back.Files[0].Close()).To(Succeed())
@@ -374,24 +355,16 @@ var _ = Describe("open files", func() {
 		f := file(GinkgoT().TempDir(), "0123456789")
 		defer f.Close()
 		must(f.Seek(3, io.SeekStart))
-		Expect(reading.Call(background, reader{f, 4})).To(Equal("3456"))
+		Expect(reading.Call(background, f)).To(Equal("3456"))
 		Expect(f.Seek(0, io.SeekCurrent)).To(BeEquivalentTo(7))
 	})
 
 	It("are closed in the child once they are sent", func() {
-		w := start(plundering)
-		t := newTap()
-		for _, do := range []string{"keep", "give kept"} {
-			e := errand{Do: do}
-			if do == "keep" {
-				e.Files = []*os.File{t.w}
-			}
-			back := must(w.Call(background, e))
-			for _, f := range back.Files {
-				must(f.Write([]byte("x")))
-				Expect(f.Close()).To(Succeed(), "it is the caller's")
-			}
-		}
+		w, t := start(plundering), newTap()
+		must(w.Call(background, errand{Do: "keep", Files: []*os.File{t.w}}))
+		back := must(w.Call(background, errand{Do: "give kept"}))
+		must(back.Files[0].WriteString("x"))
+		Expect(back.Files[0].Close()).To(Succeed(), "it is the caller's")
 		must(w.Call(background, errand{Do: "closed?"}))
 		Expect(t.r.Read(make([]byte, 9))).To(Equal(1))
 		t.isShut()
@@ -410,9 +383,9 @@ var _ = Describe("open files", func() {
 		}
 	},
 		Entry("since the function fails", "fail"), Entry("since it panics", "panic"),
-		Entry("since the decoder fails", "decoder: fail"), Entry("since the decoder panics", "decoder: panic"),
-		Entry("since the encoder fails", "fail in child"), Entry("since the encoder panics", "panic in child"),
-		Entry("since the encoder ends its goroutine", "end in child"), Entry("since the decoder ends its goroutine", "end"),
+		Entry("since the decoder fails", "decoder fails"), Entry("since the decoder panics", "decoder panics"),
+		Entry("since the encoder fails", "encoder fails"), Entry("since the encoder panics", "encoder panics"),
+		Entry("since the encoder ends its goroutine", "encoder ends"), Entry("since the decoder ends its goroutine", "decoder ends"),
 		Entry("since one of them is closed", "give closed"))
 
 	DescribeTable("in events that nobody receives are closed", func(do string, leave func()) {
@@ -424,9 +397,7 @@ var _ = Describe("open files", func() {
 				if err != nil {
 					panic(err)
 				}
-				for _, f := range l.Files {
-					_ = f.Close()
-				}
+				closeAll(l.Files)
 				if leave == nil {
 					break
 				}
@@ -437,9 +408,9 @@ var _ = Describe("open files", func() {
 		t.isShut()
 	},
 		Entry("since the loop is left", "", nil), Entry("since the loop panics", "", func() { panic("loop") }),
-		Entry("since the loop ends its goroutine", "", runtime.Goexit), Entry("since the decoder fails", "fail", nil),
-		Entry("since the decoder panics", "panic", nil), Entry("since the decoder ends its goroutine", "end", nil),
-		Entry("since the encoder fails", "fail in child", nil))
+		Entry("since the loop ends its goroutine", "", runtime.Goexit), Entry("since the decoder fails", "decoder fails", nil),
+		Entry("since the decoder panics", "decoder panics", nil), Entry("since the decoder ends its goroutine", "decoder ends", nil),
+		Entry("since the encoder fails", "encoder fails", nil))
 
 	Context("of calls that are cancelled", func() {
 		It("are closed when the result comes too late", func() {
@@ -496,9 +467,7 @@ var _ = Describe("open files", func() {
 						return fmt.Errorf("%d files: %w", len(l.Files), err)
 					}
 					received.Add(1)
-					for _, f := range l.Files {
-						_ = f.Close()
-					}
+					closeAll(l.Files)
 				}
 				return nil
 			})
@@ -519,20 +488,13 @@ var _ = Describe("open files", func() {
 	})
 
 	Context("that are closed", func() {
-		closed := func() *os.File {
-			f := file(GinkgoT().TempDir(), "closed")
-			Expect(f.Close()).To(Succeed())
-			return f
-		}
-
 		It("are an error, and nothing is sent", func() {
-			t := newTap()
-			files := []*os.File{t.w, closed()}
+			t, closed := newTap(), file(GinkgoT().TempDir(), "closed")
+			Expect(closed.Close()).To(Succeed())
+			files := []*os.File{t.w, closed}
 			_, err := plundering.Call(background, errand{Files: files})
 			Expect(asActionError(err)).To(And(MatchError(os.ErrClosed), MatchError(MatchRegexp(`cannot send parameter to child, reason: cannot send file .*closed: `))))
-			for _, err := range spoils.Call(background, errand{Files: files}) {
-				Expect(err).To(MatchError(os.ErrClosed))
-			}
+			Expect(all(spoils.Call(background, errand{Files: files}))).Error().To(MatchError(os.ErrClosed))
 			g, w := gated(plundering)
 			for range 3 {
 				_, err = w.Call(background, errand{Do: "hold", Files: files})
@@ -586,12 +548,9 @@ var _ = Describe("open files", func() {
 				t.isShut()
 			}
 			t := newTap()
-			seen := 0
-			for _, err := range closedEvents.Call(background, t.w) {
-				Expect(asActionError(err)).To(And(MatchError(os.ErrClosed), MatchError(ContainSubstring("cannot send event in child, reason: "))))
-				seen++
-			}
-			Expect(seen).To(Equal(1))
+			got, err := all(spoils.Call(background, errand{Do: "give closed", Files: []*os.File{t.w}}))
+			Expect(got).To(BeEmpty())
+			Expect(asActionError(err)).To(And(MatchError(os.ErrClosed), MatchError(ContainSubstring("cannot send event in child, reason: "))))
 			t.isShut()
 		})
 	})
@@ -615,50 +574,35 @@ var _ = Describe("open files", func() {
 					Expect(f.Close()).To(Succeed())
 				}
 			}
-			seen := 0
-			for l, err := range spoils.Call(background, errand{Files: e.Files}) {
-				Expect(err).NotTo(HaveOccurred())
-				Expect(filepath.Base(l.Files[0].Name())).To(Equal(itoa(seen)))
+			events := must(all(spoils.Call(background, errand{Files: e.Files})))
+			Expect(events).To(HaveLen(600))
+			for i, l := range events {
+				Expect(filepath.Base(l.Files[0].Name())).To(Equal(itoa(i)))
 				Expect(l.Files[0].Close()).To(Succeed())
-				seen++
 			}
-			Expect(seen).To(Equal(600))
 		})
-
-		// limited runs f while this process may open only few more files.
-		limited := func(more int, f func()) {
-			GinkgoHelper()
-			var old syscall.Rlimit
-			Expect(syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old)).To(Succeed())
-			limit := old
-			for limit.Cur = 0; more >= 0; limit.Cur++ {
-				if _, err := unix.FcntlInt(uintptr(limit.Cur), unix.F_GETFD, 0); err != nil {
-					more--
-				}
-			}
-			Expect(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)).To(Succeed())
-			defer func() { Expect(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old)).To(Succeed()) }()
-			f()
-		}
 
 		It("are an error if the parent cannot send or receive them, and none is left open", func() {
 			t := newTap()
 			many := slices.Repeat([]*os.File{t.w}, 300)
 			w := start(plunderingDeaf)
-			limited(100, func() {
-				_, err := w.Call(background, errand{Files: many})
-				Expect(asActionError(err)).To(And(MatchError(syscall.EMFILE), MatchError(ContainSubstring("cannot send parameter to child, reason: cannot send file |1: "))))
-				_, err = w.Call(background, errand{Do: "many", Count: 300, Files: many[:1]})
-				Expect(asActionError(err)).To(And(MatchError(syscall.EMFILE), MatchError(ContainSubstring("open files could not be received"))))
-				l, err := w.Call(background, errand{Files: many[:1]})
-				Expect(err).NotTo(HaveOccurred(), "the next ones are received")
-				Expect(l.Files[0].Close()).To(Succeed())
-				_, err = plunderingDeaf.Call(background, errand{Files: many})
+			var usual syscall.Rlimit
+			Expect(syscall.Getrlimit(syscall.RLIMIT_NOFILE, &usual)).To(Succeed())
+			few := syscall.Rlimit{Cur: uint64(len(descriptorsOpen()) + 100), Max: usual.Max}
+			Expect(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few)).To(Succeed())
+			DeferCleanup(syscall.Setrlimit, syscall.RLIMIT_NOFILE, &usual)
+			_, err := w.Call(background, errand{Files: many})
+			Expect(asActionError(err)).To(And(MatchError(syscall.EMFILE), MatchError(ContainSubstring("cannot send parameter to child, reason: cannot send file |1: "))))
+			_, err = w.Call(background, errand{Do: "many", Count: 300, Files: many[:1]})
+			Expect(asActionError(err)).To(And(MatchError(syscall.EMFILE), MatchError(ContainSubstring("open files could not be received"))))
+			l, err := w.Call(background, errand{Files: many[:1]})
+			Expect(err).NotTo(HaveOccurred(), "the next ones are received")
+			Expect(l.Files[0].Close()).To(Succeed())
+			for _, e := range []errand{{Files: many}, {Do: "many", Count: 300, Files: many[:1]}} {
+				_, err = plunderingDeaf.Call(background, e)
 				Expect(asActionError(err)).To(MatchError(syscall.EMFILE))
-				_, err = plunderingDeaf.Call(background, errand{Do: "many", Count: 300, Files: many[:1]})
-				Expect(asActionError(err)).To(MatchError(syscall.EMFILE))
-				Expect(w.Call(background, errand{})).To(BeZero(), "the worker lives on")
-			})
+			}
+			Expect(w.Call(background, errand{})).To(BeZero(), "the worker lives on")
 			t.isShut()
 		})
 
@@ -757,33 +701,16 @@ func eventOfType[T any](name string) {
 	reexec.RegisterStream(name, func(context.Context, int, func(T) bool) error { return nil })
 }
 
-var listening = reexec.RegisterFunc("listening", func(network string) (*os.File, error) {
-	if err := loopback(); err != nil {
-		return nil, err
-	}
-	l, err := net.Listen(network, "127.0.0.1:0")
+var listening = reexec.RegisterFunc("listening", func(address string) (*os.File, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: address})
 	if err != nil {
 		return nil, err
 	}
-	return l.(*net.TCPListener).File()
+	return l.File()
 })
 
-func loopback() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
-}
-
 var fetching = reexec.RegisterFunc("fetching", func(address string) (string, error) {
-	conn, err := net.Dial("tcp", address)
+	conn, err := net.Dial("unix", address)
 	if err != nil {
 		return "", err
 	}
@@ -791,23 +718,10 @@ var fetching = reexec.RegisterFunc("fetching", func(address string) (string, err
 	return string(b), err
 })
 
-type reader struct {
-	File *os.File
-	N    int
-}
-
-var reading = reexec.RegisterFunc("reading", func(r reader) (string, error) {
-	b := make([]byte, r.N)
-	_, err := io.ReadFull(r.File, b)
+var reading = reexec.RegisterFunc("reading", func(f *os.File) (string, error) {
+	b := make([]byte, 4)
+	_, err := io.ReadFull(f, b)
 	return string(b), err
-})
-
-var closedEvents = reexec.RegisterStream("closed events", func(_ context.Context, f *os.File, yield func(*os.File) bool) error {
-	_ = f.Close()
-	if yield(f) {
-		return errors.New("it seems to have been sent")
-	}
-	return nil
 })
 
 type cycle struct {
@@ -816,9 +730,8 @@ type cycle struct {
 	File *os.File
 }
 
-var cyclic = reexec.RegisterFunc("cyclic", func(int) (*cycle, error) {
-	c := &cycle{}
-	c.Map = map[string]*cycle{"c": {Next: c}}
+var cyclic = reexec.RegisterFunc("cyclic", func(int) (c cycle, err error) {
+	c.Map = map[string]*cycle{"c": {Next: &c}}
 	return c, nil
 })
 

@@ -46,42 +46,52 @@ var (
 		}
 		return text, nil
 	})
-	unfit = reexec.RegisterFunc("unfit", func(kind string) (any, error) {
+	unfit = reexec.RegisterFunc("unfit", func(kind any) (any, error) {
 		if kind == "bad" {
 			return make(chan int), nil
 		}
 		return kind, nil
 	})
-	picky    = reexec.RegisterFunc("picky", func(p pickyParam) (string, error) { return string(p), nil })
-	mixed    = reexec.RegisterFunc("mixed result", func(s string) (mixedResult, error) { return mixedResult(s), nil })
-	takesAny = reexec.RegisterFunc("takes any", func(any) (int, error) { return 0, nil })
-	again    = reexec.RegisterFunc("again", func(struct{}) (int, error) { return double.Call(context.Background(), 1) })
+	picky  = reexec.RegisterFunc("picky", func(w wild) (string, error) { return string(w), nil })
+	wildly = reexec.RegisterFunc("wildly", func(s string) (wild, error) { return wild(s), nil })
+	again  = reexec.RegisterFunc("again", func(struct{}) (int, error) { return double.Call(context.Background(), 1) })
 )
 
-// A pickyParam cannot be decoded if it is "bad".
-type pickyParam string
+// A wild value may do in its encoder, or in its decoder, what must be tamed there.
+type wild string
 
-func (p pickyParam) MarshalJSON() ([]byte, error) { return json.Marshal(string(p)) }
-
-func (p *pickyParam) UnmarshalJSON(b []byte) error {
-	if string(b) == `"bad"` {
-		return errors.New("too bad")
-	}
-	*p = pickyParam(b)
-	return nil
-}
-
-// A mixedResult is an array to its encoder, if it is "bad", and never to its decoder.
-type mixedResult string
-
-func (r mixedResult) MarshalJSON() ([]byte, error) {
-	if r == "bad" {
+func (w wild) MarshalJSON() ([]byte, error) {
+	switch w {
+	case "encoder panics":
+		panic("encoder")
+	case "encoder ends":
+		runtime.Goexit()
+	case "encoder fails":
+		return nil, errors.New("encoder failed")
+	case "encoder misfits":
 		return []byte(`[]`), nil
 	}
-	return json.Marshal(string(r))
+	return json.Marshal(string(w))
 }
 
-func (r *mixedResult) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, (*string)(r)) }
+func (w *wild) UnmarshalJSON(b []byte) error {
+	err := json.Unmarshal(b, (*string)(w))
+	switch *w {
+	case "decoder panics":
+		panic("decoder")
+	case "decoder ends":
+		runtime.Goexit()
+	case "decoder fails":
+		err = errors.New("decoder failed")
+	case "decoder betrays":
+		betray()
+		err = errors.New("no such value")
+	}
+	return err
+}
+
+// betray is what the decoder of a wild value does that betrays.
+var betray func()
 
 // background is the context of all calls that no spec cancels.
 var background = context.Background()
@@ -214,15 +224,15 @@ var _ = Describe("functions", func() {
 			Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot encode result in child, reason: chan int in an interface cannot travel")))
 			Expect(call(background, "good")).To(Equal("good"), "the worker is still there")
 		}
-		_, err := takesAny.Call(background, make(chan int))
+		_, err := unfit.Call(background, make(chan int))
 		Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send parameter to child, reason: chan int in an interface cannot travel")))
-		for _, by := range ways[pickyParam, string]() {
-			Expect(by(picky, "bad")).Error().To(And(MatchError(reexec.ErrNotStarted),
-				MatchError(ContainSubstring("cannot decode parameter in child, reason: too bad"))))
+		for _, by := range ways[wild, string]() {
+			Expect(by(picky, "decoder fails")).Error().To(And(MatchError(reexec.ErrNotStarted),
+				MatchError(ContainSubstring("cannot decode parameter in child, reason: decoder failed"))))
 		}
-		for _, by := range ways[string, mixedResult]() {
-			Expect(by(mixed, "good")).To(BeEquivalentTo("good"))
-			_, err := by(mixed, "bad")
+		for _, by := range ways[string, wild]() {
+			Expect(by(wildly, "tame")).To(BeEquivalentTo("tame"))
+			_, err := by(wildly, "encoder misfits")
 			as[*json.UnmarshalTypeError](asActionError(err))
 			Expect(err).To(MatchError(ContainSubstring("cannot decode child result")))
 		}
@@ -326,7 +336,7 @@ var _ = Describe("workers", func() {
 	})
 
 	It("are closed, whatever the parameter", func() {
-		w := must(takesAny.Start(background))
+		w := must(unfit.Start(background))
 		Expect(w.Close()).To(Succeed())
 		Expect(w.Call(background, make(chan int))).Error().To(MatchError(os.ErrClosed))
 	})
