@@ -81,58 +81,43 @@ type deadContext struct {
 
 func (c deadContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
-// An endedContext ends when the spec says so, with any error.
-type endedContext struct {
+// An ownContext ends when the one in it does, and says in its own way why.
+type ownContext struct {
 	context.Context
-	done chan struct{}
-	err  error
+	err error
 }
 
-func (c *endedContext) Done() <-chan struct{} { return c.done }
-
-func (c *endedContext) Err() error {
-	if isOver(c.done) {
+func (c ownContext) Err() error {
+	if isOver(c.Done()) {
 		return c.err
 	}
 	return nil
 }
 
-func (c *endedContext) Value(any) any { return nil }
+func (c ownContext) Value(any) any { return nil }
 
 var _ = Describe("contexts of functions", func() {
-	// Each returns a context, and what ends it.
-	justCancelled := func() (context.Context, func()) { ctx, cancel := context.WithCancel(background); return ctx, cancel }
-	cancelledBecause := func() (context.Context, func()) {
-		ctx, cancel := context.WithCancelCause(background)
-		return ctx, func() { cancel(errEnough) }
-	}
-	endedWith := func(err error) func() (context.Context, func()) {
-		return func() (context.Context, func()) {
-			ctx := &endedContext{background, make(chan struct{}), err}
-			return ctx, func() { close(ctx.done) }
-		}
-	}
-
-	DescribeTable("end, with error and cause, as those of the parent do", func(newContext func() (context.Context, func()), cause error, says string) {
+	DescribeTable("end, with error and cause, as those of the parent do", func(own bool, cause error) {
 		g := newGate()
 		for _, call := range bothCalls(obedient, g.options(ofGrace(time.Hour))...) {
-			ctx, cancel := newContext()
-			done := goCall(call, ctx, "return")
+			ctx, cancel := context.WithCancelCause(background)
+			parent := ctx
+			if own {
+				parent = ownContext{ctx, cause}
+			}
+			done := goCall(call, parent, "return")
 			g.says("began")
-			cancel()
+			cancel(cause)
 			_, err := end(done)
 			Expect(asActionError(err)).To(MatchError(cause))
 			for range 4 {
-				g.says(says)
+				g.says(`Err: context canceled, true, false\. Cause: ` + cause.Error() + `\.`)
 			}
 			Expect(call(background, "answer")).To(Equal("<nil> <nil>"), "the worker lives on")
 		}
 	},
-		Entry("cancelled", justCancelled, context.Canceled, `Err: context canceled, true, false\. Cause: context canceled\.`),
-		Entry("cancelled with a cause", cancelledBecause, errEnough, `Err: context canceled, true, false\. Cause: enough is enough\.`),
-		Entry("past its deadline", endedWith(context.DeadlineExceeded), context.DeadlineExceeded,
-			`Err: context canceled, true, false\. Cause: context deadline exceeded\.`),
-		Entry("ended in its own way", endedWith(errEnough), errEnough, `Err: context canceled, true, false\. Cause: enough is enough\.`))
+		Entry("cancelled", false, context.Canceled), Entry("cancelled with a cause", false, errEnough),
+		Entry("past its deadline", true, context.DeadlineExceeded), Entry("ended in its own way", true, errEnough))
 
 	It("end at the deadline", func() {
 		for limit := 20 * time.Millisecond; ; limit *= 2 {
@@ -366,36 +351,27 @@ var failKind = reexec.RegisterFunc("fail in a kind of way", func(kind string) (i
 
 const killedParentGrace = 300 * time.Millisecond
 
-func init() {
-	specs.Roles["parent to be killed"] = asParent(func(args []string) { beKilledParent(args[0]) })
-}
+func init() { specs.Roles["parent to be killed"] = asParent(beKilledParent) }
 
 // beKilledParent is the main function of a parent that has two calls served, and is to be
 // killed. It hands down its file 3 as stderr and its file 4 as the gate.
-func beKilledParent(how string) {
-	says, forever := os.NewFile(3, "says"), os.NewFile(4, "gate")
-	grace := time.Hour
+func beKilledParent(args []string) {
+	how, grace := args[0], time.Hour
 	if how == "stay" {
 		grace = killedParentGrace
 	}
 	options := []option{
 		reexec.GracePeriod(grace),
-		withFiles(forever, says),
+		withFiles(os.NewFile(4, "gate"), os.NewFile(3, "says")),
 		reexec.Environment([]string{stderrTo4Var + "=yes"}),
 	}
-	if how == "yield" {
-		for range 2 {
-			go func() {
-				for range obedientStream.Call(background, struct{}{}, options...) {
-				}
-			}()
-		}
-		select {}
+	call := func() { _, _ = all(obedientStream.Call(background, struct{}{}, options...)) }
+	if how != "yield" {
+		w := must(obedient.Start(background, append(options, reexec.Concurrency(2))...))
+		call = func() { _, _ = w.Call(background, how) }
 	}
-	w := must(obedient.Start(background, append(options, reexec.Concurrency(2))...))
-	_ = says.Close()
 	for range 2 {
-		go func() { _, _ = w.Call(background, how) }()
+		go call()
 	}
 	select {}
 }
