@@ -48,10 +48,6 @@ var (
 		out, err := raw.Output()
 		return string(out), err
 	})
-	suicide = reexec.RegisterFunc("suicide", func(signal int) (int, error) {
-		_ = syscall.Kill(os.Getpid(), syscall.Signal(signal))
-		select {}
-	})
 )
 
 var _ = Describe("functions on Linux", func() {
@@ -107,19 +103,19 @@ var _ = Describe("functions on Linux", func() {
 	})
 
 	It("report a signal", func() {
-		ways, errs := ways[int, int](), make([]error, 2)
-		together(len(ways), func(i int) error { _, errs[i] = ways[i](suicide, int(syscall.SIGTERM), silently); return nil })
+		ways, errs := ways[string, string](), make([]error, 2)
+		together(len(ways), func(i int) error { _, errs[i] = ways[i](tricks, "kill 15", silently); return nil })
 		for i, err := range errs {
 			Expect(err).To(MatchError(ContainSubstring("signal: terminated")))
 			as[*exec.ExitError](asActionError(err))
-			Expect(ways[i](suicide, int(syscall.SIGKILL), silently)).Error().To(MatchError(ContainSubstring("signal: killed")))
+			Expect(ways[i](tricks, "kill 9", silently)).Error().To(MatchError(ContainSubstring("signal: killed")))
 		}
 	})
 
 	It("are killed if they do not end after Close", func() {
-		w := must(pid.Start(background, reexec.GracePeriod(50*time.Millisecond)))
-		child := must(w.Call(background, struct{}{}))
-		Expect(syscall.Kill(child, syscall.SIGSTOP)).To(Succeed())
+		w := start(pid, ofGrace(50*time.Millisecond))
+		Expect(w.Call(background, struct{}{})).To(Equal(w.PID()))
+		stop(w.PID())
 		Expect(w.Close()).To(Succeed())
 		Expect(w.Close()).To(Succeed())
 	})
@@ -165,11 +161,11 @@ func trick(what string) (string, error) {
 		return "", unix.Dup3(int(f.Fd()), atoi(argument), 0)
 	case "sleep":
 		d, err := time.ParseDuration(argument)
-		if err != nil {
-			return "", err
-		}
 		time.Sleep(d)
-		return "", nil
+		return "", err
+	case "kill":
+		_ = syscall.Kill(os.Getpid(), syscall.Signal(atoi(argument)))
+		select {}
 	case "die":
 		fmt.Fprintf(os.Stderr, "dies %d.\n", leaveDescendant())
 		time.Sleep(30 * time.Millisecond)
@@ -273,12 +269,11 @@ var _ = Describe("calls", func() {
 			g.says(`dies \d+\.`)
 			var descendant int
 			must(fmt.Sscanf(string(g.stderr.Contents()), "dies %d", &descendant))
-			defer func() { _ = kill(descendant) }()
-			queued := goCall(w.Call, background, "")
-			_, err := end(served)
-			Expect(exitCode(err)).To(Equal(3), "%v", err)
-			_, err = end(queued)
-			Expect(exitCode(err)).To(Equal(3), "%v", err)
+			DeferCleanup(kill, descendant)
+			for _, call := range []<-chan outcome[string]{served, goCall(w.Call, background, "")} { // the second one waits for its turn
+				_, err := end(call)
+				Expect(exitCode(err)).To(Equal(3), "%v", err)
+			}
 			Expect(inTime(w.Err)).To(HaveOccurred())
 			_ = inTime(w.Close)
 		})
@@ -394,10 +389,9 @@ var _ = Describe("calls", func() {
 			worker, err := tricks.Start(background, silently)
 			os.Stdout = stdout
 			Expect(err).NotTo(HaveOccurred())
-			Expect(w.Close()).To(Succeed())
 			defer worker.Close()
-			_, err = worker.Call(background, "print x")
-			Expect(err).To(MatchError(ContainSubstring("signal: broken pipe")))
+			Expect(w.Close()).To(Succeed())
+			Expect(worker.Call(background, "print x")).Error().To(MatchError(ContainSubstring("signal: broken pipe")))
 		})
 	})
 
@@ -416,20 +410,15 @@ var _ = Describe("calls", func() {
 				notStarted(way.run(joining(reexec.Namespace{Type: "!net", Path: "/nowhere"})))
 				notStarted(way.run(reexec.Cmd(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" })))
 			}
-			for _, err := range happenings.Call(done, program{}) {
-				notStarted(err)
-			}
+			_, err := all(happenings.Call(done, program{}))
+			notStarted(err)
 		})
 
 		It("say so after the end of their worker", func() {
-			for _, end := range []func(w *reexec.Worker[string, string]){
-				func(w *reexec.Worker[string, string]) { Expect(w.Close()).To(Succeed()) },
-				func(w *reexec.Worker[string, string]) {
-					Expect(w.Call(background, "exit")).Error().NotTo(MatchError(reexec.ErrNotStarted))
-				},
-			} {
-				w := start(tricks, silently)
-				end(w)
+			closed, dead := start(tricks), start(tricks, silently)
+			Expect(closed.Close()).To(Succeed())
+			Expect(dead.Call(background, "exit")).Error().NotTo(MatchError(reexec.ErrNotStarted))
+			for _, w := range []*reexec.Worker[string, string]{closed, dead} {
 				_, err := w.Call(background, "")
 				notStarted(err)
 			}
@@ -487,7 +476,7 @@ var _ = Describe("calls", func() {
 			Expect(string(asActionError(err).Stack)).To(ContainSubstring("integration.obey"))
 		})
 
-		It("tell why they were killed, also if other calls die with them", func() {
+		It("tell why they were killed, also if other calls die with them, and have no stack to tell if the child is stopped", func() {
 			for i := range 5 {
 				g, w := gated(working, reexec.Concurrency(2), ofGrace(0))
 				ctx, cancel := context.WithCancelCause(background)
@@ -495,14 +484,16 @@ var _ = Describe("calls", func() {
 				g.says("began 1")
 				other := goCall(w.Call, background, job{Number: 2, Do: "hold"})
 				g.says("began 2")
-				if i == 0 { // it has no stack to tell
+				tellStack := Not(BeEmpty())
+				if i == 0 {
 					defer stop(w.PID())()
+					tellStack = BeNil()
 				}
 				cancel(errEnough)
 				for _, done := range []<-chan outcome[workReport]{held, other} {
 					_, err := end(done)
 					Expect(err).To(MatchError(errEnough))
-					Expect(len(asActionError(err).Stack) > 0).To(Equal(i != 0))
+					Expect(asActionError(err).Stack).To(tellStack)
 				}
 			}
 		})
@@ -513,59 +504,45 @@ var _ = Describe("calls", func() {
 			Eventually(w.Done()).Should(BeClosed())
 			Expect(exitCode(w.Close())).To(Equal(3))
 		})
-
-		It("have no stack to tell if the child is stopped", func() {
-			g, w := gated(working)
-			ctx, cancel := context.WithCancelCause(background)
-			held := goCall(w.Call, ctx, job{Do: "hold"})
-			g.says("began")
-			goOn := stop(w.PID())
-			cancel(errEnough)
-			_, err := end(held)
-			Expect(asActionError(err).Stack).To(BeNil())
-			goOn()
-		})
 	})
 })
 
 func init() {
-	// While a parent is stopped, its call's context ends, and the answer comes.
-	whileStopped := func(run func(ctx context.Context, i int)) {
+	// While a parent is stopped, its call's context ends, and the answer comes. It tells how many of them are lost.
+	lostWhileStopped := func(run func(ctx context.Context, i int) (lost bool)) int32 {
 		waker := exec.Command("sh", "-c", fmt.Sprintf("sleep 0.02; kill -STOP %d; sleep 0.1; kill -CONT %[1]d", os.Getpid()))
 		Expect(waker.Start()).To(Succeed())
+		var lost atomic.Int32
 		together(8, func(i int) error {
 			ctx, cancel := context.WithTimeout(background, 60*time.Millisecond)
 			defer cancel()
-			run(ctx, i)
+			if run(ctx, i) {
+				lost.Add(1)
+			}
 			return nil
 		})
 		Expect(waker.Wait()).To(Succeed())
+		return lost.Load()
 	}
 	roles["stopped parent"] = func([]string) any {
 		var workers []*reexec.Worker[string, string]
 		for range 8 {
 			workers = append(workers, must(tricks.Start(background, silently)))
 		}
-		var lost atomic.Int32
-		whileStopped(func(ctx context.Context, i int) {
-			if _, err := workers[i].Call(ctx, "sleep 40ms"); err == nil {
-				if _, err := workers[i].Call(background, ""); err != nil {
-					lost.Add(1)
-				}
+		return lostWhileStopped(func(ctx context.Context, i int) (lost bool) {
+			defer workers[i].Close()
+			if _, err := workers[i].Call(ctx, "sleep 40ms"); err != nil {
+				return false
 			}
-			_ = workers[i].Close()
+			_, err := workers[i].Call(background, "")
+			return err != nil
 		})
-		return lost.Load()
 	}
 	roles["stopped parent of an action"] = func([]string) any {
-		var lost atomic.Int32
-		whileStopped(func(ctx context.Context, _ int) {
+		return lostWhileStopped(func(ctx context.Context, _ int) (lost bool) {
 			err := reexec.RunReexecActionContext(ctx, "print slowly", reexec.Param("42"), reexec.Result(new(int)))
-			if err != nil && !errors.As(err, new(*exec.ExitError)) { // it was not killed
-				lost.Add(1)
-			}
+			return err != nil && !errors.As(err, new(*exec.ExitError)) // it was not killed
 		})
-		return lost.Load()
 	}
 	if os.Getenv("reexec_early_check") != "" {
 		reexec.CheckAction()
