@@ -345,21 +345,16 @@ var _ = Describe("a writer of stderr", func() {
 				return reexec.RunReexecActionContext(ctx, "say much", append(options, reexec.Result(new(string)))...)
 			}),
 			"a call": at(func(ctx context.Context, options ...option) error {
-				_, err := hang.Call(ctx, "hang", options...)
-				return err
+				return errorOf(hang.Call(ctx, "hang", options...))
 			}),
 			"a call that answers": at(func(ctx context.Context, options ...option) error {
-				_, err := say.Call(ctx, 1, options...)
-				return err
+				return errorOf(say.Call(ctx, 1, options...))
 			}),
 			"a call that obeys its context": at(func(ctx context.Context, options ...option) error {
-				_, err := hangInContext.Call(ctx, "hang", append(options, hour)...)
-				return err
+				return errorOf(hangInContext.Call(ctx, "hang", append(options, hour)...))
 			}),
-			"a stream": at(func(ctx context.Context, options ...option) (err error) {
-				for _, err = range clamour.Call(ctx, struct{}{}, append(options, hour)...) {
-				}
-				return err
+			"a stream": at(func(ctx context.Context, options ...option) error {
+				return errorOf(all(clamour.Call(ctx, struct{}{}, append(options, hour)...)))
 			}),
 			"a loop that is left": at(func(ctx context.Context, options ...option) error {
 				for range clamour.Call(background, struct{}{}, append(options, hour)...) {
@@ -377,8 +372,7 @@ var _ = Describe("a writer of stderr", func() {
 				}
 				context.AfterFunc(over, func() { _ = w.Close() }) // which may hang until the writer is released
 				begins()
-				_, err = w.Call(call(ctx), "hang")
-				return err
+				return errorOf(w.Call(call(ctx), "hang"))
 			}
 		}
 		limited := func(ctx context.Context) context.Context { return ctx }
@@ -431,7 +425,7 @@ var _ = Describe("a writer of stderr", func() {
 		// call has a worker called in a goroutine of its own.
 		call := func(w *reexec.Worker[string, string], ctx context.Context, param string) <-chan error {
 			done := make(chan error, 1)
-			go func() { _, err := w.Call(ctx, param); done <- err }()
+			go func() { done <- errorOf(w.Call(ctx, param)) }()
 			return done
 		}
 
@@ -523,7 +517,7 @@ var _ = Describe("a writer of stderr", func() {
 			blockStderr()
 			w := must(say.Start(background, reexec.GracePeriod(50*time.Millisecond)))
 			called := make(chan error, 1)
-			go func() { _, err := w.Call(background, 1); called <- err }()
+			go func() { called <- errorOf(w.Call(background, 1)) }()
 			time.Sleep(100 * time.Millisecond) // nothing tells that it blocks
 			_ = inTime(w.Close)
 			_ = received(called)
@@ -556,13 +550,13 @@ var _ = Describe("a writer of stderr", func() {
 		})
 
 		It("ends just the passing on, not a call", func() {
-			Expect(inTime(func() error { _, err := say.Call(background, 1<<20, leave); return err })).To(mayTell)
+			Expect(inTime(func() error { return errorOf(say.Call(background, 1<<20, leave)) })).To(mayTell)
 		})
 
 		It("ends just the passing on, not a worker", func() {
 			w := must(say.Start(background, leave))
 			for range 3 {
-				Expect(inTime(func() error { _, err := w.Call(background, 1<<20); return err })).To(Succeed())
+				Expect(inTime(func() error { return errorOf(w.Call(background, 1<<20)) })).To(Succeed())
 			}
 			Expect(inTime(w.Close)).To(mayTell)
 		})

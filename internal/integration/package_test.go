@@ -4,7 +4,9 @@ package integration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strconv"
 	"testing"
@@ -161,3 +163,16 @@ func together(n int, do func(i int) error) {
 var silently = reexec.Stderr(io.Discard)
 
 func joining(refs ...reexec.Namespace) option { return reexec.Namespaces(refs) }
+
+// all returns the events of a loop that is not left, and the error that must be its last pair.
+func all[E any](events iter.Seq2[E, error]) (all []E, err error) {
+	for event, failure := range events {
+		if err != nil {
+			return all, fmt.Errorf("more after an error: %v", err)
+		}
+		if err = failure; err == nil {
+			all = append(all, event)
+		}
+	}
+	return all, err
+}

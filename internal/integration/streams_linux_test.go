@@ -72,19 +72,6 @@ var happenings = reexec.RegisterStream("happenings",
 		return nil
 	})
 
-// all returns the events of a loop that is not left, and the error that must be its last pair.
-func all[E any](events iter.Seq2[E, error]) (all []E, err error) {
-	for event, failure := range events {
-		if err != nil {
-			return all, fmt.Errorf("more after an error: %v", err)
-		}
-		if err = failure; err == nil {
-			all = append(all, event)
-		}
-	}
-	return all, err
-}
-
 // inOrder returns how many events come, which must be numbered so, and the error that is the last pair.
 func inOrder(events iter.Seq2[happening, error]) (int, error) {
 	got, err := all(events)

@@ -109,12 +109,7 @@ var _ = Describe("values", func() {
 	})
 
 	It("arrive as they were sent, as events", func() {
-		var got []*assortment
-		for event, err := range assorted.Call(background, newAssortment()) {
-			Expect(err).NotTo(HaveOccurred())
-			got = append(got, event)
-		}
-		Expect(got).To(Equal([]*assortment{newAssortment(), {}}))
+		Expect(all(assorted.Call(background, newAssortment()))).To(Equal([]*assortment{newAssortment(), {}}))
 	})
 
 	It("that are large may be changed as soon as a call has returned", func() {
