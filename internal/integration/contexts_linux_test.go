@@ -61,8 +61,7 @@ var obedientStream = reexec.RegisterStream("obedient stream", func(ctx context.C
 	fmt.Fprintln(os.Stderr, "began")
 	for yield(1) {
 	}
-	_, err := obey(ctx, "return")
-	return err
+	return errorOf(obey(ctx, "return"))
 })
 
 type contextKey struct{}
@@ -108,8 +107,7 @@ var _ = Describe("contexts of functions", func() {
 			done := goCall(call, parent, "return")
 			g.says("began")
 			cancel(cause)
-			_, err := end(done)
-			Expect(asActionError(err)).To(MatchError(cause))
+			Expect(asActionError(errorOf(end(done)))).To(MatchError(cause))
 			for range 4 {
 				g.says(`Err: context canceled, true, false\. Cause: ` + cause.Error() + `\.`)
 			}
@@ -187,8 +185,7 @@ var _ = Describe("contexts of functions", func() {
 			other := goCall(w.Call, background, "hang")
 			g.says("hanging")
 			asActionError(cancelled(g, w.Call, "hang"))
-			_, err := end(other)
-			Expect(asActionError(err)).To(MatchError(errEnough))
+			Expect(asActionError(errorOf(end(other)))).To(MatchError(errEnough))
 			Expect(isOver(w.Done())).To(BeTrue())
 			Expect(w.Close()).To(Succeed())
 		})
@@ -258,8 +255,7 @@ var _ = Describe("contexts of functions", func() {
 			g.says("began")
 			closed := make(chan error, 1)
 			go func() { closed <- w.Close() }()
-			Eventually(func() error { _, err := w.Call(background, "answer"); return err }).Should(
-				MatchError(os.ErrClosed), "Close has begun, and is asked for no more")
+			Eventually(func() error { return errorOf(w.Call(background, "answer")) }).Should(MatchError(os.ErrClosed), "Close has begun")
 			Expect(closed).NotTo(Receive())
 			g.pass(1)
 			Expect(end(done)).To(Equal("<nil>"), "its context")

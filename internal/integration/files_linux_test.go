@@ -3,7 +3,6 @@ package integration
 import (
 	"bytes"
 	"context"
-
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -316,8 +314,7 @@ var _ = Describe("open files", func() {
 
 	It("do not travel in an interface, which is an error", func() {
 		for _, by := range ways[*hoard, string]() {
-			_, err := by(looking, &hoard{Any: os.Stdin})
-			Expect(asActionError(err)).To(MatchError(ContainSubstring("*os.File in an interface cannot travel")))
+			Expect(asActionError(errorOf(by(looking, &hoard{Any: os.Stdin})))).To(MatchError(ContainSubstring("*os.File in an interface cannot travel")))
 		}
 	})
 
@@ -497,8 +494,7 @@ var _ = Describe("open files", func() {
 			Expect(all(spoils.Call(background, errand{Files: files}))).Error().To(MatchError(os.ErrClosed))
 			g, w := gated(plundering)
 			for range 3 {
-				_, err = w.Call(background, errand{Do: "hold", Files: files})
-				Expect(asActionError(err)).To(MatchError(os.ErrClosed))
+				Expect(asActionError(errorOf(w.Call(background, errand{Do: "hold", Files: files})))).To(MatchError(os.ErrClosed))
 			}
 			Expect(w.Call(background, errand{})).To(BeZero(), "the worker lives on")
 			Expect(g.said("began")).To(BeZero())
@@ -599,8 +595,7 @@ var _ = Describe("open files", func() {
 			Expect(err).NotTo(HaveOccurred(), "the next ones are received")
 			Expect(l.Files[0].Close()).To(Succeed())
 			for _, e := range []errand{{Files: many}, {Do: "many", Count: 300, Files: many[:1]}} {
-				_, err = plunderingDeaf.Call(background, e)
-				Expect(asActionError(err)).To(MatchError(syscall.EMFILE))
+				Expect(asActionError(errorOf(plunderingDeaf.Call(background, e)))).To(MatchError(syscall.EMFILE))
 			}
 			Expect(w.Call(background, errand{})).To(BeZero(), "the worker lives on")
 			t.isShut()
@@ -659,12 +654,10 @@ var _ = Describe("open files", func() {
 	It("do not make an endless value of one that contains itself", func() {
 		h := &hoard{}
 		h.Nested = h
-		_, err := looking.Call(background, h)
-		Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot send parameter to child, reason: value contains itself")))
+		Expect(asActionError(errorOf(looking.Call(background, h)))).To(MatchError(ContainSubstring("cannot send parameter to child, reason: value contains itself")))
 		w := start(cyclic)
 		for range 2 { // the worker lives on
-			_, err = w.Call(background, 1)
-			Expect(asActionError(err)).To(MatchError(ContainSubstring("value contains itself")))
+			Expect(asActionError(errorOf(w.Call(background, 1)))).To(MatchError(ContainSubstring("value contains itself")))
 		}
 	})
 

@@ -194,13 +194,6 @@ func hangHere() {
 	select {}
 }
 
-// flood yields without end, and does not look at its context.
-var flood = reexec.RegisterStream("flood", func(_ context.Context, _ struct{}, yield func([]byte) bool) error {
-	for yield(make([]byte, 100)) {
-	}
-	return nil
-})
-
 var _ = Describe("calls", func() {
 	It("return their answer, or an error, and with an answer the worker lives on", func() {
 		w := start(tricks, silently)
@@ -296,8 +289,7 @@ var _ = Describe("calls", func() {
 		done := make(chan error, 1)
 		go func() {
 			runtime.LockOSThread() // and ends with it, so it may have any priority
-			_, err := w.Call(background, job{Do: "hold"})
-			done <- err
+			done <- errorOf(w.Call(background, job{Do: "hold"}))
 		}()
 		g.says("began")
 		Expect(goroutinesIn("(*Reader).Poll", "call.(*Worker)")).To(ConsistOf(Not(ContainSubstring("locked to thread"))))
@@ -333,7 +325,7 @@ var _ = Describe("calls", func() {
 		ctx, cancel := context.WithCancelCause(background)
 		defer cancel(nil)
 		events := 0
-		for _, err := range flood.Call(ctx, struct{}{}, silently) {
+		for _, err := range endless.Call(ctx, "", silently) {
 			if events++; events == 1 {
 				time.Sleep(50 * time.Millisecond) // the pipe is full of them
 				cancel(errEnough)
@@ -410,8 +402,7 @@ var _ = Describe("calls", func() {
 				notStarted(way.run(joining(reexec.Namespace{Type: "!net", Path: "/nowhere"})))
 				notStarted(way.run(reexec.Cmd(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" })))
 			}
-			_, err := all(happenings.Call(done, program{}))
-			notStarted(err)
+			notStarted(errorOf(all(happenings.Call(done, program{}))))
 		})
 
 		It("say so after the end of their worker", func() {
@@ -419,8 +410,7 @@ var _ = Describe("calls", func() {
 			Expect(closed.Close()).To(Succeed())
 			Expect(dead.Call(background, "exit")).Error().NotTo(MatchError(reexec.ErrNotStarted))
 			for _, w := range []*reexec.Worker[string, string]{closed, dead} {
-				_, err := w.Call(background, "")
-				notStarted(err)
+				notStarted(errorOf(w.Call(background, "")))
 			}
 		})
 
@@ -472,8 +462,7 @@ var _ = Describe("calls", func() {
 			_ = cancelled(g, w.Call, "stay")
 			Eventually(w.Done()).Should(BeClosed())
 			Expect(string(asActionError(w.Err()).Stack)).To(ContainSubstring("integration.obey"))
-			_, err := w.Call(background, "")
-			Expect(string(asActionError(err).Stack)).To(ContainSubstring("integration.obey"))
+			Expect(string(asActionError(errorOf(w.Call(background, ""))).Stack)).To(ContainSubstring("integration.obey"))
 		})
 
 		It("tell why they were killed, also if other calls die with them, and have no stack to tell if the child is stopped", func() {
@@ -534,8 +523,7 @@ func init() {
 			if _, err := workers[i].Call(ctx, "sleep 40ms"); err != nil {
 				return false
 			}
-			_, err := workers[i].Call(background, "")
-			return err != nil
+			return errorOf(workers[i].Call(background, "")) != nil
 		})
 	}
 	roles["stopped parent of an action"] = func([]string) any {

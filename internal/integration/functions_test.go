@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-
 	"runtime"
 	"strings"
 	"sync"
@@ -187,8 +186,7 @@ var _ = Describe("functions", func() {
 
 	It("report a goroutine that ends without an answer", func() {
 		for _, by := range ways[struct{}, int]() {
-			_, err := by(goexit, struct{}{})
-			Expect(as[*reexec.PanicError](err).Value).To(Equal("runtime.Goexit was called"))
+			Expect(as[*reexec.PanicError](errorOf(by(goexit, struct{}{}))).Value).To(Equal("runtime.Goexit was called"))
 		}
 	})
 
@@ -206,16 +204,14 @@ var _ = Describe("functions", func() {
 	It("report a function that the child does not know", func() {
 		unknown := reexec.RegisterFunc("registered too late", func(int) (int, error) { return 0, nil })
 		stdout, stderr := capture(func() {
-			_, err := unknown.Call(background, 1)
-			Expect(asActionError(err)).To(MatchError(ContainSubstring(`unregistered gons/reexec re-execution action "registered too late"`)))
+			Expect(asActionError(errorOf(unknown.Call(background, 1)))).To(MatchError(ContainSubstring(`unregistered gons/reexec re-execution action "registered too late"`)))
 		})
 		Expect(stdout + stderr).To(BeEmpty())
 	})
 
 	It("report what cannot travel", func() {
 		for _, call := range bothCalls(unfit) {
-			_, err := call(background, "bad")
-			Expect(asActionError(err)).To(MatchError(ContainSubstring("cannot encode result in child, reason: chan int in an interface cannot travel")))
+			Expect(asActionError(errorOf(call(background, "bad")))).To(MatchError(ContainSubstring("cannot encode result in child, reason: chan int in an interface cannot travel")))
 			Expect(call(background, "good")).To(Equal("good"), "the worker is still there")
 		}
 		Expect(asActionError(errorOf(unfit.Call(background, make(chan int))))).To(MatchError(ContainSubstring("cannot send parameter to child, reason: chan int in an interface cannot travel")))
@@ -247,8 +243,7 @@ var _ = Describe("functions", func() {
 	})
 
 	It("cannot be called in a child", func() {
-		_, err := again.Call(background, struct{}{})
-		Expect(as[*reexec.PanicError](err).Value).To(ContainSubstring("tried to re-execute in already re-executing child process"))
+		Expect(as[*reexec.PanicError](errorOf(again.Call(background, struct{}{}))).Value).To(ContainSubstring("tried to re-execute in already re-executing child process"))
 	})
 
 	It("cannot be run like other actions", func() {
@@ -300,8 +295,7 @@ var _ = Describe("workers", func() {
 	It("are gone after a panic", func() {
 		w := must(panicking.Start(background))
 		for range 3 {
-			_, err := w.Call(background, "at the disco")
-			as[*reexec.PanicError](err)
+			as[*reexec.PanicError](errorOf(w.Call(background, "at the disco")))
 		}
 		Expect(children()).To(BeEmpty())
 		Expect(w.Close()).To(Succeed())
@@ -343,8 +337,7 @@ var _ = Describe("workers", func() {
 	It("are gone after their death", func() {
 		w := must(exit.Start(background, reexec.Stderr(io.Discard)))
 		for range 3 {
-			_, err := w.Call(background, 3)
-			Expect(exitCode(err)).To(Equal(3))
+			Expect(exitCode(errorOf(w.Call(background, 3)))).To(Equal(3))
 		}
 		Expect(w.Close()).To(Succeed())
 	})
@@ -373,8 +366,7 @@ var _ = Describe("workers", func() {
 		cancelled(errEnough)
 		Expect(w.Call(done, "do not")).Error().To(MatchError(errEnough))
 		Expect(w.Call(background, "do not")).To(Equal("do not"))
-		_, err := w.Call(ctx, "hang")
-		Expect(asActionError(err)).To(MatchError(errEnough))
+		Expect(asActionError(errorOf(w.Call(ctx, "hang")))).To(MatchError(errEnough))
 		Expect(w.Call(background, "do not")).Error().To(MatchError(errEnough))
 		Expect(w.Close()).To(Succeed())
 	})
@@ -398,8 +390,7 @@ var _ = Describe("workers", func() {
 			if err != nil {
 				return err
 			}
-			_, err = w.Call(background, 1)
-			return errors.Join(err, w.Close())
+			return errors.Join(errorOf(w.Call(background, 1)), w.Close())
 		})
 	})
 

@@ -113,8 +113,7 @@ var _ = Describe("what flows between parent and child", func() {
 		})
 
 		It("must fit", func() {
-			_, err := run[int]("answer")
-			as[*json.UnmarshalTypeError](err)
+			as[*json.UnmarshalTypeError](errorOf(run[int]("answer")))
 		})
 
 		It("ends the child after the grace period", func() {

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-
 	"time"
 
 	"example.com/gons/reexec"
@@ -141,17 +140,16 @@ var _ = Describe("events of streams", func() {
 
 	It("end with the decoder's error, whatever the child does then", func() {
 		for _, grace := range []time.Duration{0, time.Hour} {
-			got, err := inOrder(undecodable.Call(background, "decoder fails", silently, ofGrace(grace)))
+			got, err := inOrder(endless.Call(background, "decoder fails", silently, ofGrace(grace)))
 			Expect(got).To(Equal(1))
-			Expect(asActionError(err)).To(MatchError(`gons/reexec: function "undecodable": cannot decode child result, reason: decoder failed`))
+			Expect(asActionError(err)).To(MatchError(`gons/reexec: function "endless": cannot decode child result, reason: decoder failed`))
 		}
 	})
 
 	It("end with the context, even if that ends while an event cannot be decoded", func() {
 		ctx, cancel := context.WithCancelCause(background)
 		betray = func() { cancel(errEnough) }
-		_, err := all(undecodable.Call(ctx, "decoder betrays", silently))
-		Expect(asActionError(err)).To(MatchError(errEnough))
+		Expect(asActionError(errorOf(all(endless.Call(ctx, "decoder betrays", silently))))).To(MatchError(errEnough))
 	})
 
 	It("end with a context that is over", func() {
@@ -227,7 +225,7 @@ var _ = Describe("events of streams", func() {
 		DescribeTable("leave nothing behind, however that is", func(wildness string, leave func(), end string) {
 			seen := 0
 			Expect(fate(func() {
-				for range undecodable.Call(background, wildness, silently, ofGrace(time.Hour)) {
+				for range endless.Call(background, wildness, silently, ofGrace(time.Hour)) {
 					seen++
 					leave()
 				}
@@ -314,8 +312,8 @@ var _ = Describe("events of streams", func() {
 	})
 })
 
-// undecodable yields events, of which the second one may be wild, without end.
-var undecodable = reexec.RegisterStream("undecodable", func(_ context.Context, how string, yield func(happening) bool) error {
+// endless yields events, of which the second one may be wild, without end.
+var endless = reexec.RegisterStream("endless", func(_ context.Context, how string, yield func(happening) bool) error {
 	for i := range 1 << 30 {
 		e := happening{Number: i}
 		if i == 1 {
