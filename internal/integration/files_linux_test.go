@@ -269,14 +269,12 @@ func (t *tap) isShut() {
 	GinkgoHelper()
 	_ = t.w.Close()
 	Expect(t.r.SetReadDeadline(time.Now().Add(20 * time.Second))).To(Succeed())
-	_, err := t.r.Read(make([]byte, 1))
-	Expect(err).To(Equal(io.EOF), "the file is still open somewhere")
+	Expect(t.r.Read(make([]byte, 1))).Error().To(Equal(io.EOF), "the file is still open somewhere")
 }
 
 var _ = Describe("open files", func() {
 	It("travel wherever they are in a value", func() {
-		dir := GinkgoT().TempDir()
-		h := newHoard(dir)
+		h := newHoard(GinkgoT().TempDir())
 		defer h.close()
 		h.Left, h.hidden = h.First, h.First
 		wanted := h.texts()
@@ -325,17 +323,12 @@ var _ = Describe("open files", func() {
 		defer listener.Close()
 		l := must(net.FileListener(listener))
 		defer l.Close()
-		served := make(chan error, 1)
-		go func() {
-			conn, err := l.Accept()
-			if err == nil {
-				_, err = conn.Write([]byte("from the outside"))
-				_ = conn.Close()
-			}
-			served <- err
-		}()
-		Expect(fetching.Call(background, address, n.in("!user", "!net"))).To(Equal("from the outside"))
-		Eventually(served).Should(Receive(BeNil()))
+		fetched := goCall(called(fetching, n.in("!user", "!net")), background, address)
+		Expect(l.(*net.UnixListener).SetDeadline(time.Now().Add(moment))).To(Succeed())
+		conn := must(l.Accept())
+		must(conn.Write([]byte("from the outside")))
+		Expect(conn.Close()).To(Succeed())
+		Expect(end(fetched)).To(Equal("from the outside"))
 	})
 
 	It("bear the sender's name, whatever that is", func() {
@@ -642,12 +635,9 @@ var _ = Describe("open files", func() {
 		Entry(nil, "no file where there should be one"))
 
 	It("are closed files at the worst where a child sends none", func() {
-		l, err := going.Call(background, rogue{Do: "no files at all"}, silently)
-		if err == nil {
-			for _, f := range l.Files {
-				_, err = f.Stat() // must not panic
-				Expect(err).To(HaveOccurred())
-			}
+		l, _ := going.Call(background, rogue{Do: "no files at all"}, silently) // may well be an error
+		for _, f := range l.Files {
+			Expect(f.Stat()).Error().To(HaveOccurred()) // and must not panic
 		}
 	})
 
