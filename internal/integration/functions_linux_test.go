@@ -197,14 +197,13 @@ func hangHere() {
 var _ = Describe("calls", func() {
 	It("return their answer, or an error, and with an answer the worker lives on", func() {
 		w := start(tricks, silently)
-		limit, answered, cut := 3*time.Millisecond, 0, 0
+		limit, answered := 3*time.Millisecond, 0
 		for range often(400) {
 			ctx, cancel := context.WithTimeout(background, limit)
 			_, err := w.Call(ctx, "sleep "+(limit-time.Duration(rand.N(1000))*time.Microsecond).String())
 			cancel()
 			if err != nil {
 				Expect(err).To(MatchError(context.DeadlineExceeded))
-				cut++
 				w = start(tricks, silently)
 				continue
 			}
@@ -276,8 +275,7 @@ var _ = Describe("calls", func() {
 			Eventually(children).Should(BeEmpty())
 			Consistently(done, "20ms").ShouldNot(Receive())
 			cancel()
-			descendant := must(end(done))
-			Expect(kill(atoi(descendant))).To(Succeed())
+			Expect(kill(atoi(must(end(done))))).To(Succeed())
 		})
 	})
 
