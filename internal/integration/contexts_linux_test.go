@@ -120,9 +120,7 @@ var _ = Describe("contexts of functions", func() {
 	It("end at the deadline", func() {
 		for limit := 20 * time.Millisecond; ; limit *= 2 {
 			g := newGate()
-			ctx, cancel := context.WithTimeoutCause(background, limit, errEnough)
-			_, err := obedient.Call(ctx, "return", g.options(ofGrace(time.Hour))...)
-			cancel()
+			err := errorOf(obedient.Call(within(limit, errEnough), "return", g.options(ofGrace(time.Hour))...))
 			Expect(err).To(Or(BeNil(), MatchError(errEnough)), "an answer that is there counts")
 			if g.said("began") > 0 {
 				g.says(`Err: context deadline exceeded, false, true\. Cause: context deadline exceeded\.`)
@@ -253,8 +251,7 @@ var _ = Describe("contexts of functions", func() {
 			g, w := gated(obedient, ofGrace(time.Hour))
 			done := goCall(w.Call, background, "hold")
 			g.says("began")
-			closed := make(chan error, 1)
-			go func() { closed <- w.Close() }()
+			closed := inBackground(w.Close)
 			Eventually(func() error { return errorOf(w.Call(background, "answer")) }).Should(MatchError(os.ErrClosed), "Close has begun")
 			Expect(closed).NotTo(Receive())
 			g.pass(1)

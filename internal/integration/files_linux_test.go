@@ -447,9 +447,7 @@ var _ = Describe("open files", func() {
 			var received atomic.Int32
 			together(8, func(int) error {
 				for range often(100) {
-					ctx, cancel := context.WithTimeoutCause(background, rand.N(most), errEnough)
-					l, err := w.Call(ctx, errand{Files: []*os.File{t.w, t.w}})
-					cancel()
+					l, err := w.Call(within(rand.N(most), errEnough), errand{Files: []*os.File{t.w, t.w}})
 					if errors.Is(err, errEnough) {
 						continue
 					}
@@ -511,12 +509,11 @@ var _ = Describe("open files", func() {
 			t := newTap()
 			many := slices.Repeat([]*os.File{t.w}, 300)
 			for range often(200) {
-				ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(5000))*time.Microsecond, errEnough)
+				ctx := within(time.Duration(rand.N(5000))*time.Microsecond, errEnough)
 				// If it is not cancelled it fails, too, by telling how many files there are.
 				if _, err := plunderingDeaf.Call(ctx, errand{Do: "count", Files: many}); !errors.As(err, new(*reexec.FuncError)) {
 					Expect(err).To(MatchError(errEnough))
 				}
-				cancel()
 			}
 			t.isShut()
 		})

@@ -199,10 +199,8 @@ var _ = Describe("calls", func() {
 		w := start(tricks, silently)
 		limit, answered := 3*time.Millisecond, 0
 		for range often(400) {
-			ctx, cancel := context.WithTimeout(background, limit)
-			_, err := w.Call(ctx, "sleep "+(limit-time.Duration(rand.N(1000))*time.Microsecond).String())
-			cancel()
-			if err != nil {
+			shorter := limit - time.Duration(rand.N(1000))*time.Microsecond
+			if err := errorOf(w.Call(within(limit, nil), "sleep "+shorter.String())); err != nil {
 				Expect(err).To(MatchError(context.DeadlineExceeded))
 				w = start(tricks, silently)
 				continue
@@ -281,11 +279,10 @@ var _ = Describe("calls", func() {
 
 	It("of a goroutine that is locked to its thread do not read for others", func() {
 		g, w := gated(working, reexec.Concurrency(2))
-		done := make(chan error, 1)
-		go func() {
+		done := inBackground(func() error {
 			runtime.LockOSThread() // and ends with it, so it may have any priority
-			done <- errorOf(w.Call(background, job{Do: "hold"}))
-		}()
+			return errorOf(w.Call(background, job{Do: "hold"}))
+		})
 		g.says("began")
 		Expect(goroutinesIn("(*Reader).Poll", "call.(*Worker)")).To(ConsistOf(Not(ContainSubstring("locked to thread"))))
 		g.pass(1)
@@ -427,9 +424,7 @@ var _ = Describe("calls", func() {
 		It("say so if the child has not even read their parameter", func() {
 			_, w := gated(working)
 			goOn := stop(w.PID())
-			ctx, cancel := context.WithTimeoutCause(background, 50*time.Millisecond, errEnough)
-			defer cancel()
-			_, err := w.Call(ctx, job{})
+			_, err := w.Call(within(50*time.Millisecond, errEnough), job{})
 			notStarted(err)
 			Expect(err).To(MatchError(ContainSubstring("(it had not begun its function)")))
 			goOn()
@@ -499,9 +494,7 @@ func init() {
 		Expect(waker.Start()).To(Succeed())
 		var lost atomic.Int32
 		together(8, func(i int) error {
-			ctx, cancel := context.WithTimeout(background, 60*time.Millisecond)
-			defer cancel()
-			if run(ctx, i) {
+			if run(within(60*time.Millisecond, nil), i) {
 				lost.Add(1)
 			}
 			return nil

@@ -306,8 +306,7 @@ var _ = Describe("workers", func() {
 		for i := range 10 {
 			dying := make(chan struct{}, 1)
 			w := must(leaving.Start(background, reexec.GracePeriod(20*time.Millisecond), onStderr(func(string) { dying <- struct{}{} })))
-			done := make(chan error)
-			go func() { done <- errorOf(w.Call(background, struct{}{})) }()
+			done := inBackground(func() error { return errorOf(w.Call(background, struct{}{})) })
 			<-dying
 			time.Sleep(time.Duration(i) * time.Millisecond)
 			Expect(w.Close()).To(Or(Succeed(), MatchError(os.ErrClosed)))

@@ -384,15 +384,14 @@ var _ = Describe("a writer of stderr", func() {
 		expectRelease := func(blocks func() (isBlocked func(begun <-chan struct{}), options []option), names ...string) {
 			GinkgoHelper()
 			DeferCleanup(killChildren)
-			released := map[string]chan error{}
+			released := map[string]<-chan error{}
 			for _, what := range names {
 				isBlocked, options := blocks()
 				ctx, cancel := context.WithCancelCause(background)
 				DeferCleanup(func() { cancel(nil) })
-				begun, done := make(chan struct{}), make(chan error, 1)
-				released[what] = done
+				begun := make(chan struct{})
 				go func() { isBlocked(begun); cancel(errEnough) }()
-				go func() { done <- runs[what](ctx, func() { close(begun) }, options...) }()
+				released[what] = inBackground(func() error { return runs[what](ctx, func() { close(begun) }, options...) })
 			}
 			for what, done := range released {
 				err := received(done, "%s hangs", what)
@@ -423,9 +422,7 @@ var _ = Describe("a writer of stderr", func() {
 
 		// call has a worker called in a goroutine of its own.
 		call := func(w *reexec.Worker[string, string], ctx context.Context, param string) <-chan error {
-			done := make(chan error, 1)
-			go func() { done <- errorOf(w.Call(ctx, param)) }()
-			return done
+			return inBackground(func() error { return errorOf(w.Call(ctx, param)) })
 		}
 
 		It("does not keep Close from returning, nor the call that is being served", func() {
@@ -515,8 +512,7 @@ var _ = Describe("a writer of stderr", func() {
 		It("does not keep Close from returning if it is the parent's own stderr", func() {
 			blockStderr()
 			w := must(say.Start(background, reexec.GracePeriod(50*time.Millisecond)))
-			called := make(chan error, 1)
-			go func() { called <- errorOf(w.Call(background, 1)) }()
+			called := inBackground(func() error { return errorOf(w.Call(background, 1)) })
 			time.Sleep(100 * time.Millisecond) // nothing tells that it blocks
 			_ = inTime(w.Close)
 			_ = received(called)

@@ -120,9 +120,7 @@ var _ = Describe("values", func() {
 			got[1]++ // is nobody else's
 		}
 		stop(w.PID()) // then it does not read the value
-		ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
-		defer cancel()
-		Expect(w.Call(ctx, value)).Error().To(MatchError(context.DeadlineExceeded))
+		Expect(w.Call(within(50*time.Millisecond, nil), value)).Error().To(MatchError(context.DeadlineExceeded))
 		for i := range value {
 			value[i]++ // which the race detector watches
 		}
