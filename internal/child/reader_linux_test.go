@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -20,8 +19,7 @@ import (
 // reader returns a reader, and who writes to it.
 func reader() (r *Reader, w *os.File) {
 	GinkgoHelper()
-	file, w, err := sys.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	file, w := specs.OK2(sys.Pipe())
 	DeferCleanup(func() { sys.CloseAll(file, w) })
 	r = &Reader{}
 	Expect(r.open(file)).To(Succeed())
@@ -39,14 +37,11 @@ func reading(r *Reader) (ended chan error) {
 }
 
 var _ = Describe("a reader", func() {
-
 	It("reads to the end", func() {
 		r, w := reader()
 		Expect(w.WriteString("text")).To(Equal(4))
 		Expect(w.Close()).To(Succeed())
-		b, err := io.ReadAll(r)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(string(b)).To(Equal("text"))
+		Expect(io.ReadAll(r)).To(BeEquivalentTo("text"))
 	})
 
 	// polling waits for the pipe, elsewhere.
@@ -171,44 +166,17 @@ var _ = Describe("a reader", func() {
 		Expect(r.file.Close()).To(Succeed())
 		Eventually(stop).Should(BeClosed())
 	})
-
 })
 
 var _ = Describe("a pipe", func() {
-
-	DescribeTable("in a process that lacks something", func(role string) {
-		r, w, err := os.Pipe()
-		Expect(err).NotTo(HaveOccurred())
-		defer r.Close()
-		cmd := specs.Child(role, GinkgoT().TempDir())
-		cmd.ExtraFiles = []*os.File{w}
-		err = cmd.Run()
-		_ = w.Close()
-		said, _ := io.ReadAll(r)
-		if reason, ok := strings.CutPrefix(string(said), "skip: "); ok {
-			Skip(reason)
-		}
-		Expect(err).NotTo(HaveOccurred())
-		Expect(string(said)).To(Equal("well"))
-	},
+	DescribeTable("in a process that lacks something", func(role string) { specs.Try(role, GinkgoT().TempDir()) },
 		Entry("of whom nobody hears does not kill who writes to stderr", "deaf stderr"),
 		Entry("does the service of /dev/null", "no /dev/null"),
 	)
-
 })
 
 func init() {
-	say := os.NewFile(3, "say")
-	try := func(f func() error) func(args []string) {
-		return func([]string) {
-			if err := f(); err != nil {
-				fmt.Fprint(say, err)
-				os.Exit(1)
-			}
-			fmt.Fprint(say, "well")
-		}
-	}
-	specs.Roles["deaf stderr"] = try(func() error {
+	specs.Roles["deaf stderr"] = specs.Trial(func([]string) error {
 		r, w, err := os.Pipe()
 		if err == nil {
 			err = errors.Join(unix.Dup3(int(w.Fd()), 2, 0), r.Close(), w.Close())
@@ -220,23 +188,20 @@ func init() {
 		_, writeErr := (ParentStderr{}).Write([]byte("x"))
 		return errors.Join(err, writeErr)
 	})
-	specs.Roles["no /dev/null"] = func(args []string) {
+	specs.Roles["no /dev/null"] = specs.Trial(func(args []string) error {
 		if err := unix.Chroot(args[0]); err != nil {
-			fmt.Fprint(say, "skip: needs a root without /dev/null: ", err)
-			return
+			return fmt.Errorf("needs a root without /dev/null: %w", err)
 		}
-		try(func() error {
-			f, err := (&files{}).nothing()
-			if err != nil {
-				return err
-			}
-			if n, err := f.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-				return fmt.Errorf("read: %d, %v", n, err)
-			}
-			if _, err := f.Write(make([]byte, 1)); !errors.Is(err, syscall.EBADF) {
-				return fmt.Errorf("write: %v", err)
-			}
-			return nil
-		})(nil)
-	}
+		f, err := (&files{}).nothing()
+		if err != nil {
+			return err
+		}
+		if n, err := f.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			return fmt.Errorf("read: %d, %v", n, err)
+		}
+		if _, err := f.Write(make([]byte, 1)); !errors.Is(err, syscall.EBADF) {
+			return fmt.Errorf("write: %v", err)
+		}
+		return nil
+	})
 }

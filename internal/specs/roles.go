@@ -3,6 +3,8 @@
 package specs
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
 )
 
 // Roles are what a test binary can be instead of tests, by name. The files whose specs start
@@ -26,6 +29,29 @@ func Role(role string, args ...string) (variable string) {
 		panic("no role " + role)
 	}
 	return roleVar + "=" + strings.Join(append([]string{role}, args...), "\n")
+}
+
+// Trial is a role that tries something, in a process that may lack what others have. What it tells on stderr, or on
+// stdout, may be lost, so it tells by file 3 whether that went well.
+func Trial(try func(args []string) error) (role func(args []string)) {
+	return func(args []string) { fmt.Fprint(os.NewFile(3, "report"), try(args)) }
+}
+
+// Try plays a role that is a [Trial], which must succeed. It skips the spec if that tells what it needs.
+func Try(role string, args ...string) {
+	ginkgo.GinkgoHelper()
+	r, w := OK2(os.Pipe())
+	defer r.Close()
+	cmd := Child(role, args...)
+	cmd.ExtraFiles = []*os.File{w}
+	err := cmd.Run()
+	_ = w.Close()
+	said := string(OK(io.ReadAll(r)))
+	if strings.HasPrefix(said, "needs ") {
+		ginkgo.Skip(said)
+	}
+	gomega.Expect(said).To(gomega.Equal("<nil>"))
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 }
 
 // Play plays a role and ends this process, if a variable says so.

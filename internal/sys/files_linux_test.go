@@ -86,16 +86,7 @@ var _ = Describe("a pipe", func() {
 		}
 	})
 
-	DescribeTable("in a process that lacks something", func(role string) {
-		said, w := specs.OK2(os.Pipe())
-		defer said.Close()
-		cmd := specs.Child(role)
-		cmd.ExtraFiles = []*os.File{w}
-		err := cmd.Run()
-		_ = w.Close()
-		g.Expect(io.ReadAll(said)).To(g.BeEquivalentTo("well"))
-		g.Expect(err).NotTo(g.HaveOccurred())
-	},
+	DescribeTable("in a process that lacks something", func(role string) { specs.Try(role) },
 		Entry("does not take the place of stdout", "no stdout"),
 		Entry("does the service of stdin once that is taken", "stdin is taken"),
 		Entry("does so where few descriptors are allowed, too", "stdin is taken, few descriptors"),
@@ -162,17 +153,7 @@ var _ = DescribeTable("the signal that has ended a process", func(script string,
 )
 
 func init() {
-	try := func(f func() error) func(args []string) {
-		return func([]string) {
-			say := os.NewFile(uintptr(Raise(3)), "say")
-			if err := f(); err != nil {
-				fmt.Fprint(say, err)
-				os.Exit(1)
-			}
-			fmt.Fprint(say, "well")
-		}
-	}
-	specs.Roles["no stdout"] = try(func() error {
+	specs.Roles["no stdout"] = specs.Trial(func([]string) error {
 		for fd := range 3 {
 			_ = unix.Close(fd)
 		}
@@ -217,8 +198,8 @@ func init() {
 		}
 		return nil
 	}
-	specs.Roles["stdin is taken"] = try(func() error { return take(high) })
-	specs.Roles["stdin is taken, few descriptors"] = try(func() error {
+	specs.Roles["stdin is taken"] = specs.Trial(func([]string) error { return take(high) })
+	specs.Roles["stdin is taken, few descriptors"] = specs.Trial(func([]string) error {
 		few := syscall.Rlimit{Cur: high, Max: high}
 		return errors.Join(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few), take(3))
 	})
