@@ -41,39 +41,37 @@ func start(spec Spec, script string) *Child {
 	if spec.Grace == 0 {
 		spec.Grace = time.Hour
 	}
-	p, outcome, err := Start(context.Background(), spec)
-	Expect(err).NotTo(HaveOccurred())
+	p, outcome := specs.OK2(Start(context.Background(), spec))
 	Expect(outcome).To(BeNil())
 	DeferCleanup(p.Close)
 	return p
 }
 
-// input is what stdin gives.
-func input(text string) []byte { return []byte(text) }
-
 // writes writes to stdin, and tells whether that took all.
-func writes(p *Child, parts ...string) (all bool) {
+func writes(p *Child, parts ...[]byte) (all bool) {
 	var writing sys.Writing
-	var bytes [][]byte
-	for _, part := range parts {
-		bytes = append(bytes, []byte(part))
-	}
-	p.WillWrite(&writing, bytes)
+	p.WillWrite(&writing, parts)
 	return writing.Now()
 }
 
 // told waits for a child, and returns what it said on stdout and how it ended.
 func told(p *Child) (said string, outcome Outcome) {
 	GinkgoHelper()
-	b, err := io.ReadAll(p.Answer)
-	Expect(err).NotTo(HaveOccurred())
+	b := specs.OK(io.ReadAll(p.Answer))
 	return string(b), p.Wait()
 }
 
-var _ = Describe("a child", func() {
+// expectHeld expects a child to have said something on stdout, which has no end, since a descendant holds it.
+func expectHeld(p *Child, said string) {
+	GinkgoHelper()
+	b, err := io.ReadAll(p.Answer)
+	Expect(err).To(Equal(ErrHeld))
+	Expect(string(b)).To(Equal(said))
+}
 
+var _ = Describe("a child", func() {
 	It("answers, says, and ends", func() {
-		p := start(Spec{Input: input("what")}, "cat; echo no >&2; exit 3")
+		p := start(Spec{Input: []byte("what")}, "cat; echo no >&2; exit 3")
 		Expect(p.PID()).To(Equal(p.cmd.Process.Pid))
 		said, outcome := told(p)
 		Expect(said).To(Equal("what"))
@@ -82,19 +80,18 @@ var _ = Describe("a child", func() {
 		Expect(outcome.State.ExitCode()).To(Equal(3))
 		Expect(errors.Join(outcome.Killed, outcome.Left, outcome.Relay, outcome.Unsent)).To(BeNil())
 		Expect(p.Exited()).To(BeClosed())
-		Expect(sys.EndedBy(outcome.State) == syscall.SIGKILL).To(BeFalse())
+		Expect(sys.EndedBy(outcome.State)).NotTo(Equal(syscall.SIGKILL))
 	})
 
 	It("has an empty stdin where there is no input", func() {
-		said, _ := told(start(Spec{}, "wc -c"))
-		Expect(strings.TrimSpace(said)).To(Equal("0"))
-		said, _ = told(start(Spec{Input: input("")}, "wc -c"))
-		Expect(strings.TrimSpace(said)).To(Equal("0"))
+		for _, input := range [][]byte{nil, {}} {
+			said, _ := told(start(Spec{Input: input}, "wc -c"))
+			Expect(strings.TrimSpace(said)).To(Equal("0"))
+		}
 	})
 
 	It("has its variables, and no orders of others", func() {
-		DeferCleanup(os.Unsetenv, "gons_net")
-		Expect(os.Setenv("gons_net", "/proc/1/ns/net")).To(Succeed())
+		GinkgoT().Setenv("gons_net", "/proc/1/ns/net")
 		said, _ := told(start(Spec{Action: "foo", Env: []string{"A=1", "gons_uts=x"}}, "env"))
 		Expect(strings.Fields(said)).To(ContainElements("A=1", "gons_reexec_action=foo", "gons_reexec_child=1"))
 		Expect(said).NotTo(MatchRegexp("gons_net|gons_uts"))
@@ -119,56 +116,46 @@ var _ = Describe("a child", func() {
 	})
 
 	It("of a parent without stdout gets one all the same", func() {
-		before := os.Stdout
-		DeferCleanup(func() { os.Stdout = before })
-		r, w, err := os.Pipe()
-		Expect(err).NotTo(HaveOccurred())
+		r, w := specs.OK2(os.Pipe())
 		Expect(errors.Join(r.Close(), w.Close())).To(Succeed())
+		defer func(before *os.File) { os.Stdout = before }(os.Stdout)
 		os.Stdout = w
 		said, _ := told(start(Spec{Function: true}, "test /dev/fd/1 -ef /dev/null && echo yes >&3"))
 		Expect(said).To(Equal("yes\n"))
 	})
 
-	DescribeTable("that cannot be started leaves nothing", func(spec Spec, matcher any) {
+	DescribeTable("that cannot be started leaves nothing", func(spec Spec, matcher any, namespaces ...string) {
+		if namespaces != nil {
+			specs.NeedsNamespaces(namespaces...)
+		}
 		p, outcome, err := Start(context.Background(), spec)
 		Expect(p).To(BeNil())
 		Expect(outcome).To(BeNil())
 		Expect(err).To(MatchError(matcher))
 	},
-		Entry("no such program", Spec{Function: true, Input: input("x"), Tune: tune(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" })}, syscall.ENOENT),
+		Entry("no such program", Spec{Function: true, Input: []byte("x"), Tune: tune(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" })}, syscall.ENOENT),
 		Entry("no such namespaces", Spec{Unshare: []string{"foo"}}, `unknown namespace type "foo", known are user, mnt, cgroup, ipc, net, pid, uts, time`),
 		Entry("no such program to be sealed", Spec{Sealed: true, Tune: tune(func(cmd *exec.Cmd) { cmd.Path = "/nowhere" })},
 			MatchRegexp("cannot make a sealed copy of the program: .*no such file")),
-	)
-
-	It("that cannot be the user that it is to be leaves nothing", func() {
-		specs.NeedsNamespaces("user") // else package syscall leaks a pipe
-		p, outcome, err := Start(context.Background(), Spec{Tune: tune(func(cmd *exec.Cmd) {
+		Entry("no such user", Spec{Tune: tune(func(cmd *exec.Cmd) {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: []syscall.SysProcIDMap{{Size: -1}}}
-		})})
-		Expect(p).To(BeNil())
-		Expect(outcome).To(BeNil())
-		Expect(err).To(MatchError(MatchRegexp(`fork/exec .*`)))
-	})
-
+		})}, MatchRegexp(`fork/exec .*`), "user"), // without such namespaces package syscall leaks a pipe
+	)
 })
 
 var _ = Describe("stdin", func() {
-
 	It("takes as much as fits before the child starts", func() {
-		p := start(Spec{Input: input("small")}, "exit 1")
+		p := start(Spec{Input: []byte("small")}, "exit 1")
 		Expect(p.input.Done()).To(BeTrue())
 		Expect(p.Wait().Unsent).NotTo(HaveOccurred())
-		p = start(Spec{Input: make([]byte, 4<<20)}, "wc -c")
-		said, outcome := told(p)
+		said, outcome := told(start(Spec{Input: make([]byte, 4<<20)}, "wc -c"))
 		Expect(strings.TrimSpace(said)).To(Equal("4194304"))
 		Expect(outcome.Unsent).NotTo(HaveOccurred())
 	})
 
 	DescribeTable("need not be read to its end", func(script string) {
 		outcome := start(Spec{Input: make([]byte, 4<<20), Grace: short}, script).Wait()
-		Expect(outcome.Unsent).To(MatchError(syscall.EPIPE))
-		Expect(outcome.Unsent).To(MatchError(ContainSubstring("child did not read it to its end")))
+		Expect(outcome.Unsent).To(And(MatchError(syscall.EPIPE), MatchError(ContainSubstring("child did not read it to its end"))))
 	},
 		Entry("by the child", "exit 0"),
 		Entry("nor by a descendant", "exec 3<&0; sleep 20 >/dev/null 2>&1 <&3 & exit 0"),
@@ -176,15 +163,14 @@ var _ = Describe("stdin", func() {
 
 	It("of a function stays open, since more is to come", func() {
 		p := start(Spec{Function: true}, "cat >&3")
-		Expect(writes(p, "a\n")).To(BeTrue())
+		Expect(writes(p, []byte("a\n"))).To(BeTrue())
 		line := make([]byte, 2)
 		Expect(io.ReadFull(p.Answer, line)).To(Equal(2))
-		Expect(writes(p, "b", "\n")).To(BeTrue())
+		Expect(writes(p, []byte("b"), []byte("\n"))).To(BeTrue())
 		Expect(io.ReadFull(p.Answer, line)).To(Equal(2))
 		Expect(string(line)).To(Equal("b\n"))
 		Expect(p.Stdin.Close()).To(Succeed())
 		_, outcome := told(p)
 		Expect(outcome.Status).NotTo(HaveOccurred())
 	})
-
 })

@@ -55,7 +55,6 @@ var _ = DescribeTable("an answer", func(script string, expected any, message str
 )
 
 var _ = Describe("an answer", func() {
-
 	It("is dropped where none is wanted", func() {
 		p := start(Spec{}, "echo not JSON")
 		Expect(p.Decode(nil)).To(BeEmpty())
@@ -80,5 +79,4 @@ var _ = Describe("an answer", func() {
 			Expect(written(text).mayBeScalar()).To(BeTrue(), text)
 		}
 	})
-
 })

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/gons/reexec/internal/specs"
 	"example.com/gons/reexec/internal/sys"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -17,17 +18,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var _ = Describe("the end of a child", func() {
+// reasons are why a child was killed, and why its caller has left.
+func reasons(outcome Outcome) []error { return []error{outcome.Killed, outcome.Left} }
 
+var _ = Describe("the end of a child", func() {
 	It("is killed for the first reason", func() {
 		p := start(Spec{}, "exec sleep 60")
 		p.kill(errEnough)
 		p.kill(errors.New("too late"))
 		said, outcome := told(p)
 		Expect(said).To(BeEmpty())
-		Expect(outcome.Killed).To(Equal(errEnough))
-		Expect(outcome.Left).To(BeNil())
-		Expect(sys.EndedBy(outcome.State) == syscall.SIGKILL).To(BeTrue())
+		Expect(reasons(outcome)).To(Equal([]error{errEnough, nil}))
+		Expect(sys.EndedBy(outcome.State)).To(Equal(syscall.SIGKILL))
 		p.kill(errors.New("too late"))
 		Expect(p.Wait().Killed).To(Equal(errEnough))
 	})
@@ -36,9 +38,7 @@ var _ = Describe("the end of a child", func() {
 		p := start(Spec{}, "")
 		<-p.Exited()
 		p.Leave(errEnough)
-		outcome := p.Wait()
-		Expect(outcome.Killed).To(BeNil())
-		Expect(outcome.Left).To(Equal(errEnough))
+		Expect(reasons(p.Wait())).To(Equal([]error{nil, errEnough}))
 	})
 
 	It("may linger for the grace period", func() {
@@ -58,10 +58,8 @@ var _ = Describe("the end of a child", func() {
 		begin := time.Now()
 		p.LeaveAfterGrace(errEnough)
 		p.LeaveAfterGrace(errors.New("too late"))
-		outcome := p.Wait()
+		Expect(reasons(p.Wait())).To(Equal([]error{errEnough, errEnough}))
 		Expect(time.Since(begin)).To(BeNumerically(">=", short))
-		Expect(outcome.Killed).To(Equal(errEnough))
-		Expect(outcome.Left).To(Equal(errEnough))
 	})
 
 	It("ends with its context, as long as it is not waited for", func() {
@@ -89,15 +87,13 @@ var _ = Describe("the end of a child", func() {
 	})
 
 	It("may have been reaped by somebody else", func() {
-		p := start(Spec{}, "echo 1; read x") // of no input
-		said, outcome := told(p)
+		said, outcome := told(start(Spec{}, "echo 1; read x")) // of no input
 		Expect(said).To(Equal("1\n"))
 		Expect(outcome.Status).To(MatchError("exit status 1"))
 
 		cmd := exec.Command("/bin/true")
 		Expect(cmd.Start()).To(Succeed())
-		_, err := unix.Wait4(cmd.Process.Pid, nil, 0, nil)
-		Expect(err).NotTo(HaveOccurred())
+		specs.OK(unix.Wait4(cmd.Process.Pid, nil, 0, nil))
 		Expect(wait(cmd)).To(And(MatchError(syscall.ECHILD), MatchError(ContainSubstring("status unknown"))))
 		Expect(wait(&exec.Cmd{})).To(MatchError(syscall.ECHILD))
 	})
@@ -105,9 +101,7 @@ var _ = Describe("the end of a child", func() {
 	It("whose descendant holds its pipes is waited for no longer than the grace period", func() {
 		p := start(Spec{Grace: short}, "echo 1; echo 2 >&2; sleep 20 &")
 		begin := time.Now()
-		b, err := io.ReadAll(p.Answer)
-		Expect(err).To(Equal(ErrHeld))
-		Expect(string(b)).To(Equal("1\n"))
+		expectHeld(p, "1\n")
 		outcome := p.Wait()
 		Expect(time.Since(begin)).To(And(BeNumerically(">=", short), BeNumerically("<", 15*time.Second)), "the descendant lives for 20")
 		Expect(outcome.Stderr).To(Equal("2\n"))
@@ -118,13 +112,10 @@ var _ = Describe("the end of a child", func() {
 		p := start(Spec{}, "echo 1; echo 2 >&2; sleep 20 & echo 3")
 		<-p.Exited()
 		p.Leave(errEnough)
-		b, err := io.ReadAll(p.Answer)
-		Expect(err).To(Equal(ErrHeld))
-		Expect(string(b)).To(Equal("1\n3\n"))
+		expectHeld(p, "1\n3\n")
 		outcome := p.Wait()
 		Expect(outcome.Stderr).To(Equal("2\n"))
-		Expect(outcome.Left).To(Equal(errEnough))
-		Expect(outcome.Killed).To(BeNil())
+		Expect(reasons(outcome)).To(Equal([]error{nil, errEnough}))
 	})
 
 	It("is not ended by its caller's letting go", func() {
@@ -132,13 +123,10 @@ var _ = Describe("the end of a child", func() {
 		p.LetGo(errEnough)
 		p.LetGo(errors.New("too late"))
 		Consistently(p.Exited(), "10ms").ShouldNot(BeClosed())
-		Expect(writes(p, "x\n")).To(BeTrue())
-		said, err := io.ReadAll(p.Answer)
-		Expect(err).To(Equal(ErrHeld))
-		Expect(string(said)).To(Equal("1\n"))
+		Expect(writes(p, []byte("x\n"))).To(BeTrue())
+		expectHeld(p, "1\n")
 		outcome := p.Wait()
-		Expect(outcome.Left).To(Equal(errEnough))
-		Expect(outcome.Killed).To(BeNil())
+		Expect(reasons(outcome)).To(Equal([]error{nil, errEnough}))
 		Expect(outcome.Status).To(MatchError("exit status 3"))
 		Expect(outcome.Stderr).To(Equal("2\n"))
 	})
@@ -146,8 +134,7 @@ var _ = Describe("the end of a child", func() {
 	It("has its memory released, though its caller leaves later, with a long grace period", func() {
 		released := make(chan struct{})
 		func() {
-			p, _, err := Start(context.Background(), Spec{Grace: time.Hour, Tune: tune(shell("exit"))})
-			Expect(err).NotTo(HaveOccurred())
+			p, _ := specs.OK2(Start(context.Background(), Spec{Grace: time.Hour, Tune: tune(shell("exit"))}))
 			p.Wait()
 			p.Close()
 			p.LeaveAfterGrace(errEnough)
@@ -161,16 +148,13 @@ var _ = Describe("the end of a child", func() {
 		p := start(Spec{}, "echo 1; sleep 20 & exit 0")
 		p.LeaveAfterGrace(errEnough)
 		outcome := p.Wait()
-		Expect(outcome.Killed).To(BeNil())
-		Expect(outcome.Left).To(Equal(errEnough), "its descendants have none")
+		Expect(reasons(outcome)).To(Equal([]error{nil, errEnough}), "its descendants have no grace period")
 		Expect(outcome.Status).NotTo(HaveOccurred())
 	})
 
 	It("of a function says nothing more after its end, whatever its descendants do", func() {
 		p := start(Spec{Function: true}, "echo 1 >&3; sleep 20 >&2 & exit 0")
-		b, err := io.ReadAll(p.Answer)
-		Expect(err).To(Equal(ErrHeld))
-		Expect(string(b)).To(Equal("1\n"))
+		expectHeld(p, "1\n")
 		p.Leave(errEnough)
 	})
 
@@ -184,7 +168,7 @@ var _ = Describe("the end of a child", func() {
 		Expect(errors.Join(died.Killed, died.Left, died.Relay)).To(BeNil())
 		Expect(died.Stderr).To(Equal("1\n"))
 		Expect(heard).To(Receive(Equal("1\n")))
-		Expect(writes(p, "2\n")).To(BeTrue())
+		Expect(writes(p, []byte("2\n"))).To(BeTrue())
 		Eventually(heard).Should(Receive(Equal("2\n")))
 		Expect(p.Died().Stderr).To(Equal("1\n2\n"))
 		p.Leave(errEnough)
@@ -203,17 +187,16 @@ var _ = Describe("the end of a child", func() {
 		})}, "echo >&2; read x; head -c 20000 /dev/zero >&2")
 		Eventually(blocks).Should(Receive())
 		begin := time.Now()
-		Expect(writes(p, "\n")).To(BeTrue())
+		Expect(writes(p, []byte("\n"))).To(BeTrue())
 		died := p.Died()
 		Expect(time.Since(begin)).To(BeNumerically(">=", atLeast))
 		Expect(len(died.Stderr) == 20001).To(Equal(all))
 		close(release)
-		Expect(len(p.Wait().Stderr)).To(Equal(20001))
+		Expect(p.Wait().Stderr).To(HaveLen(20001))
 		p.Close()
 		Expect(passed).To(Equal(20001))
 	},
 		Entry("slowly", 120*time.Millisecond, 120*time.Millisecond, true),
 		Entry("not at all", time.Hour, moment, false),
 	)
-
 })

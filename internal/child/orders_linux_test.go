@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"example.com/gons/reexec/internal/specs"
+	"example.com/gons/reexec/internal/sys"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -27,38 +28,32 @@ func inherited(numbers []string) (found []string) {
 }
 
 var _ = Describe("orders on Linux", func() {
-
 	It("keep all files of a child from what it starts, its directory for coverage data included", func() {
 		specs.NeedsCgo()
 		cmd := specs.Child("take", "3", "4", "5", "6", "7")
 		for range 5 {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, os.Stdin)
 		}
-		cmd.Env = append(cmd.Env, "gons_reexec_fd_coverdir=3")
-		cmd.Env = append(cmd.Env, Orders{Action: "a", Answers: 4, Control: 5, Stderr: 6}.Vars()...)
-		told := tell(cmd)
+		told := tell(cmd, append([]string{"gons_reexec_fd_coverdir=3"}, Orders{Action: "a", Answers: 4, Control: 5, Stderr: 6}.Vars()...)...)
 		Expect(told.Open).To(Equal([]string{"3", "4", "5", "6", "7"}))
 		Expect(told.Inherited).To(Equal([]string{"7"}), "which is not for the child alone")
 	})
 
 	It("may be thousands", func() {
-		cmd := specs.Child("take")
+		given := Orders{Action: "a", Concurrency: 2}
+		var vars []string
 		for i := range 5000 {
-			cmd.Env = append(cmd.Env, fmt.Sprintf("gons_%d=%s", i, strings.Repeat("x", i%100)))
+			vars = append(vars, fmt.Sprintf("gons_%d=%s", i, strings.Repeat("x", i%100)))
 		}
-		cmd.Env = append(cmd.Env, Orders{Action: "a", Concurrency: 2}.Vars()...)
-		told := tell(cmd)
-		Expect(told.Orders).To(Equal(Orders{Action: "a", Concurrency: 2}))
+		told := tell(specs.Child("take"), append(vars, given.Vars()...)...)
+		Expect(told.Orders).To(Equal(given))
 		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
 	})
-
 })
 
 var _ = DescribeTable("a child that watches its parent", func(order Orders, ended bool) {
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
-	defer r.Close()
-	defer w.Close()
+	r, w := specs.OK2(os.Pipe())
+	defer sys.CloseAll(r, w)
 	order.Action, order.Death = "a", int(syscall.SIGKILL)
 	cmd := specs.Child("take", "3")
 	cmd.Env = append(cmd.Env, order.Vars()...)

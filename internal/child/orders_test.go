@@ -12,51 +12,38 @@ import (
 	"time"
 
 	"example.com/gons/reexec/internal/specs"
+	"example.com/gons/reexec/internal/sys"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
 
-// tell runs a command and returns what it tells.
-func tell(cmd *exec.Cmd) (told taken) {
+// tell runs a command, with more variables, and returns what it tells.
+func tell(cmd *exec.Cmd, vars ...string) (told taken) {
 	GinkgoHelper()
-	out, err := cmd.Output()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(json.Unmarshal(out, &told)).To(Succeed())
+	cmd.Env = append(cmd.Env, vars...)
+	Expect(json.Unmarshal(specs.OK(cmd.Output()), &told)).To(Succeed())
 	return told
 }
 
 var _ = Describe("orders", func() {
-
 	It("are taken as they were given, and leave no trace", func() {
 		if runtime.GOOS == "windows" {
 			Skip("needs extra files")
 		}
-		given := Orders{
-			Action:      "=a \"strange\"\nname ",
-			Answers:     3,
-			Control:     4,
-			Concurrency: 1 << 30,
-			Grace:       100 * time.Hour,
-			Stderr:      7,
-			Sealed:      5,
-			Death:       int(syscall.SIGTERM),
-		}
+		given := Orders{Action: "=a \"strange\"\nname ", Answers: 3, Control: 4, Concurrency: 1 << 30, Grace: 100 * time.Hour,
+			Stderr: 7, Sealed: 5, Death: int(syscall.SIGTERM)}
 		for field := range reflect.TypeFor[Orders]().NumField() {
 			Expect(reflect.ValueOf(given).Field(field).IsZero()).To(BeFalse(), reflect.TypeFor[Orders]().Field(field).Name)
 		}
 		cmd := specs.Child("take", "3", "4", "5", "6", "7")
 		cmd.Args[0] = "/some/where/program"
-		cmd.Env = append(cmd.Env, "gons_net=/proc/self/ns/net", "gons_reexec_unknown=1", "gonsnot=1")
-		cmd.Env = append(cmd.Env, given.Vars()...)
 		for range 5 {
-			r, w, err := os.Pipe()
-			Expect(err).NotTo(HaveOccurred())
-			defer r.Close()
-			defer w.Close()
+			r, w := specs.OK2(os.Pipe())
+			defer sys.CloseAll(r, w)
 			cmd.ExtraFiles = append(cmd.ExtraFiles, r)
 		}
-		told := tell(cmd)
+		told := tell(cmd, append([]string{"gons_net=/proc/self/ns/net", "gons_reexec_unknown=1", "gonsnot=1"}, given.Vars()...)...)
 		Expect(told.Orders).To(Equal(given))
 		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
 		Expect(told.Env).To(ContainElement("gonsnot=1"))
@@ -72,12 +59,11 @@ var _ = Describe("orders", func() {
 	})
 
 	DescribeTable("that are no number are none", func(number string) {
-		cmd := specs.Child("take", "1", "2")
-		cmd.Env = append(cmd.Env, "gons_reexec_child=1", "gons_reexec_action=a")
+		vars := []string{"gons_reexec_child=1", "gons_reexec_action=a"}
 		for _, name := range []string{"answers", "control", "concurrency", "sealed", "pdeath", "grace", "coverdir"} {
-			cmd.Env = append(cmd.Env, "gons_reexec_"+name+number)
+			vars = append(vars, "gons_reexec_"+name+number)
 		}
-		told := tell(cmd)
+		told := tell(specs.Child("take", "1", "2"), vars...)
 		Expect(told.Orders).To(Equal(Orders{Action: "a"}))
 		Expect(told.Open).To(Equal([]string{"1", "2"}))
 		if runtime.GOOS == "linux" {
@@ -94,17 +80,13 @@ var _ = Describe("orders", func() {
 	)
 
 	It("of others are left alone", func() {
-		cmd := specs.Child("take")
-		cmd.Env = append(cmd.Env, "gons_reexec_action=foo", "gons_reexec_fd_answers=3", "gons_net=", "gons_foo=bar")
-		told := tell(cmd)
+		told := tell(specs.Child("take"), "gons_reexec_action=foo", "gons_reexec_fd_answers=3", "gons_net=", "gons_foo=bar")
 		Expect(told.Orders).To(Equal(Orders{}))
 		Expect(told.Env).To(ContainElements("gons_reexec_action=foo", "gons_reexec_fd_answers=3", "gons_foo=bar"))
 	})
 
 	It("of others can be taken", func() {
-		cmd := specs.Child("by hand")
-		cmd.Env = append(cmd.Env, "gons_reexec_action=foo", "gons_foo=bar")
-		told := tell(cmd)
+		told := tell(specs.Child("by hand"), "gons_reexec_action=foo", "gons_foo=bar")
 		Expect(told.Orders).To(Equal(Orders{}))
 		Expect(told.Name).To(Equal("foo"))
 		Expect(told.After).To(BeEmpty())
@@ -113,8 +95,7 @@ var _ = Describe("orders", func() {
 
 	It("do not survive cleaning", func() {
 		env := append([]string{"A=1", "xgons_=1", "gons_=2", "GONS_x=3"}, Orders{Action: "a", Grace: 1, Stderr: 3}.Vars()...)
-		clean := withoutOrders(env)
-		clean = slices.DeleteFunc(clean, func(v string) bool { return strings.HasPrefix(v, "GORACE=") })
+		clean := slices.DeleteFunc(withoutOrders(env), func(v string) bool { return strings.HasPrefix(v, "GORACE=") })
 		Expect(clean).To(Equal([]string{"A=1", "xgons_=1", "GONS_x=3"}))
 		Expect(env[0]).To(Equal("A=1"), "it is a copy")
 		Expect(withoutOrders(nil)).NotTo(BeNil(), "which would be the parent's own environment to package exec")
@@ -127,5 +108,4 @@ var _ = Describe("orders", func() {
 		Entry("is left out beside other options", []string{"GORACE=x", "GORACE=halt_on_error=1"}, []string{"GORACE=atexit_sleep_ms=0 halt_on_error=1"}),
 		Entry("stays where it is wanted", []string{"GORACE=atexit_sleep_ms=5 a=b"}, nil),
 	)
-
 })

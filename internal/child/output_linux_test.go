@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"example.com/gons/reexec/internal/specs"
 	"example.com/gons/reexec/internal/testsupport"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -36,6 +37,14 @@ func listening(to io.Writer) (o *output, w *os.File) {
 	return o, w
 }
 
+// ended ends an output's pipe, and returns what it has kept, and why its writer did not take that.
+func ended(o *output, w *os.File) (said string, err error) {
+	GinkgoHelper()
+	Expect(w.Close()).To(Succeed())
+	Eventually(o.silent).Should(BeClosed())
+	return o.excerpt(), o.failed()
+}
+
 // catchingUp catches up, elsewhere.
 func catchingUp(o *output, done, left <-chan struct{}) (caughtUp chan struct{}) {
 	caughtUp = make(chan struct{})
@@ -47,7 +56,6 @@ func catchingUp(o *output, done, left <-chan struct{}) (caughtUp chan struct{}) 
 }
 
 var _ = Describe("who listens to stderr", func() {
-
 	It("passes it on, and keeps it", func() {
 		var b bytes.Buffer
 		o, w := listening(&b)
@@ -56,11 +64,7 @@ var _ = Describe("who listens to stderr", func() {
 		}
 		o.catchUp(0, nil, nil)
 		Expect(b.String()).To(Equal("texttexttext"))
-		Expect(w.Close()).To(Succeed())
-		Eventually(o.silent).Should(BeClosed())
-		said, err := o.excerpt(), o.failed()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(said).To(Equal("texttexttext"))
+		Expect(ended(o, w)).To(Equal("texttexttext"))
 		o.catchUp(0, nil, nil)
 	})
 
@@ -68,11 +72,7 @@ var _ = Describe("who listens to stderr", func() {
 		o, w := listening(nil)
 		Expect(w.WriteString("text")).To(Equal(4))
 		o.catchUp(0, nil, nil)
-		Expect(w.Close()).To(Succeed())
-		Eventually(o.silent).Should(BeClosed())
-		said, err := o.excerpt(), o.failed()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(said).To(Equal("text"))
+		Expect(ended(o, w)).To(Equal("text"))
 	})
 
 	It("keeps what was written before the limit", func() {
@@ -80,8 +80,7 @@ var _ = Describe("who listens to stderr", func() {
 		Expect(w.WriteString(strings.Repeat("x", 10000))).To(Equal(10000))
 		o.pipe.limit(time.Now())
 		Eventually(o.silent).Should(BeClosed(), "though it has no end")
-		said := o.excerpt()
-		Expect(said).To(HaveLen(10000))
+		Expect(o.excerpt()).To(HaveLen(10000))
 	})
 
 	It("keeps what was written before the limit if a deadline comes a little early", func() {
@@ -92,8 +91,7 @@ var _ = Describe("who listens to stderr", func() {
 		Expect(w.WriteString("text")).To(Equal(4))
 		o.pipe.limit(time.Now())
 		Eventually(o.silent).WithTimeout(5 * time.Second).Should(BeClosed())
-		said := o.excerpt()
-		Expect(said).To(Equal("text"))
+		Expect(o.excerpt()).To(Equal("text"))
 	})
 
 	It("reads on when its writer fails", func() {
@@ -102,9 +100,7 @@ var _ = Describe("who listens to stderr", func() {
 		Expect(w.WriteString("text")).To(Equal(4))
 		o.catchUp(0, nil, nil)
 		Expect(w.WriteString("more")).To(Equal(4))
-		Expect(w.Close()).To(Succeed())
-		Eventually(o.silent).Should(BeClosed())
-		said, err := o.excerpt(), o.failed()
+		said, err := ended(o, w)
 		Expect(said).To(Equal("textmore"))
 		Expect(err).To(MatchError(errEnough))
 		Expect(calls).To(Equal(1))
@@ -116,11 +112,7 @@ var _ = Describe("who listens to stderr", func() {
 		o.drop(nil)
 		Expect(w.WriteString("text")).To(Equal(4))
 		o.catchUp(0, nil, nil)
-		Expect(w.Close()).To(Succeed())
-		Eventually(o.silent).Should(BeClosed())
-		said, err := o.excerpt(), o.failed()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(said).To(Equal("text"))
+		Expect(ended(o, w)).To(Equal("text"))
 		Expect(b.Len()).To(BeZero())
 	})
 
@@ -143,12 +135,10 @@ var _ = Describe("who listens to stderr", func() {
 			var b bytes.Buffer
 			o, w := listening(&b)
 			before := strings.Repeat("x", 4095-offset) + "\n" // the end of a piece is in the warning
-			_, err := w.WriteString(before + warning + "rest")
-			Expect(err).NotTo(HaveOccurred())
+			specs.OK(w.WriteString(before + warning + "rest"))
 			o.catchUp(0, nil, nil)
 			Expect(b.String()).To(Equal(before + "rest"))
-			Expect(w.Close()).To(Succeed())
-			Eventually(o.silent).Should(BeClosed())
+			specs.OK(ended(o, w))
 		}
 	})
 
@@ -180,17 +170,13 @@ var _ = Describe("who listens to stderr", func() {
 			Expect(bySelf).NotTo(BeClosed())
 			close(release)
 			Eventually(bySelf).WithTimeout(5*time.Second).Should(BeClosed(), "though stderr has no end")
-			err := o.failed()
-			Expect(err != nil).To(Equal(end == "fails"))
+			Expect(o.failed() != nil).To(Equal(end == "fails"))
 		})
 	}
 
 	It("catches up with many who write", func() {
 		var passed atomic.Int64
-		o, w := listening(writer(func(b []byte) (int, error) {
-			passed.Add(int64(len(b)))
-			return len(b), nil
-		}))
+		o, w := listening(writer(func(b []byte) (int, error) { passed.Add(int64(len(b))); return len(b), nil }))
 		var all sync.WaitGroup
 		written := make(chan int, 1)
 		written <- 0
@@ -232,5 +218,4 @@ var _ = Describe("who listens to stderr", func() {
 		p.Close()
 		Expect(p.Wait().Relay).To(MatchError(errEnough), "also later")
 	})
-
 })

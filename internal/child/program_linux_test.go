@@ -3,10 +3,11 @@ package child
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/gons/reexec/internal/specs"
@@ -16,7 +17,6 @@ import (
 )
 
 var _ = Describe("a sealed copy of the program", func() {
-
 	BeforeEach(func() {
 		DeferCleanup(func() {
 			for path, program := range sealed.programs {
@@ -35,43 +35,26 @@ var _ = Describe("a sealed copy of the program", func() {
 		Expect(program.Close()).To(Succeed())
 
 		// Children that have not executed their program yet must not hold the copy open for writing.
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(stopped)
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					_ = exec.Command("/bin/true").Run()
-				}
+		var done atomic.Bool
+		var all, others sync.WaitGroup
+		others.Go(func() {
+			for !done.Load() {
+				_ = exec.Command("/bin/true").Run()
 			}
-		}()
-		const children = 12
-		type outcome struct {
-			said string
-			err  error
-		}
-		outcomes := make(chan outcome, children)
-		for range children {
-			go func() {
+		})
+		for range 12 {
+			all.Go(func() {
 				defer GinkgoRecover()
-				p, _, err := Start(context.Background(), Spec{Sealed: true, Env: []string{specs.Role("sealed")}, Grace: time.Minute})
-				if err != nil {
-					outcomes <- outcome{"", err}
-					return
-				}
-				b, _ := io.ReadAll(p.Answer)
-				err = p.Wait().Status
-				p.Close()
-				outcomes <- outcome{string(b), err}
-			}()
+				p, _ := specs.OK2(Start(context.Background(), Spec{Sealed: true, Env: []string{specs.Role("sealed")}, Grace: time.Minute}))
+				defer p.Close()
+				said, outcome := told(p)
+				Expect(said).To(Equal("/memfd:program (deleted) true true\n"))
+				Expect(outcome.Status).NotTo(HaveOccurred())
+			})
 		}
-		for range children {
-			Eventually(outcomes).Should(Receive(Equal(outcome{"/memfd:program (deleted) true true\n", nil})))
-		}
-		close(stop)
-		Eventually(stopped).Should(BeClosed())
+		all.Wait()
+		done.Store(true)
+		others.Wait()
 	})
 
 	It("is the one of the program that the child is to run", func() {
@@ -87,7 +70,6 @@ var _ = Describe("a sealed copy of the program", func() {
 			Expect(said == "shell\n").To(Equal(program == "/bin/sh"), said)
 		}
 	})
-
 })
 
 func init() {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"example.com/gons/reexec/internal/specs"
 	"example.com/gons/reexec/internal/sys"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -14,27 +15,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// withAttributes returns the command of a child whose caller wants it to have these.
+func withAttributes(attr *syscall.SysProcAttr) *exec.Cmd {
+	GinkgoHelper()
+	return specs.OK(new(Child).command(Spec{Tune: tune(func(cmd *exec.Cmd) { cmd.SysProcAttr = attr })}))
+}
+
 var _ = Describe("the calling thread", func() {
-
-	It("is known to be locked", func() {
-		Expect(sys.IsLocked()).To(BeFalse())
-		runtime.LockOSThread()
-		Expect(sys.IsLocked()).To(BeTrue())
-		runtime.UnlockOSThread()
-		Expect(sys.IsLocked()).To(BeFalse())
-	})
-
-	It("need not last as long as a child that is to die with its parent", func() {
+	It("need not last as long as a child that is to die with its parent, and stays locked, or not", func() {
 		dies := tune(shell("echo $gons_reexec_pdeath"), func(cmd *exec.Cmd) {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 		})
-		for _, locked := range []bool{false, true} {
+		for _, locked := range []bool{false, true, false} {
 			if locked {
 				runtime.LockOSThread()
-				defer runtime.UnlockOSThread()
 			}
+			Expect(sys.IsLocked()).To(Equal(locked))
 			p := start(Spec{Tune: dies}, "")
 			Expect(sys.IsLocked()).To(Equal(locked))
+			if locked {
+				runtime.UnlockOSThread()
+			}
 			said, _ := told(p)
 			Expect(said).To(Equal("15\n"))
 		}
@@ -42,18 +43,15 @@ var _ = Describe("the calling thread", func() {
 
 	It("leaves the caller's attributes alone", func() {
 		attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setsid: true}
-		cmd, err := new(Child).command(Spec{Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) { cmd.SysProcAttr = attr }}})
-		Expect(err).NotTo(HaveOccurred())
+		cmd := withAttributes(attr)
 		Expect(takeDeathSignal(cmd.SysProcAttr)).To(Equal(int(syscall.SIGTERM)))
 		Expect(attr.Pdeathsig).To(Equal(syscall.SIGTERM))
 		Expect(cmd.SysProcAttr).To(Equal(&syscall.SysProcAttr{Setsid: true}))
 	})
-
 })
 
 var _ = DescribeTable("new namespaces", func(attr *syscall.SysProcAttr, kinds string, expected syscall.SysProcAttr) {
-	cmd, err := new(Child).command(Spec{Tune: []func(*exec.Cmd){func(cmd *exec.Cmd) { cmd.SysProcAttr = attr }}})
-	Expect(err).NotTo(HaveOccurred())
+	cmd := withAttributes(attr)
 	Expect(unshare(cmd.SysProcAttr, strings.Fields(kinds))).To(Equal(expected.Cloneflags | expected.Unshareflags))
 	Expect(*cmd.SysProcAttr).To(Equal(expected))
 	Expect(cmd.SysProcAttr).NotTo(BeIdenticalTo(attr), "it is the caller's")

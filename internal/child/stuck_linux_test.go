@@ -16,7 +16,6 @@ import (
 )
 
 var _ = Describe("a child that does not end", func() {
-
 	// stuck starts a child that waits for a file system that does not answer.
 	stuck := func(spec Spec, dead *specs.DeadFileSystem) *Child {
 		GinkgoHelper()
@@ -74,5 +73,4 @@ var _ = Describe("a child that does not end", func() {
 		dead.End()
 		Expect(sys.EndedBy(p.Wait().State)).To(Equal(syscall.SIGKILL))
 	})
-
 })
