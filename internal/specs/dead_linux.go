@@ -36,10 +36,7 @@ func NewDeadFileSystem() *DeadFileSystem {
 		kinds = kinds[1:]
 	}
 	cmd.SysProcAttr = attributes(kinds)
-	stay, err := cmd.StdinPipe()
-	gomega.Expect(err).NotTo(gomega.HaveOccurred())
-	stdout, err := cmd.StdoutPipe()
-	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	stay, stdout := OK(cmd.StdinPipe()), OK(cmd.StdoutPipe())
 	gomega.Expect(cmd.Start()).To(gomega.Succeed())
 	lines := make(chan string)
 	go func() {

@@ -1,7 +1,6 @@
 package specs
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,14 +18,9 @@ var _ = Describe("a dead file system", func() {
 		go func() { ended <- cmd.Wait() }()
 		dead.Asked()
 		Expect(cmd.Process.Kill()).To(Succeed())
-		Eventually(func() (string, error) {
-			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
-			return string(b), err
-		}).Should(ContainSubstring(") D "))
+		Eventually(os.ReadFile).WithArguments(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid)).Should(ContainSubstring(") D "))
 		Consistently(ended, "50ms").ShouldNot(Receive())
 		dead.End()
-		var err error
-		Eventually(ended).Should(Receive(&err))
-		Expect(errors.As(err, new(*exec.ExitError))).To(BeTrue())
+		Eventually(ended).Should(Receive(BeAssignableToTypeOf(&exec.ExitError{})))
 	})
 })

@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/onsi/ginkgo/v2"
-	"github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,16 +38,6 @@ var NamespaceFlags = []struct {
 	{"time", unix.CLONE_NEWTIME},
 }
 
-// AskFor has a child get a new namespace of a type. What is CLONE_NEWTIME to unshare(2)
-// is part of the signal to clone(2).
-func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
-	if flag == unix.CLONE_NEWTIME {
-		attr.Unshareflags |= flag
-		return
-	}
-	attr.Cloneflags |= flag
-}
-
 // NewNeighbour starts a process with new namespaces of these types, and skips a spec where
 // that cannot be. Ordinary users need "user" among them. With "no /dev", or "no /proc", after "mnt", that is
 // an empty tmpfs; with "root PATH" one at PATH, which has such a directory, too, is the root of who joins; and with "FIFO /proc/self/cgroup" after that there is one, which blocks its readers.
@@ -59,8 +48,7 @@ func AskFor(attr *syscall.SysProcAttr, flag uintptr) {
 func NewNeighbour(kinds ...string) *Neighbour {
 	ginkgo.GinkgoHelper()
 	NeedsNamespaces(kinds...)
-	n, err := StartNeighbour(ginkgo.GinkgoT().TempDir(), kinds...)
-	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	n := OK(StartNeighbour(ginkgo.GinkgoT().TempDir(), kinds...))
 	ginkgo.DeferCleanup(n.End)
 	return n
 }
@@ -69,8 +57,12 @@ func NewNeighbour(kinds ...string) *Neighbour {
 func attributes(kinds []string) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{}
 	for _, ns := range NamespaceFlags {
-		if slices.Contains(kinds, ns.Kind) {
-			AskFor(attr, ns.Flag)
+		switch {
+		case !slices.Contains(kinds, ns.Kind):
+		case ns.Flag == unix.CLONE_NEWTIME: // to clone(2) this is a part of the signal
+			attr.Unshareflags |= ns.Flag
+		default:
+			attr.Cloneflags |= ns.Flag
 		}
 	}
 	if slices.Contains(kinds, "user") {
@@ -204,7 +196,5 @@ func (n *Neighbour) ID(kind string) string {
 // NamespaceID identifies a namespace of a process; its type may have a bang.
 func NamespaceID(process any, typ string) string {
 	ginkgo.GinkgoHelper()
-	id, err := os.Readlink(fmt.Sprintf("/proc/%v/ns/%s", process, strings.TrimPrefix(typ, "!")))
-	gomega.Expect(err).NotTo(gomega.HaveOccurred())
-	return id
+	return OK(os.Readlink(fmt.Sprintf("/proc/%v/ns/%s", process, strings.TrimPrefix(typ, "!"))))
 }
