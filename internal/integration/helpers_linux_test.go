@@ -26,22 +26,17 @@ import (
 // A gate holds functions in a child until the spec lets them pass. A function says on stderr that it is there.
 type gate struct {
 	stderr *gbytes.Buffer
-	w      *os.File
-	r      *os.File
+	r, w   *os.File
 }
 
 func newGate() *gate {
 	GinkgoHelper()
 	r, w := pipe()
-	DeferCleanup(func() { _ = r.Close(); _ = w.Close() })
 	return &gate{stderr: gbytes.NewBuffer(), r: r, w: w}
 }
 
 func (g *gate) options(more ...option) []option {
-	return append([]option{
-		reexec.Stderr(g.stderr),
-		withFiles(g.r),
-	}, more...)
+	return append([]option{reexec.Stderr(g.stderr), withFiles(g.r)}, more...)
 }
 
 func (g *gate) pass(n int) {
@@ -63,14 +58,6 @@ var ask = sync.OnceValue(func() *os.File { return os.NewFile(3, "gate") })
 func enter(text string) {
 	fmt.Fprintln(os.Stderr, text)
 	_, _ = ask().Read(make([]byte, 1))
-}
-
-// start starts a worker that is closed at the end of the spec.
-func start[P, R any](f reexec.Func[P, R], options ...option) *reexec.Worker[P, R] {
-	GinkgoHelper()
-	w := must(f.Start(background, options...))
-	DeferCleanup(func() { _ = w.Close() })
-	return w
 }
 
 type outcome[R any] struct {
@@ -98,6 +85,26 @@ func goCalls[P, R any](n int, call func(context.Context, P) (R, error), ctx cont
 		calls = append(calls, goCall(call, ctx, param(i)))
 	}
 	return calls
+}
+
+// begun is goCall, and waits until the function says that it has begun.
+func begun[P, R any](g *gate, call func(context.Context, P) (R, error), ctx context.Context, param P) <-chan outcome[R] {
+	GinkgoHelper()
+	done := goCall(call, ctx, param)
+	g.says("began")
+	return done
+}
+
+// endAll waits for what calls return, and expects of each that its error, or that it has none, is like this.
+func endAll[R any](calls []<-chan outcome[R], like OmegaMatcher) {
+	GinkgoHelper()
+	for _, call := range calls {
+		result, err := end(call)
+		Expect(err).To(like)
+		if err != nil {
+			Expect(result).To(BeZero())
+		}
+	}
 }
 
 // goroutinesIn returns the stacks of the goroutines that are in all of these functions.
@@ -163,10 +170,7 @@ func neighbourOf(pid int) *neighbour { return &neighbour{&specs.Neighbour{PID: p
 
 // namespace refers to the neighbour's namespace of a type, with or without bang.
 func (n *neighbour) namespace(typ string) reexec.Namespace {
-	return reexec.Namespace{
-		Type: typ,
-		Path: n.Path(strings.TrimPrefix(typ, "!")),
-	}
+	return reexec.Namespace{Type: typ, Path: n.Path(strings.TrimPrefix(typ, "!"))}
 }
 
 func (n *neighbour) namespaces(types ...string) (namespaces []reexec.Namespace) {
@@ -225,10 +229,7 @@ func killChildren() {
 	}
 }
 
-func openFiles() int {
-	entries := must(os.ReadDir("/proc/self/fd"))
-	return len(entries)
-}
+func openFiles() int { return len(must(os.ReadDir("/proc/self/fd"))) }
 
 func firstWord(line string) int {
 	word, _, _ := strings.Cut(line, " ")
@@ -270,8 +271,7 @@ func childrenOf(parent int) (found []string) {
 
 // strayThreads returns the namespaces of threads that differ from those which the process was started in.
 func strayThreads() (found []string) {
-	links := must(filepath.Glob("/proc/self/task/*/ns/*"))
-	for _, link := range links {
+	for _, link := range must(filepath.Glob("/proc/self/task/*/ns/*")) {
 		home, err := os.Readlink(filepath.Join("/proc/self/ns", filepath.Base(link)))
 		if err != nil {
 			continue
@@ -285,8 +285,7 @@ func strayThreads() (found []string) {
 
 // inheritable returns the descriptors that any child of this process inherits.
 func inheritable() (found []string) {
-	entries := must(os.ReadDir("/proc/self/fd"))
-	for _, entry := range entries {
+	for _, entry := range must(os.ReadDir("/proc/self/fd")) {
 		flags, err := unix.FcntlInt(uintptr(atoi(entry.Name())), unix.F_GETFD, 0)
 		if err != nil || flags&unix.FD_CLOEXEC != 0 {
 			continue
@@ -331,10 +330,10 @@ func dropPrivileges() {
 	if os.Geteuid() != 0 {
 		return
 	}
-	_, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534)
-	Expect(errno).To(BeZero())
-	_, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
-	Expect(errno).To(BeZero())
+	for _, set := range []uintptr{unix.SYS_SETRESGID, unix.SYS_SETRESUID} {
+		_, _, errno := unix.RawSyscall(set, 65534, 65534, 65534)
+		Expect(errno).To(BeZero())
+	}
 }
 
 // alive returns an error if there is no such process, or just a zombie that awaits somebody else.

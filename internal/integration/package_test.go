@@ -134,18 +134,23 @@ func opened(path string) *os.File {
 // pipe opens a pipe until the end of the spec.
 func pipe() (r, w *os.File) {
 	GinkgoHelper()
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	r, w = specs.OK2(os.Pipe())
 	DeferCleanup(func() { _, _ = r.Close(), w.Close() })
 	return r, w
+}
+
+// start starts a worker that is closed at the end of the spec.
+func start[P, R any](f reexec.Func[P, R], options ...option) *reexec.Worker[P, R] {
+	GinkgoHelper()
+	w := must(f.Start(background, options...))
+	DeferCleanup(func() { _ = w.Close() })
+	return w
 }
 
 // bothCalls are those of a function in a child of its own, and of a worker.
 func bothCalls[P, R any](f reexec.Func[P, R], options ...option) []func(context.Context, P) (R, error) {
 	GinkgoHelper()
-	w := must(f.Start(background, options...))
-	DeferCleanup(func() { _ = w.Close() })
-	return []func(context.Context, P) (R, error){called(f, options...), w.Call}
+	return []func(context.Context, P) (R, error){called(f, options...), start(f, options...).Call}
 }
 
 // together does something in n goroutines, which must succeed.

@@ -25,15 +25,14 @@ import (
 // A job is what function working does.
 type job struct {
 	Number int
-	Do     string // hold, panic, pipelined, ran, or nothing
+	Do     string // hold, panic, panic at once, exit, ran, or nothing
 	Text   string
 }
 
 var (
-	atWork  atomic.Int32
-	most    atomic.Int32
-	ran     []int
-	ranLock sync.Mutex
+	atWork, most atomic.Int32
+	ran          []int
+	ranLock      sync.Mutex
 )
 
 type workReport struct {
@@ -46,30 +45,23 @@ func work(j job) (r workReport, err error) {
 	most.Store(max(most.Load(), atWork.Add(1)))
 	defer atWork.Add(-1)
 	r = workReport{Number: j.Number, PID: os.Getpid(), Text: j.Text}
-	if j.Do == "ran" {
-		ranLock.Lock()
-		defer ranLock.Unlock()
-		r.Most, r.Ran = int(most.Load()), ran
-		return r, nil
-	}
 	ranLock.Lock()
-	ran = append(ran, j.Number)
+	if j.Do == "ran" {
+		r.Most, r.Ran = int(most.Load()), ran
+	} else {
+		ran = append(ran, j.Number)
+	}
 	ranLock.Unlock()
 	switch j.Do {
 	case "hold":
 		enter(fmt.Sprintf("began %d.", j.Number))
 	case "panic":
 		enter(fmt.Sprintf("began %d.", j.Number))
-		panic("at the disco")
+		fallthrough
 	case "panic at once":
 		panic("at the disco")
 	case "exit":
 		os.Exit(0)
-	case "pipelined":
-		fmt.Fprintf(os.Stderr, "began %d.\n", j.Number)
-		for waitingIn(os.Getpid()) == 0 {
-			time.Sleep(time.Millisecond)
-		}
 	}
 	return r, nil
 }
@@ -147,9 +139,7 @@ var _ = Describe("concurrency of workers", func() {
 			return job{Number: i + 1}
 		})...)
 		g.pass(1)
-		for _, call := range calls {
-			must(end(call))
-		}
+		endAll(calls, Succeed())
 		report := must(w.Call(background, job{Do: "ran"}))
 		Expect(slices.IsSorted(report.Ran)).To(BeTrue(), "%v", report.Ran)
 	})
@@ -190,9 +180,7 @@ var _ = Describe("concurrency of workers", func() {
 		g.says("began 3")
 		queued := goCall(w.Call, background, job{Number: 4})
 		g.pass(2) // the others, who are at the gate first, are served first
-		for _, other := range others {
-			must(end(other))
-		}
+		endAll(others, Succeed())
 		_, _ = end(queued)
 		others = hold(w, g, 5)
 		g.pass(1)
@@ -218,10 +206,7 @@ var _ = Describe("concurrency of workers", func() {
 			calls := goCalls(8, w.Call, background, func(i int) job { return job{Number: i, Do: "panic"} })
 			Eventually(func() int { return g.said("began") }).Should(Equal(8))
 			g.pass(8)
-			for _, call := range calls {
-				_, err := end(call)
-				as[*reexec.PanicError](err)
-			}
+			endAll(calls, Satisfy(hasPanicked))
 			Expect(w.Close()).To(Succeed())
 		}
 	})
@@ -235,20 +220,14 @@ var _ = Describe("concurrency of workers", func() {
 			stay := goCalls(500, w.Call, background, func(i int) job { return job{Number: 2*i + 1, Text: text} })
 			leave := goCalls(500, w.Call, ctx, func(i int) job { return job{Number: 2 * i, Text: text} })
 			cancel(errEnough)
-			for _, call := range leave {
-				Expect(end(call)).Error().To(And(MatchError(errEnough), MatchError(ContainSubstring("call was not started, reason: enough is enough"))))
-			}
+			endAll(leave, And(MatchError(errEnough), MatchError(ContainSubstring("call was not started, reason: enough is enough"))))
 			Expect(first).NotTo(Receive())
 			g.pass(1)
 			Expect(end(first)).To(HaveField("Number", -1))
-			for _, call := range stay {
-				must(end(call))
-			}
+			endAll(stay, Succeed())
 			report := must(w.Call(background, job{Do: "ran"}))
 			Expect(report.Ran).To(HaveLen(501))
-			for _, n := range report.Ran {
-				Expect(n % 2).NotTo(BeZero())
-			}
+			Expect(report.Ran).To(HaveEach(Satisfy(func(n int) bool { return n%2 != 0 })))
 			Expect(w.Close()).To(Succeed())
 		},
 			Entry("small ones", working, 0), Entry("small ones in context", workingInContext, 0),
@@ -256,16 +235,13 @@ var _ = Describe("concurrency of workers", func() {
 
 		DescribeTable("never run even if the child does not listen, and neither do those that have begun keep their callers", func(concurrency int) {
 			g, w := gated(obedient, ofGrace(time.Hour), reexec.Concurrency(concurrency))
-			first := goCall(w.Call, background, "hold")
-			g.says("began")
+			first := begun(g, w.Call, background, "hold")
 			goOn := stop(w.PID())
 			ctx, cancel := context.WithCancelCause(background)
 			calls := goCalls(1000, w.Call, ctx, func(int) string { return "" })
 			Consistently(calls[0], "20ms").ShouldNot(Receive())
 			cancel(errEnough)
-			for _, call := range calls {
-				Expect(end(call)).Error().To(MatchError(errEnough))
-			}
+			endAll(calls, MatchError(errEnough))
 			goOn()
 			g.pass(1)
 			Expect(end(first)).To(Equal("<nil>"), "the worker is left alone")
@@ -311,16 +287,8 @@ var _ = Describe("concurrency of workers", func() {
 				first := hold(w, g, -2)[0]
 				calls := goCalls(20, w.Call, background, func(i int) job { return job{Number: i} })
 				g.pass(1)
-				for _, call := range calls {
-					_, err := end(call)
-					as[*reexec.PanicError](err)
-					Expect(err).To(MatchError(reexec.ErrNotStarted))
-				}
-				for _, call := range []<-chan outcome[workReport]{panics, first} {
-					_, err := end(call)
-					as[*reexec.PanicError](err)
-					Expect(err).NotTo(MatchError(reexec.ErrNotStarted))
-				}
+				endAll(calls, And(Satisfy(hasPanicked), MatchError(reexec.ErrNotStarted)))
+				endAll([]<-chan outcome[workReport]{panics, first}, And(Satisfy(hasPanicked), Not(MatchError(reexec.ErrNotStarted))))
 				Expect(w.Close()).To(Succeed())
 			}
 		})
@@ -331,9 +299,7 @@ var _ = Describe("concurrency of workers", func() {
 			calls := goCalls(600, w.Call, background, func(i int) job { return job{Number: i, Do: "hold"} })
 			closed := make(chan error, 1)
 			go func() { closed <- w.Close() }()
-			for _, call := range calls {
-				Expect(end(call)).Error().To(MatchError(os.ErrClosed))
-			}
+			endAll(calls, MatchError(os.ErrClosed))
 			Expect(first).NotTo(Receive())
 			g.pass(1)
 			Expect(end(first)).To(HaveField("Number", -1))
@@ -383,9 +349,7 @@ var _ = Describe("concurrency of workers", func() {
 			Eventually(func() int { return waitingIn(w.PID()) }).Should(BeNumerically(">", 0))
 			Consistently(done[0], "20ms").ShouldNot(Receive())
 			cancel(errEnough)
-			for _, call := range done {
-				Expect(end(call)).Error().To(MatchError(errEnough))
-			}
+			endAll(done, MatchError(errEnough))
 			if !survives {
 				Eventually(w.Done()).Should(BeClosed())
 				Expect(w.Err()).To(MatchError(errEnough))
@@ -406,9 +370,7 @@ var _ = Describe("concurrency of workers", func() {
 			calls := goCalls(2, w.Call, background, large(1<<20))
 			Eventually(func() int { return waitingIn(w.PID()) }).Should(BeNumerically(">", 0))
 			Expect(w.Close()).To(Succeed())
-			for _, call := range calls {
-				Expect(end(call)).Error().To(MatchError(os.ErrClosed))
-			}
+			endAll(calls, MatchError(os.ErrClosed))
 		})
 
 		It("have their child killed when they are alone", func() {
@@ -426,14 +388,13 @@ var _ = Describe("concurrency of workers", func() {
 				ctx, cancel := context.WithCancelCause(background)
 				w := must(f.Start(ctx, reexec.Concurrency(concurrency), silently))
 				var served atomic.Int32
-				ended := make(chan struct{})
-				go func() {
-					defer close(ended)
+				var ending sync.WaitGroup
+				ending.Go(func() {
 					for served.Load() < int32(20*i) {
 						time.Sleep(10 * time.Microsecond)
 					}
 					end(w, func() { cancel(errEnough) })
-				}()
+				})
 				together(16, func(caller int) error {
 					for {
 						result, err := w.Call(background, job{Number: caller, Text: strings.Repeat("x", rand.N(3000))})
@@ -446,7 +407,7 @@ var _ = Describe("concurrency of workers", func() {
 						}
 					}
 				})
-				<-ended
+				ending.Wait()
 				_ = w.Close()
 				cancel(nil)
 				Expect(children()).To(BeEmpty())
@@ -456,9 +417,9 @@ var _ = Describe("concurrency of workers", func() {
 		Entry("by Close, with contexts and others at a time", workingInContext, 4, closeIt, isClosed),
 		Entry("by its death", working, 1, killIt, wasKilled),
 		Entry("by its death, with others at a time", workingInContext, 4, killIt, wasKilled),
-		Entry("by the end of Start's context", working, 1, cancelIt, func(err error) bool { return errors.Is(err, errEnough) }),
+		Entry("by the end of Start's context", working, 1, func(_ *jobWorker, cancel func()) { cancel() }, func(err error) bool { return errors.Is(err, errEnough) }),
 		Entry("by a call that is cancelled", working, 4, cancelCall, func(err error) bool { return errors.Is(err, context.Canceled) }),
-		Entry("by a panic", working, 4, panicIt, func(err error) bool { return errors.As(err, new(*reexec.PanicError)) }))
+		Entry("by a panic", working, 4, func(w *jobWorker, _ func()) { _, _ = w.Call(background, job{Do: "panic at once"}) }, hasPanicked))
 
 	Context("news of workers", func() {
 		It("tell of their life", func() {
@@ -532,10 +493,8 @@ var _ = Describe("concurrency of workers", func() {
 	})
 })
 
-func closeIt(w *jobWorker, _ func())       { _ = w.Close() }
-func killIt(w *jobWorker, _ func())        { _ = kill(w.PID()) }
-func cancelIt(_ *jobWorker, cancel func()) { cancel() }
-func panicIt(w *jobWorker, _ func())       { _, _ = w.Call(background, job{Do: "panic at once"}) }
+func closeIt(w *jobWorker, _ func()) { _ = w.Close() }
+func killIt(w *jobWorker, _ func())  { _ = kill(w.PID()) }
 
 func cancelCall(w *jobWorker, _ func()) {
 	for w.Err() == nil {
@@ -545,7 +504,8 @@ func cancelCall(w *jobWorker, _ func()) {
 	}
 }
 
-func isClosed(err error) bool { return errors.Is(err, os.ErrClosed) }
+func isClosed(err error) bool    { return errors.Is(err, os.ErrClosed) }
+func hasPanicked(err error) bool { return errors.As(err, new(*reexec.PanicError)) }
 
 var counting = reexec.RegisterStream("counting", func(_ context.Context, n int, yield func(int) bool) error {
 	for i := range n {
