@@ -8,15 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"example.com/gons/reexec"
 	"example.com/gons/reexec/internal/specs"
+	"example.com/gons/reexec/internal/sys"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -73,6 +74,14 @@ var patient = reexec.RegisterFunc("patient", func(how string) (string, error) {
 	select {}
 })
 
+// signalled makes a call, and sends its child a signal when its function has begun.
+func signalled(g *gate, call func(context.Context, string) (string, error), ctx context.Context, param string, s syscall.Signal) <-chan outcome[string] {
+	GinkgoHelper()
+	done := begun(g, call, ctx, param)
+	Expect(syscall.Kill(youngest(), s)).To(Succeed())
+	return done
+}
+
 var _ = Describe("signals", func() {
 	all := slices.DeleteFunc([]syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}, func(s syscall.Signal) bool {
 		return signal.Ignored(s) // as nohup(1) does: so do children
@@ -85,9 +94,7 @@ var _ = Describe("signals", func() {
 				g := newGate()
 				for _, call := range bothCalls(tidy, g.options(ofGrace(time.Minute))...) {
 					ctx, cancel := context.WithCancelCause(background)
-					done := goCall(call, ctx, "")
-					g.says("began")
-					Expect(syscall.Kill(youngest(), s)).To(Succeed())
+					done := signalled(g, call, ctx, "", s)
 					Consistently(done, "50ms").ShouldNot(Receive())
 					cancel(errEnough)
 					Expect(end(done)).Error().To(MatchError(errEnough))
@@ -100,9 +107,7 @@ var _ = Describe("signals", func() {
 			var checks []func()
 			for _, s := range all {
 				g := newGate()
-				done := goCall(called(tidy, g.options(ofGrace(30*time.Millisecond))...), background, "")
-				g.says("began")
-				Expect(syscall.Kill(youngest(), s)).To(Succeed())
+				done := signalled(g, called(tidy, g.options(ofGrace(30*time.Millisecond))...), background, "", s)
 				checks = append(checks, func() {
 					Expect(end(done)).Error().To(MatchError(ContainSubstring("signal: " + s.String())))
 					Expect(g.said("cleaned up")).To(BeZero())
@@ -116,10 +121,8 @@ var _ = Describe("signals", func() {
 		It("end the first process of a PID namespace, too", func() {
 			specs.NeedsNamespaces("user", "pid")
 			g := newGate()
-			done := goCall(called(tidy, g.options(ofGrace(30*time.Millisecond), reexec.Unshare("user", "pid"))...), background, "")
-			g.says("began")
-			Expect(syscall.Kill(youngest(), syscall.SIGTERM)).To(Succeed())
-			_, err := end(done)
+			call := called(tidy, g.options(ofGrace(30*time.Millisecond), reexec.Unshare("user", "pid"))...)
+			_, err := end(signalled(g, call, background, "", syscall.SIGTERM))
 			Expect(err).To(MatchError(ContainSubstring("signal: terminated")))
 			Expect(err).NotTo(MatchError(reexec.ErrNotStarted), "it had begun")
 		})
@@ -142,9 +145,7 @@ var _ = Describe("signals", func() {
 		It("mean nothing any more once the call is over", func() {
 			g, w := gated(tidy, ofGrace(100*time.Millisecond))
 			ctx, cancel := context.WithCancel(background)
-			done := goCall(w.Call, ctx, "")
-			g.says("began")
-			Expect(syscall.Kill(w.PID(), syscall.SIGTERM)).To(Succeed())
+			done := signalled(g, w.Call, ctx, "", syscall.SIGTERM)
 			cancel()
 			Expect(end(done)).Error().To(MatchError(context.Canceled))
 			g.says("cleaned up")
@@ -158,9 +159,8 @@ var _ = Describe("signals", func() {
 		for _, s := range all {
 			plain, obedient := start(patient, silently), start(tidy, silently)
 			for range 3 {
-				for _, pid := range []int{plain.PID(), obedient.PID()} {
-					Expect(syscall.Kill(pid, s)).To(Succeed())
-				}
+				Expect(syscall.Kill(plain.PID(), s)).To(Succeed())
+				Expect(syscall.Kill(obedient.PID(), s)).To(Succeed())
 				Consistently(plain.Done(), "20ms").ShouldNot(BeClosed())
 				Expect(plain.Call(background, "")).To(BeEmpty())
 				Expect(obedient.Call(background, "nothing")).To(BeEmpty())
@@ -170,48 +170,31 @@ var _ = Describe("signals", func() {
 		}
 	})
 
-	It("end a plain function, and the error wraps the context's end, too, if that comes", func() {
-		for _, cancels := range []bool{false, true} {
-			g := newGate()
-			for _, call := range bothCalls(patient, g.options()...) {
-				ctx, cancel := context.WithCancelCause(background)
-				done := goCall(call, ctx, "for ever")
-				g.says("began")
-				Expect(syscall.Kill(youngest(), syscall.SIGTERM)).To(Succeed())
-				if cancels {
-					time.Sleep(10 * time.Millisecond)
-					cancel(errEnough)
-				}
-				_, err := end(done)
-				Expect(errors.Is(err, errEnough)).To(Equal(cancels))
-				Expect(as[*exec.ExitError](err)).To(MatchError("signal: terminated"))
-				cancel(nil)
-			}
+	DescribeTable("end a plain function, and the error wraps the context's end, too, if that comes", func(cancels bool, status string, namespaces ...string) {
+		if namespaces != nil {
+			specs.NeedsNamespaces(namespaces...)
 		}
-	})
-
-	It("end a plain function as the first process of a PID namespace, too, and the error wraps the context's end", func() {
-		specs.NeedsNamespaces("user", "pid")
 		g := newGate()
-		for _, call := range bothCalls(patient, g.options(reexec.Unshare("user", "pid"))...) {
+		for _, call := range bothCalls(patient, g.options(reexec.Unshare(namespaces...))...) {
 			ctx, cancel := context.WithCancelCause(background)
-			done := goCall(call, ctx, "for ever")
-			g.says("began")
-			Expect(syscall.Kill(youngest(), syscall.SIGTERM)).To(Succeed())
-			time.Sleep(20 * time.Millisecond)
-			cancel(errEnough)
+			done := signalled(g, call, ctx, "for ever", syscall.SIGTERM)
+			if cancels {
+				time.Sleep(20 * time.Millisecond)
+				cancel(errEnough)
+			}
 			_, err := end(done)
-			Expect(err).To(MatchError(errEnough))
-			Expect(exitCode(err)).To(Equal(2), "it is out of reach of its own signals, and Go's runtime exits")
+			Expect(errors.Is(err, errEnough)).To(Equal(cancels))
+			Expect(as[*exec.ExitError](err)).To(MatchError(status))
+			cancel(nil)
 		}
-	})
+	},
+		Entry("where it does not come", false, "signal: terminated"), Entry("where it comes", true, "signal: terminated"),
+		// There it is out of reach of its own signals, and Go's runtime exits.
+		Entry("as the first process of a PID namespace", true, "exit status 2", "user", "pid"))
 
 	It("hold up the calls that come after the end of their worker only for a moment in all", func() {
 		g, w := gated(patient)
-		done := goCall(w.Call, background, "for ever")
-		g.says("began")
-		Expect(syscall.Kill(w.PID(), syscall.SIGTERM)).To(Succeed())
-		Expect(end(done)).Error().To(HaveOccurred())
+		Expect(end(signalled(g, w.Call, background, "for ever", syscall.SIGTERM))).Error().To(HaveOccurred())
 		begin := time.Now()
 		for range often(100) {
 			Expect(w.Call(background, "")).Error().To(MatchError(reexec.ErrNotStarted))
@@ -222,10 +205,7 @@ var _ = Describe("signals", func() {
 	It("come once to a function that catches them, and its worker is protected after that, too", func() {
 		g, w := gated(patient)
 		for range 2 {
-			done := goCall(w.Call, background, "catch")
-			g.says("began")
-			Expect(syscall.Kill(w.PID(), syscall.SIGINT)).To(Succeed())
-			Expect(end(done)).To(Equal("once"))
+			Expect(end(signalled(g, w.Call, background, "catch", syscall.SIGINT))).To(Equal("once"))
 			Expect(syscall.Kill(w.PID(), syscall.SIGINT)).To(Succeed())
 			Consistently(w.Done(), "20ms").ShouldNot(BeClosed())
 		}
@@ -233,13 +213,11 @@ var _ = Describe("signals", func() {
 
 	It("that the parent ignores stay ignored, in what functions start, too", func() {
 		specs.NeedsCgo()
-		cmd := withRole("ignoring parent")
-		said := tellOf[[]string](cmd)
+		said := tellOf[[]string](withRole("ignoring parent"))
 		Expect(said).To(HaveLen(2))
 		for _, line := range said {
 			var mask uint64
-			_, err := fmt.Sscanf(line, "SigIgn: %x", &mask)
-			Expect(err).NotTo(HaveOccurred(), line)
+			Expect(fmt.Sscanf(line, "SigIgn: %x", &mask)).To(Equal(1), line)
 			for _, s := range all {
 				Expect(mask&(1<<(s-1))).NotTo(BeZero(), "%v in %s", s, line)
 			}
@@ -317,18 +295,11 @@ func init() {
 			cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 			cmd.ExtraFiles = []*os.File{os.Stdout}
 		})
-		failed := make(chan error)
-		go func() {
-			if args[0] == "locked" {
-				runtime.LockOSThread()
-			}
-			worker, err := tellAndHang.Start(background, option)
-			if err == nil {
-				_, err = worker.Call(background, struct{}{})
-			}
-			failed <- err
-		}()
-		return fmt.Sprint(<-failed)
+		if args[0] == "locked" {
+			runtime.LockOSThread()
+		}
+		_, err := must(tellAndHang.Start(background, option)).Call(background, struct{}{})
+		return fmt.Sprint(err)
 	}
 }
 
@@ -343,53 +314,27 @@ var _ = Describe("a Pdeathsig", func() {
 		Entry("as the first process of a new PID namespace", "unlocked", "new"),
 		Entry("as that, started by a locked goroutine", "locked", "new"))
 
-	It("does not end a worker when a thread ends", func() {
-		for _, goroutine := range []string{"unlocked", "locked"} {
-			begun := make(chan *reexec.Worker[int, int])
-			done := make(chan struct{})
-			go func() {
-				defer GinkgoRecover()
-				if goroutine == "locked" {
-					runtime.LockOSThread()
-					defer runtime.UnlockOSThread()
-				}
-				worker := must(double.Start(background, mortal))
-				begun <- worker
-				<-done
-			}()
-			worker := <-begun
-			for i := range 20 {
-				// Threads whose goroutines end while they are locked end as well.
-				onOwnThread(func() {})
-				Expect(worker.Call(background, i)).To(Equal(2 * i))
+	DescribeTable("leaves a worker alone when threads end, and the calling goroutine as it was", func(locked bool) {
+		if locked {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+		}
+		for range 10 { // maybe another thread has started the worker each time
+			w := start(double, mortal)
+			Expect(w.Call(background, 1)).To(Equal(2))
+			var there, gone sync.WaitGroup // on so many threads that all take part that nothing else needs
+			there.Add(50)
+			for range 50 {
+				gone.Go(func() { onOwnThread(func() { there.Done(); there.Wait() }) })
 			}
-			close(done)
-			Expect(worker.Close()).To(Succeed(), goroutine)
+			gone.Wait()
+			Expect(w.Call(background, 2)).To(Equal(4))
+			Expect(w.Close()).To(Succeed())
 		}
-	})
-
-	It("of a worker leaves the calling goroutine as it was", func() {
-		for _, lock := range []bool{false, true} {
-			done := make(chan bool)
-			go func() {
-				defer GinkgoRecover()
-				if lock {
-					runtime.LockOSThread()
-					defer runtime.UnlockOSThread()
-				}
-				for _, way := range waysIn {
-					Expect(way.run(mortal)).To(Succeed())
-				}
-				done <- isLocked()
-			}()
-			Expect(<-done).To(Equal(lock))
+		for _, way := range waysIn {
+			Expect(way.run(mortal)).To(Succeed())
+			Expect(sys.IsLocked()).To(Equal(locked))
 		}
-	})
+	},
+		Entry("started by any goroutine", false), Entry("started by a locked goroutine", true))
 })
-
-// isLocked tells whether the calling goroutine is locked to its thread.
-func isLocked() bool {
-	trace := make([]byte, 200)
-	trace = trace[:runtime.Stack(trace, false)]
-	return regexp.MustCompile(`^goroutine \d+ .*locked to thread.*\]:`).Match(trace)
-}
