@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -36,45 +35,30 @@ func TestSoak(t *testing.T) {
 		t.Skip("needs the flag -soak")
 	}
 	RegisterTestingT(t)
-	neighbours := map[string]*neighbour{}
+	spared := map[int]bool{}
+	namespaces := [][]reexec.Namespace{nil, nil}
 	for _, kinds := range []string{"user mnt cgroup ipc net pid uts", "user net"} {
 		if err := specs.Refusal(strings.Fields(kinds)...); err != nil {
 			t.Skip("needs namespaces: ", err)
 		}
-		n, err := specs.StartNeighbour(t.TempDir(), strings.Fields(kinds)...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		n := neighbour{must(specs.StartNeighbour(t.TempDir(), strings.Fields(kinds)...))}
 		defer n.End()
-		neighbours[kinds] = &neighbour{n}
-	}
-	spared := map[int]bool{}
-	var namespaces [][]reexec.Namespace
-	for kinds, n := range neighbours {
 		spared[n.PID] = true
 		for _, bang := range []string{"", "!"} {
-			var types []string
-			for _, kind := range strings.Fields(kinds) {
-				types = append(types, bang+kind)
-			}
-			namespaces = append(namespaces, n.namespaces(types...))
+			namespaces = append(namespaces, n.namespaces(strings.Fields(bang+strings.ReplaceAll(kinds, " ", " "+bang))...))
 		}
 	}
-	namespaces = append(namespaces, nil, nil)
 
-	soak := func(d time.Duration) (runs int) {
+	var runs atomic.Int64
+	soak := func(d time.Duration) {
 		ctx, stop := context.WithTimeout(background, d)
 		defer stop()
 		var all sync.WaitGroup
-		var mu sync.Mutex
 		for range 8 {
 			all.Go(func() {
-				for ctx.Err() == nil {
+				for ; ctx.Err() == nil; runs.Add(1) {
 					kind := rand.N(len(soakers))
 					err := soakers[kind](reexec.Namespaces(namespaces[rand.N(len(namespaces))]))
-					mu.Lock()
-					runs++
-					mu.Unlock()
 					if err != nil && !wasKilled(err) {
 						t.Errorf("soaker %d: %v", kind, err)
 						stop()
@@ -84,17 +68,25 @@ func TestSoak(t *testing.T) {
 		}
 		all.Go(func() { killAtRandom(ctx, spared) })
 		all.Wait()
-		return runs
 	}
 
 	soak(*soakFor / 10) // so that all that lasts is there
-	goroutines, expectNoMoreFiles, memory := Goroutines(), specs.NoMoreFiles(), heap()
-	t.Log(soak(*soakFor), "runs")
-	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
-	expectNoMoreFiles()
-	Expect(children()).To(HaveLen(len(neighbours)))
+	expectNoMore := nothingMore()
+	soak(*soakFor)
+	t.Log(runs.Load(), "runs")
+	expectNoMore()
+	Expect(children()).To(HaveLen(len(spared)))
 	Eventually(strayThreads, "30s").Should(BeEmpty())
-	Expect(heap()).To(BeNumerically("<", memory+4<<20))
+}
+
+// nothingMore remembers what there is. What it returns expects no more goroutines, no more open files, and not much more memory in use.
+func nothingMore() (expect func()) {
+	goroutines, expectNoMoreFiles, memory := Goroutines(), specs.NoMoreFiles(), heap()
+	return func() {
+		Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
+		expectNoMoreFiles()
+		Expect(heap()).To(BeNumerically("<", memory+4<<20))
+	}
 }
 
 func heap() uint64 {
@@ -299,12 +291,8 @@ func TestScale(t *testing.T) {
 	}
 	neighbours := make([]*neighbour, processes)
 	for i := range neighbours {
-		n, err := specs.StartNeighbour(t.TempDir(), "user", "net")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer n.End()
-		neighbours[i] = &neighbour{n}
+		neighbours[i] = &neighbour{must(specs.StartNeighbour(t.TempDir(), "user", "net"))}
+		defer neighbours[i].End()
 	}
 
 	// inParallel does something so many times, and returns how long that takes.
@@ -324,9 +312,7 @@ func TestScale(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if done := done.Load(); done != int64(times) {
-			t.Errorf("done %d times instead of %d", done, times)
-		}
+		Expect(done.Load()).To(BeEquivalentTo(times))
 		return time.Since(start)
 	}
 	visit := func(_, i int) error {
@@ -339,22 +325,16 @@ func TestScale(t *testing.T) {
 	}
 
 	inParallel(atOnce, atOnce, visit) // so that all that lasts is there
-	goroutines, expectNoMoreFiles, memory := Goroutines(), specs.NoMoreFiles(), heap()
+	expectNoMore := nothingMore()
 	took := inParallel(atOnce, visits, visit)
 	t.Logf("figures: %d calls into %d processes' namespaces, %d at a time: %d/s", visits, processes, atOnce, perSecond(visits, took))
-	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
-	expectNoMoreFiles()
-	Expect(heap()).To(BeNumerically("<", memory+4<<20))
+	expectNoMore()
 	Expect(children()).To(HaveLen(processes))
 
 	called := make([]*reexec.Worker[int, int], workers)
 	for i := range called {
-		w, err := double.Start(background, reexec.Namespaces(neighbours[i].namespaces("!user", "!net")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer w.Close()
-		called[i] = w
+		called[i] = must(double.Start(background, neighbours[i].in("!user", "!net")))
+		defer called[i].Close()
 	}
 	call := func(worker, i int) error {
 		n, err := called[worker].Call(background, i)
@@ -364,18 +344,16 @@ func TestScale(t *testing.T) {
 		return err
 	}
 	inParallel(workers, calls/100, call)
-	working, files, memory := Goroutines(), openFiles(), heap()
+	expectNoMoreAtWork, files, memory := nothingMore(), openFiles(), heap()
 	took = inParallel(workers, calls, call)
 	t.Logf("figures: %d calls of %d workers: %d/s, %d files open, %d KiB in use, %d KiB before", calls, workers,
 		perSecond(calls, took), openFiles(), heap()>>10, memory>>10)
 	Expect(openFiles()).To(Equal(files))
-	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(working))
-	Expect(heap()).To(BeNumerically("<", memory+4<<20))
+	expectNoMoreAtWork()
 	for _, w := range called {
 		Expect(w.Close()).To(Succeed())
 	}
-	Eventually(Goroutines, "30s").ShouldNot(HaveLeaked(goroutines))
-	expectNoMoreFiles()
+	expectNoMore()
 	Expect(children()).To(HaveLen(processes))
 }
 
