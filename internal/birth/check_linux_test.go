@@ -29,12 +29,9 @@ var _ = DescribeTable("mistakes that need no child to be seen", func(message str
 	Entry("none", "<nil>"),
 	Entry("none, with all types", "<nil>", Ref{Type: "!user", Path: "a"}, Ref{Type: "mnt", Path: "a"}, Ref{Type: "cgroup", Path: "a"}, Ref{Type: "ipc", Path: "a"},
 		Ref{Type: "net", Path: "a"}, Ref{Type: "pid", Path: "a"}, Ref{Type: "!uts", Path: "a"}, Ref{Type: "!time", Path: "a"}),
-	Entry("a type twice", "duplicate namespace order type net", Ref{Type: "net", Path: "a"}, Ref{Type: "net", Path: "b"}),
 	Entry("a type twice, once with a bang", "duplicate namespace order type time", Ref{Type: "time", Path: "a"}, Ref{Type: "uts", Path: "a"}, Ref{Type: "!time", Path: "b"}),
-	Entry("an unknown type", `unknown namespace type "foo"`, Ref{Type: "net", Path: "a"}, Ref{Type: "foo", Path: "a"}),
-	Entry("two bangs", `unknown namespace type "!net"`, Ref{Type: "!!net", Path: "a"}),
 	Entry("no path", `both need to be given`, Ref{Type: "net", Path: ""}),
-	Entry("no type", `unknown namespace type ""`, Ref{Type: "", Path: "a"}),
+	Entry("an unknown type", `unknown namespace type "foo"`, Ref{Type: "net", Path: "a"}, Ref{Type: "foo", Path: "a"}),
 )
 
 var _ = DescribeTable("hints", func(err error, kind, path, hint string) {
@@ -42,17 +39,10 @@ var _ = DescribeTable("hints", func(err error, kind, path, hint string) {
 		Expect(Hint(err, kind, path)).To(orNothing(hint))
 	}
 },
-	Entry(nil, syscall.EPERM, "user", "/u", "the user who made it"),
-	Entry(nil, syscall.EPERM, "time", "/t", "CAP_SYS_ADMIN"),
 	Entry(nil, syscall.EACCES, "net", "/proc/1/ns/net", "trace"),
 	Entry(nil, syscall.EACCES, "net", "/somewhere/net", ""),
-	Entry(nil, syscall.EINVAL, "user", "/u", "one's own already"),
-	Entry(nil, syscall.EINVAL, "pid", "/p", "below one's own"),
-	Entry(nil, syscall.EINVAL, "net", "/n", "of this type"),
 	Entry(nil, syscall.ENOMEM, "pid", "/p", "first process has ended"),
 	Entry(nil, syscall.ENOMEM, "net", "/n", ""),
-	Entry(nil, syscall.ENOENT, "net", "/proc/1/ns/net", "the process has ended"),
-	Entry(nil, syscall.ENOENT, "net", "/run/netns/a", ""),
 	Entry(nil, fs.ErrNotExist, "net", "/proc/1/ns/net", "another PID namespace"),
 	Entry(nil, syscall.ENOSYS, "", "", ""),
 )
@@ -60,7 +50,6 @@ var _ = DescribeTable("hints", func(err error, kind, path, hint string) {
 var _ = DescribeTable("hints about new namespaces", func(err error, hint string) {
 	Expect(HintNew(&fs.PathError{Op: "fork/exec", Path: "/", Err: err})).To(orNothing(hint))
 },
-	Entry(nil, syscall.EPERM, "CAP_SYS_ADMIN"),
 	Entry(nil, syscall.EINVAL, "kernel"),
 	Entry(nil, syscall.ENOSPC, "limit"),
 	Entry(nil, syscall.ENOENT, ""),
@@ -70,9 +59,8 @@ var _ = It("a path that holds a file is opened in the parent if it bears a bang"
 	f := specs.OK(os.Open("/proc/self/ns/net"))
 	defer f.Close()
 	held := specs.OK(File(f))
-	refs, err := Joins{Refs: []Ref{held, {Type: "uts", Path: held.Path}, {Type: "!ipc", Path: "/proc/self/ns/ipc"}}}.Open(0)
+	refs := specs.OK(Joins{Refs: []Ref{held, {Type: "uts", Path: held.Path}, {Type: "!ipc", Path: "/proc/self/ns/ipc"}}}.Open(0))
 	defer Close(refs)
-	Expect(err).NotTo(HaveOccurred())
 	Expect(os.SameFile(specs.OK(refs[0].File.Stat()), specs.OK(f.Stat()))).To(BeTrue())
 	Expect(refs[0].File.Name()).To(Equal(f.Name()))
 	Expect(refs[1].File).To(BeNil(), "it is looked up where the child is by then")
@@ -96,8 +84,7 @@ var _ = It("a path that holds a descriptor closes it when nothing needs its memo
 
 var _ = Describe("a process that is held", func() {
 	It("has only namespaces of known types", func() {
-		_, err := Hold(os.Getpid(), []string{"net", "foo"}).Open(0)
-		Expect(err).To(MatchError(`unknown namespace type "foo", known are user, mnt, cgroup, ipc, net, pid, uts, time`))
+		Expect(Hold(os.Getpid(), []string{"net", "foo"}).Open(0)).Error().To(MatchError(`unknown namespace type "foo", known are user, mnt, cgroup, ipc, net, pid, uts, time`))
 	})
 
 	It("need not have a type that the kernel lacks", func() {

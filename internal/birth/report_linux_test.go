@@ -73,10 +73,9 @@ func perform(script string) {
 
 // A performance is what became of the start of a child that performs a script.
 type performance struct {
-	first *exec.Cmd
-	child *exec.Cmd
-	err   error
-	other int // PID of the process that the script has started, if it has
+	first, child *exec.Cmd
+	err          error
+	other        int // PID of the process that the script has started, if it has
 }
 
 // someRefs have a child that performs a script report, and have nobody join anything.
@@ -93,8 +92,7 @@ func start(ctx context.Context, script string) (p performance) {
 	p.first.Stdout, p.first.Stderr = w, os.Stderr
 	p.first.ExtraFiles = []*os.File{stay}
 	p.child, p.err = Start(ctx, p.first, someRefs, false)
-	Expect(stay.Close()).To(Succeed())
-	Expect(w.Close()).To(Succeed())
+	sys.CloseAll(stay, w)
 	if started := strings.Contains(script, "child ") || strings.Contains(script, "sibling "); started && p.err != ErrKilled {
 		_, _ = fmt.Fscan(stdout, &p.other)
 	}
@@ -136,8 +134,7 @@ var _ = Describe("reports", func() {
 			p := start(context.Background(), script)
 			Expect(p.err).To(MatchError(ErrNoReport))
 			Expect(p.child).To(BeIdenticalTo(p.first))
-			err := p.child.Wait()
-			Expect(err).To(MatchError("signal: killed"), "it has been told to last")
+			Expect(p.child.Wait()).To(MatchError("signal: killed"), "it has been told to last")
 		},
 		Entry("none at all", "mute; last"),
 		Entry("joined, from somebody else's child", "child joined; mute; last"),
@@ -193,8 +190,7 @@ var _ = Describe("reports", func() {
 	It("count if they had come by then, though nobody has read them", func() {
 		ours, theirs := specs.OK2(sys.SocketPair())
 		Expect(sys.NameSenders(ours)).To(Succeed())
-		defer ours.Close()
-		defer theirs.Close()
+		defer sys.CloseAll(ours, theirs)
 		self := specs.OK(os.FindProcess(os.Getpid()))
 		for _, report := range []string{"cloned 0 0", "joined"} {
 			specs.OK(theirs.WriteString(report))
