@@ -25,12 +25,9 @@ func init() {
 		_ = json.NewEncoder(os.Stdout).Encode(told)
 	}
 	specs.Roles["by hand"] = func([]string) {
-		var told taken
-		told.Orders = TakeOrders()
-		told.Name = ActionByHand()
+		told := taken{Orders: TakeOrders(), Name: ActionByHand()}
 		RemoveOrders()
-		told.After = ActionByHand()
-		told.Env = os.Environ()
+		told.After, told.Env = ActionByHand(), os.Environ()
 		_ = json.NewEncoder(os.Stdout).Encode(told)
 	}
 }

@@ -63,13 +63,13 @@ var _ = Describe("a pipe", func() {
 	It("never waits to be read or written now", func() {
 		r, w := pipe()
 		b := make([]byte, 10)
-		_, err := ReadNow(number(r), b)
-		g.Expect(err).To(g.Equal(syscall.EAGAIN))
+		g.Expect(ReadNow(number(r), b)).Error().To(g.Equal(syscall.EAGAIN))
 		g.Expect(WriteNow(number(w), [][]byte{[]byte("a"), nil, []byte("bc")})).To(g.Equal(3))
 		g.Expect([]int{Unread(r), Unread(w)}).To(g.HaveEach(3))
 		g.Expect(ReadNow(number(r), b)).To(g.Equal(3))
 		g.Expect(string(b[:3])).To(g.Equal("abc"))
-		for err = nil; err == nil; {
+		err := error(nil)
+		for err == nil {
 			_, err = WriteNow(number(w), [][]byte{make([]byte, 4096)})
 		}
 		g.Expect(err).To(g.Equal(syscall.EAGAIN))

@@ -55,16 +55,13 @@ var _ = Describe("a parent", func() {
 	})
 
 	It("says which directory it cannot use", func() {
-		_, err := Collect("/not/there", "")
-		Expect(err).To(MatchError(os.ErrNotExist))
-		Expect(err).To(MatchError(ContainSubstring("/not")))
+		Expect(Collect("/not/there", "")).Error().To(And(MatchError(os.ErrNotExist), MatchError(ContainSubstring("/not"))))
 	})
 })
 
 var _ = It("a process that leaves no coverage data panics as ever", func() {
-	before := covering
+	defer func(before bool) { covering = before }(covering)
 	covering = false
-	DeferCleanup(func() { covering = before })
 	Expect(func() {
 		defer ExitOnPanic()
 		panic("D'oh!")

@@ -162,8 +162,7 @@ var _ = Describe("a value", func() {
 
 	It("says why it cannot travel by its own methods", func() {
 		_, _, err := encode(&[]picky{{}})
-		g.Expect(err).To(g.MatchError("value.picky: too bad"))
-		g.Expect(errors.Is(err, errPicky)).To(g.BeTrue())
+		g.Expect(err).To(g.And(g.MatchError("value.picky: too bad"), g.MatchError(errPicky)))
 		g.Expect(Decode([]byte{1, 'a'}, nil, new(picky))).To(g.Equal(errPicky))
 	})
 })
