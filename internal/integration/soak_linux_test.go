@@ -160,8 +160,7 @@ var soakers = []func(ns option) error{
 		return reexec.RunReexecAction("noise", ns, reexec.Stderr(&bytes.Buffer{}))
 	},
 	func(ns option) error { // cancelled
-		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, errEnough)
-		defer cancel()
+		ctx := within(time.Duration(rand.N(20))*time.Millisecond, errEnough)
 		_, err := hang.Call(ctx, "hang", ns, silently)
 		return expected(err, errors.Is(err, errEnough))
 	},
@@ -238,8 +237,7 @@ var soakers = []func(ns option) error{
 		return equal(answer, err, 42)
 	},
 	func(ns option) error { // blocked
-		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(20))*time.Millisecond, errEnough)
-		defer cancel()
+		ctx := within(time.Duration(rand.N(20))*time.Millisecond, errEnough)
 		release := make(chan struct{})
 		defer close(release)
 		var held atomic.Bool

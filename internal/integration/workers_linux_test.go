@@ -256,9 +256,8 @@ var _ = Describe("concurrency of workers", func() {
 			var never sync.Map
 			together(callers, func(caller int) error {
 				for n := caller * calls; n < (caller+1)*calls; n++ {
-					ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(300))*time.Microsecond, errEnough)
+					ctx := within(time.Duration(rand.N(300))*time.Microsecond, errEnough)
 					_, err := w.Call(ctx, job{Number: n, Text: strings.Repeat("x", rand.N(500))})
-					cancel()
 					if err != nil && !errors.Is(err, errEnough) {
 						return err
 					}
@@ -297,8 +296,7 @@ var _ = Describe("concurrency of workers", func() {
 			g, w := gated(working, ofGrace(time.Hour))
 			first := hold(w, g, -1)[0]
 			calls := goCalls(600, w.Call, background, func(i int) job { return job{Number: i, Do: "hold"} })
-			closed := make(chan error, 1)
-			go func() { closed <- w.Close() }()
+			closed := inBackground(w.Close)
 			endAll(calls, MatchError(os.ErrClosed))
 			Expect(first).NotTo(Receive())
 			g.pass(1)
@@ -498,9 +496,7 @@ func killIt(w *jobWorker, _ func())  { _ = kill(w.PID()) }
 
 func cancelCall(w *jobWorker, _ func()) {
 	for w.Err() == nil {
-		ctx, cancel := context.WithTimeoutCause(background, time.Duration(rand.N(1000))*time.Microsecond, context.Canceled)
-		_, _ = w.Call(ctx, job{})
-		cancel()
+		_, _ = w.Call(within(time.Duration(rand.N(1000))*time.Microsecond, context.Canceled), job{})
 	}
 }
 
