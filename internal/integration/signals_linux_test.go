@@ -50,7 +50,7 @@ var patient = reexec.RegisterFunc("patient", func(how string) (string, error) {
 	case "catch": // signals of its own
 		caught := make(chan os.Signal, 10)
 		signal.Notify(caught, syscall.SIGINT)
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // beyond what may be inexact
 		for len(caught) > 0 { // sent to the worker before, on a busy machine
 			<-caught
 		}
@@ -177,9 +177,12 @@ var _ = Describe("signals", func() {
 		g := newGate()
 		for _, call := range bothCalls(patient, g.options(reexec.Unshare(namespaces...))...) {
 			ctx, cancel := context.WithCancelCause(background)
-			done := signalled(g, call, ctx, "for ever", syscall.SIGTERM)
+			done := goCall(call, ctx, "for ever")
+			g.says("began")
+			child := youngest()
+			Expect(syscall.Kill(child, syscall.SIGTERM)).To(Succeed())
 			if cancels {
-				time.Sleep(20 * time.Millisecond)
+				Eventually(alive).WithArguments(child).ShouldNot(Succeed())
 				cancel(errEnough)
 			}
 			_, err := end(done)
