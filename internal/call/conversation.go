@@ -9,6 +9,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/gons/reexec/internal/child"
@@ -33,6 +34,7 @@ type Conversation struct {
 	sending chan struct{}                // a lock, held while a call is written to the child
 	lost    chan struct{}                // closed when the child says nothing more
 	over    chan struct{}                // closed when calls get no more answers: then, and when the child is to be killed
+	unread  atomic.Bool                  // the child has ended without reading all that was written to stdin; known once that is closed
 
 	// mu guards what follows. Its holder may read what has arrived, and deliver it. So one step decides whether an answer
 	// has come in time, and if not, whether the child is killed.
@@ -149,7 +151,7 @@ const dumpTime = time.Second
 
 // hasNotBegun tells whether the child has not begun with a call so far, since it has not read all of it.
 func (c *Conversation) hasNotBegun(call *Call) bool {
-	return c.spec.Concurrency <= 1 && (!call.param.Done() || sys.Unread(c.p.Stdin) > 0)
+	return c.spec.Concurrency <= 1 && (!call.param.Done() || sys.Unread(c.p.Stdin) > 0 || c.unread.Load())
 }
 
 // leave tells the child that the context of a call has ended, or kills it. If the call has been answered by now, or never
@@ -196,6 +198,7 @@ func (c *Conversation) hangUp() *End {
 		c.p.Linger()
 	}
 	c.sending <- struct{}{} // after the parameter that is being written
+	c.unread.Store(child.IsClosed(c.p.Exited()) && sys.Unread(c.p.Stdin) > 0)
 	_ = c.p.Stdin.Close()
 	<-c.sending
 	c.readAll()

@@ -429,6 +429,21 @@ var _ = Describe("calls", func() {
 			Expect(err).To(MatchError(ContainSubstring("(it had not begun its function)")))
 			goOn()
 		})
+
+		It("say so whoever else asks for the end of their worker", func() {
+			for range often(20) {
+				w := must(working.Start(background))
+				asked := make(chan error, 1)
+				go func() { <-w.Done(); asked <- w.Err() }()
+				stop(w.PID())
+				ctx, cancel := context.WithTimeoutCause(background, 10*time.Millisecond, errEnough)
+				_, err := w.Call(ctx, job{})
+				cancel()
+				notStarted(err)
+				Expect(<-asked).To(MatchError(errEnough))
+				_ = w.Close()
+			}
+		})
 	})
 
 	Context("that hang", func() {
