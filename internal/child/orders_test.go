@@ -60,7 +60,7 @@ var _ = Describe("orders", func() {
 
 	DescribeTable("that are no number are none", func(number string) {
 		vars := []string{"gons_reexec_child=1", "gons_reexec_action=a"}
-		for _, name := range []string{"answers", "control", "concurrency", "sealed", "pdeath", "grace", "coverdir"} {
+		for _, name := range []string{"fd_answers", "fd_control", "fd_stderr", "concurrency", "fd_sealed", "pdeath", "grace", "fd_coverdir"} {
 			vars = append(vars, "gons_reexec_"+name+number)
 		}
 		told := tell(specs.Child("take", "1", "2"), vars...)
