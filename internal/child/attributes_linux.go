@@ -1,6 +1,7 @@
 package child
 
 import (
+	"cmp"
 	"os"
 	"syscall"
 
@@ -29,23 +30,38 @@ func unshare(attr *syscall.SysProcAttr, kinds []string) (flags uintptr, err erro
 // isFirst tells whether a child with these attributes is the first process of a PID namespace.
 func isFirst(attr *syscall.SysProcAttr) bool { return attr.Cloneflags&unix.CLONE_NEWPID != 0 }
 
-// takeDeathSignal takes Pdeathsig out of a command, and returns its number. The child asks for it: joining a user namespace
-// takes the signal away (prctl(2)), and package syscall mistakes a child in another PID namespace for an orphan.
-func takeDeathSignal(attr *syscall.SysProcAttr) (signal int) {
-	signal, attr.Pdeathsig = int(attr.Pdeathsig), 0
-	return signal
-}
-
-// watchParent asks the kernel for a signal to this child when its parent ends, if the parent wants that. Maybe its parent
-// has ended meanwhile: then nothing reads from the pipe for answers any more, which holds in every PID namespace. Then the child
-// ends, since a signal of its own does nothing to the first process of a PID namespace.
-func watchParent(signal, answers int) {
-	if signal == 0 {
+// takeDeathSignal takes Pdeathsig out of the command and orders the child to ask for it: joining a user namespace takes the
+// signal away (prctl(2)), and package syscall mistakes a child in another PID namespace for an orphan. Instead of its parent's PID
+// the child gets a pidfd of it, where there is one to be had (since Linux 5.3).
+func takeDeathSignal(f *files, order *Orders) {
+	attr := f.cmd.SysProcAttr
+	if order.Death, attr.Pdeathsig = int(attr.Pdeathsig), 0; order.Death == 0 {
 		return
 	}
-	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(signal), 0, 0, 0) // as in package syscall, a wrong number has no effect
-	pipe := []unix.PollFd{{Fd: int32(answers)}}
-	if _, err := unix.Poll(pipe, 0); err == nil && pipe[0].Revents&unix.POLLERR != 0 { // it is interrupted only if the parent lives
+	if fd, err := unix.PidfdOpen(os.Getpid(), 0); err == nil { // or else the pipe for answers has to tell
+		parent := os.NewFile(uintptr(fd), "parent")
+		f.theirs = append(f.theirs, parent)
+		order.Parent = f.inherit(parent)
+	}
+}
+
+// watchParent asks the kernel for a signal to this child when its parent ends, if the parent wants that. Maybe its parent has ended
+// meanwhile, which its pidfd tells in every PID namespace. Without one, nothing reads from the pipe for answers any more, unless the
+// parent was just starting another child, which holds that until it executes its program. Then the child ends, since
+// a signal of its own does nothing to the first process of a PID namespace.
+func watchParent(o Orders) {
+	if o.Death == 0 {
+		return
+	}
+	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(o.Death), 0, 0, 0) // as in package syscall, a wrong number has no effect
+	ended := []unix.PollFd{
+		{Fd: int32(cmp.Or(o.Answers, 1))},                      // an action answers on stdout
+		{Fd: int32(cmp.Or(o.Parent, -1)), Events: unix.POLLIN}, // -1 is passed over
+	}
+	if n, _ := unix.Poll(ended, 0); n > 0 { // it is interrupted only if the parent lives
 		os.Exit(1)
+	}
+	if o.Parent != 0 {
+		_ = unix.Close(o.Parent)
 	}
 }

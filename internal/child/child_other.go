@@ -33,10 +33,10 @@ func isFirst(*syscall.SysProcAttr) bool { return false }
 
 func seal(*files, *Orders) error { return errNone }
 
-func takeDeathSignal(*syscall.SysProcAttr) int { return 0 } // only Linux has it
+func takeDeathSignal(*files, *Orders) {} // only Linux has it
 
 func explainStart(_ *exec.Cmd, err error) error { return err }
 
 func takeName() {} // the child is started under its program's name
 
-func watchParent(int, int) {}
+func watchParent(Orders) {}

@@ -35,13 +35,15 @@ type Orders struct {
 	Stderr      int           // number of the reading end of a function's own stderr
 	Sealed      int           // number of the program's file, if the child is to close it; 0: it is not
 	Death       int           // number of the signal at the parent's death; 0: none
+	Parent      int           // number of the parent's pidfd, if Death is set; 0: none
 }
 
 // numbers are the orders that are numbers, by the names of their variables.
-func (o *Orders) numbers() [6]number {
+func (o *Orders) numbers() [7]number {
 	return [...]number{
 		{prefix + "reexec_fd_answers", &o.Answers}, {prefix + "reexec_fd_control", &o.Control}, {prefix + "reexec_fd_stderr", &o.Stderr},
 		{prefix + "reexec_concurrency", &o.Concurrency}, {prefix + "reexec_fd_sealed", &o.Sealed}, {prefix + "reexec_pdeath", &o.Death},
+		{prefix + "reexec_fd_parent", &o.Parent},
 	}
 }
 
@@ -89,7 +91,7 @@ func TakeOrders() (o Orders) {
 	if birth.IgnoresTerm() {
 		signal.Ignore(syscall.SIGTERM) // which Go's runtime catches otherwise
 	}
-	watchParent(o.Death, max(o.Answers, 1)) // an action answers on stdout
+	watchParent(o)
 	if o.Sealed != 0 {
 		_ = os.NewFile(uintptr(o.Sealed), "program").Close()
 	}

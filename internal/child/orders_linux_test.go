@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,6 +50,36 @@ var _ = Describe("orders on Linux", func() {
 		Expect(told.Orders).To(Equal(given))
 		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
 	})
+})
+
+var _ = Describe("a child that watches its parent by a pidfd, while another process may hold the pipe for answers,", func() {
+	DescribeTable("ends only if that has ended already", func(ended bool) {
+		parent := exec.Command("/bin/sh", "-c", "read x")
+		stdin := specs.OK(parent.StdinPipe())
+		Expect(parent.Start()).To(Succeed())
+		fd, err := unix.PidfdOpen(parent.Process.Pid, 0)
+		if ended {
+			Expect(stdin.Close()).To(Succeed())
+			_ = parent.Wait()
+		} else {
+			defer func() { _, _ = stdin.Close(), parent.Wait() }()
+		}
+		if err == unix.ENOSYS || err == unix.EPERM { // of old kernels, and of old seccomp filters
+			Skip("needs pidfds")
+		}
+		Expect(err).NotTo(HaveOccurred())
+		pidfd := os.NewFile(uintptr(fd), "pidfd")
+		defer pidfd.Close()
+		cmd := specs.Child("take", "3")
+		cmd.ExtraFiles = []*os.File{pidfd}
+		cmd.Env = append(cmd.Env, Orders{Action: "a", Death: int(syscall.SIGKILL), Parent: 3}.Vars()...)
+		if ended {
+			Expect(cmd.Run()).To(MatchError("exit status 1"))
+			return
+		}
+		Expect(tell(cmd).Open).To(BeEmpty())
+	},
+		Entry("it has", true), Entry("it has not", false))
 })
 
 var _ = DescribeTable("a child that watches its parent", func(order Orders, ended bool) {

@@ -32,13 +32,13 @@ var _ = Describe("orders", func() {
 			Skip("needs extra files")
 		}
 		given := Orders{Action: "=a \"strange\"\nname ", Answers: 3, Control: 4, Concurrency: 1 << 30, Grace: 100 * time.Hour,
-			Stderr: 7, Sealed: 5, Death: int(syscall.SIGTERM)}
+			Stderr: 7, Sealed: 5, Death: int(syscall.SIGTERM), Parent: 8}
 		for field := range reflect.TypeFor[Orders]().NumField() {
 			Expect(reflect.ValueOf(given).Field(field).IsZero()).To(BeFalse(), reflect.TypeFor[Orders]().Field(field).Name)
 		}
-		cmd := specs.Child("take", "3", "4", "5", "6", "7")
+		cmd := specs.Child("take", "3", "4", "5", "6", "7", "8")
 		cmd.Args[0] = "/some/where/program"
-		for range 5 {
+		for range 6 {
 			r, w := specs.OK2(os.Pipe())
 			defer sys.CloseAll(r, w)
 			cmd.ExtraFiles = append(cmd.ExtraFiles, r)
@@ -47,7 +47,7 @@ var _ = Describe("orders", func() {
 		Expect(told.Orders).To(Equal(given))
 		Expect(told.Env).NotTo(ContainElement(HavePrefix("gons_")))
 		Expect(told.Env).To(ContainElement("gonsnot=1"))
-		Expect(told.Open).To(Equal([]string{"3", "4", "6", "7"}), "all but the sealed program")
+		Expect(told.Open).To(Equal([]string{"3", "4", "6", "7"}), "all but the sealed program and the parent")
 		if runtime.GOOS == "linux" {
 			Expect(told.Inherited).To(Equal([]string{"6"}))
 			Expect(told.Name).To(Equal("program\n"))
@@ -60,7 +60,7 @@ var _ = Describe("orders", func() {
 
 	DescribeTable("that are no number are none", func(number string) {
 		vars := []string{"gons_reexec_child=1", "gons_reexec_action=a"}
-		for _, name := range []string{"fd_answers", "fd_control", "fd_stderr", "concurrency", "fd_sealed", "pdeath", "grace", "fd_coverdir"} {
+		for _, name := range []string{"fd_answers", "fd_control", "fd_stderr", "concurrency", "fd_sealed", "pdeath", "fd_parent", "grace", "fd_coverdir"} {
 			vars = append(vars, "gons_reexec_"+name+number)
 		}
 		told := tell(specs.Child("take", "1", "2"), vars...)

@@ -43,7 +43,7 @@ func (c *Child) launch(ctx context.Context, spec Spec) error {
 		}
 	}
 	testsupport.Cover(cmd)
-	order.Death = takeDeathSignal(cmd.SysProcAttr)
+	takeDeathSignal(&files, &order)
 	cmd.Env = append(cmd.Env, order.Vars()...)
 	start := birth.Start
 	if order.Death != 0 && !sys.IsLocked() {

@@ -44,7 +44,11 @@ var _ = Describe("the calling thread", func() {
 	It("leaves the caller's attributes alone", func() {
 		attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setsid: true}
 		cmd := withAttributes(attr)
-		Expect(takeDeathSignal(cmd.SysProcAttr)).To(Equal(int(syscall.SIGTERM)))
+		var order Orders
+		files := files{cmd: cmd}
+		defer files.close()
+		takeDeathSignal(&files, &order)
+		Expect(order.Death).To(Equal(int(syscall.SIGTERM)))
 		Expect(attr.Pdeathsig).To(Equal(syscall.SIGTERM))
 		Expect(cmd.SysProcAttr).To(Equal(&syscall.SysProcAttr{Setsid: true}))
 	})
