@@ -79,7 +79,6 @@ func (f facts) explain() error {
 		return f.failure("cannot understand child: "+f.Fault.Error(), f.Fault, status)
 	case f.function && !f.answered:
 		return f.failure(fmt.Sprintf("%v, reason: %v%s%s", errLost, f.exit(), f.inWhichState(), f.quoted()), errLost, f.exit())
-
 	case status != nil:
 		return f.failure("child failed, reason: "+status.Error(), status)
 	case f.Relay != nil:
