@@ -51,7 +51,7 @@ var patient = reexec.RegisterFunc("patient", func(how string) (string, error) {
 		caught := make(chan os.Signal, 10)
 		signal.Notify(caught, syscall.SIGINT)
 		time.Sleep(100 * time.Millisecond) // beyond what may be inexact
-		for len(caught) > 0 { // sent to the worker before, on a busy machine
+		for len(caught) > 0 {              // sent to the worker before, on a busy machine
 			<-caught
 		}
 		fmt.Fprintln(os.Stderr, "began")
