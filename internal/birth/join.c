@@ -184,7 +184,7 @@ static void become_sibling(const char *pid)
 	}
 }
 
-/* join_by_gons has package gons join all that it knows, "pid" for the children of this process. */
+/* join_by_gons joins, by package gons, all that this knows; "pid" for the children of this process. */
 static void join_by_gons(void)
 {
 	gonamespaces();

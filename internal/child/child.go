@@ -126,7 +126,7 @@ func (c *Child) OnEnd(ctx context.Context, f func()) {
 	}
 }
 
-// untilEnd has Wait call stop before it returns.
+// untilEnd makes Wait call stop before it returns.
 func (c *Child) untilEnd(stop func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
